@@ -1,0 +1,281 @@
+//! What one call writes at one durable point: all of it or nothing, and nothing at all once the epoch moved on.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use crate::event::LegName;
+use crate::job::JobId;
+use crate::money::Money;
+
+/// One durable point of one call.
+///
+/// The guard is `(owner, epoch)`: when the row has another owner or epoch, nothing is written and the answer is
+/// [`Stepped::Fenced`]. A step may reach the database twice (no answer to COMMIT): the [`Writer`](super::Writer) numbers its
+/// steps, the row remembers the last number of its epoch, so the second time writes nothing and answers `Done`.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The job.
+    pub job: JobId,
+    /// The engine that believes it owns it.
+    pub owner: String,
+    /// The epoch it was handed with the job.
+    pub epoch: i64,
+    /// What changes in the request's own row.
+    pub request: RequestChange,
+    /// Money set aside before anything is dialled or extended.
+    pub hold: Option<HoldChange>,
+    /// INVITEs about to leave.
+    pub invites: Vec<NewInvite>,
+    /// Final responses about to be ACKed.
+    pub finals: Vec<FinalResponse>,
+    /// Dialogs, inserted or replaced by (leg, attempt).
+    pub dialogs: Vec<DialogState>,
+    /// Attempts that end here: a CDR each, and the charge.
+    pub settlements: Vec<Settlement>,
+    /// Gives what is left of the hold back, after the settlements.
+    pub release_hold: bool,
+    /// News for the outbox.
+    pub events: Vec<OutboxEvent>,
+    /// True when it stores an INVITE: refused with [`Stepped::Cancelled`] if somebody cancelled the request.
+    pub honour_cancel: bool,
+}
+
+impl Step {
+    /// A step of this job that writes nothing yet.
+    pub fn new(job: JobId, owner: &str, epoch: i64) -> Step {
+        Step {
+            job,
+            owner: owner.to_owned(),
+            epoch,
+            request: RequestChange::default(),
+            hold: None,
+            invites: Vec::new(),
+            finals: Vec::new(),
+            dialogs: Vec::new(),
+            settlements: Vec::new(),
+            release_hold: false,
+            events: Vec::new(),
+            honour_cancel: false,
+        }
+    }
+}
+
+/// How a step ended. Every answer but `Done` means that nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stepped {
+    /// Durable.
+    Done {
+        /// The paying account's balance after it; zero when the step touched no money.
+        balance: Money,
+        /// The account's last money sequence number after it; zero when the step touched no money.
+        account_seq: i64,
+        /// What neither the hold nor the free balance could pay of this step's settlements; it stands in the CDR.
+        uncovered: Money,
+    },
+    /// The request was cancelled before.
+    Cancelled,
+    /// Balance less holds is below the amount asked for.
+    NoFunds,
+    /// The row has another owner or epoch: drop this call and send nothing.
+    Fenced,
+}
+
+/// Columns of `callback_requests`; `None` leaves one as it is.
+#[derive(Clone, Debug, Default)]
+pub struct RequestChange {
+    /// Sippy's status string.
+    pub status: Option<String>,
+    /// Sippy's result string, or one of our own.
+    pub result: Option<String>,
+    /// The call machine's snapshot, as JSON.
+    pub snapshot: Option<String>,
+    /// When it is due again.
+    pub next_call: Option<DateTime<Utc>>,
+    /// Attempts so far.
+    pub call_count: Option<i64>,
+    /// SIP Call-ID of leg A.
+    pub call_id: Option<String>,
+    /// SIP Call-ID of leg B.
+    pub twoway_call_id: Option<String>,
+    /// Beginning of the attempt.
+    pub setup_time: Option<DateTime<Utc>>,
+    /// When A answered.
+    pub connect_time: Option<DateTime<Utc>>,
+    /// The end.
+    pub disconnect_time: Option<DateTime<Utc>>,
+    /// True makes the row a statistics entry.
+    pub finished: Option<bool>,
+    /// Milliseconds since the call began at which it was known alive, by the engine's monotonic clock.
+    pub alive_ms: Option<i64>,
+    /// Gives the row back: any engine may claim it once `next_call` is due.
+    pub release: bool,
+}
+
+/// Money set aside for one job. One job has at most one open hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldChange {
+    /// Opens it; an open one of the same account is set to `amount` instead, never doubled.
+    Open {
+        /// Who pays.
+        account_id: i64,
+        /// To be held from now on.
+        amount: Money,
+    },
+    /// Sets the open hold to a new total, counting only what is not yet charged.
+    Extend {
+        /// To be held from now on.
+        amount: Money,
+    },
+}
+
+/// An INVITE that may leave once the step is durable. Its age counts from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewInvite {
+    /// Which party.
+    pub leg: LegName,
+    /// The dialled attempt, from 1.
+    pub attempt: u32,
+    /// The transaction within the attempt, from 1.
+    pub try_number: u32,
+    /// SIP Call-ID.
+    pub call_id: String,
+    /// Branch of the topmost Via.
+    pub branch: String,
+    /// The datagram.
+    pub bytes: Bytes,
+    /// Our offer.
+    pub sdp: Option<String>,
+    /// The socket it leaves from.
+    pub local_addr: SocketAddr,
+    /// Where it goes.
+    pub peer_addr: SocketAddr,
+    /// Its Expires header.
+    pub expires_s: u32,
+}
+
+/// A final response; durable before its ACK leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalResponse {
+    /// Which party.
+    pub leg: LegName,
+    /// The dialled attempt, from 1.
+    pub attempt: u32,
+    /// The transaction within the attempt, from 1.
+    pub try_number: u32,
+    /// SIP status code.
+    pub code: u16,
+    /// The datagram.
+    pub bytes: Bytes,
+}
+
+/// What is needed to go on with a dialog.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialogState {
+    /// Which party.
+    pub leg: LegName,
+    /// The dialled attempt, from 1.
+    pub attempt: u32,
+    /// The leg's state, as JSON.
+    pub state: String,
+    /// No request above this CSeq has left; an adopter begins above it.
+    pub cseq_hi: i64,
+}
+
+/// One dialled attempt that ended: its CDR and its charge, written once by key `job:leg:attempt`.
+///
+/// The charge is taken from the job's hold first and what the hold cannot pay from the free balance (an error in the log: the
+/// caller's arithmetic was wrong). What even that cannot pay is not charged but stands in the CDR's `uncovered` and in
+/// [`Stepped::Done`]; so the balance never goes below zero, other calls' holds are never touched and no CDR is lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// Which party.
+    pub leg: LegName,
+    /// The dialled attempt, from 1.
+    pub attempt: u32,
+    /// Who pays; the hold's account when there is one.
+    pub account_id: i64,
+    /// The number that was called.
+    pub number: String,
+    /// The number it showed.
+    pub cli: String,
+    /// The trunk it went through.
+    pub trunk: String,
+    /// When the INVITE was written down.
+    pub setup_time: DateTime<Utc>,
+    /// When it was answered.
+    pub connect_time: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub disconnect_time: DateTime<Utc>,
+    /// From answer to end, by the monotonic clock.
+    pub duration_ms: u64,
+    /// The seconds that are charged.
+    pub billed_seconds: u64,
+    /// What they cost; zero or more.
+    pub cost: Money,
+    /// Why it ended.
+    pub cause: String,
+    /// The final SIP status code.
+    pub sip_code: Option<u16>,
+    /// Q.850 cause.
+    pub q850: Option<u8>,
+    /// SIP Call-ID of the attempt.
+    pub call_id: String,
+}
+
+/// One message for one destination, written with the change it tells of and published later by a drain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxEvent {
+    /// Whose row it is.
+    pub destination: Outlet,
+    /// The source instance for replies, the leg for billing, the routing key for the log.
+    pub routing_key: String,
+    /// CloudEvents id. Must be the same when the same event is told again (derive it from job and sequence): a second row
+    /// with the same id for the same destination is dropped.
+    pub event_id: String,
+    /// CloudEvents type.
+    pub kind: String,
+    /// The envelope, as JSON.
+    pub body: String,
+    /// What the drain fills into `data.account_seq` and `data.balance`.
+    pub money: EventMoney,
+}
+
+/// Which money figures an event carries; known only to the transaction that wrote it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EventMoney {
+    /// None.
+    #[default]
+    None,
+    /// Sequence number and closing balance of the charge of this attempt. If that attempt was settled by an earlier step,
+    /// the event was written then, and this one is dropped.
+    Charge(LegName, u32),
+    /// The account's balance after the step (`data.balance` alone).
+    Balance,
+}
+
+/// Where outbox rows go; each destination is drained by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outlet {
+    /// Answers to the triggers.
+    Replies,
+    /// The CDR feed.
+    Billing,
+    /// The stream of everything.
+    Log,
+}
+
+impl Outlet {
+    /// All of them.
+    pub const ALL: [Outlet; 3] = [Outlet::Replies, Outlet::Billing, Outlet::Log];
+
+    /// `replies`, `billing` or `log`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outlet::Replies => "replies",
+            Outlet::Billing => "billing",
+            Outlet::Log => "log",
+        }
+    }
+}
