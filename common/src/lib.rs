@@ -1,1 +1,8 @@
-//! placeholder
+//! What Ringback's triggers and engine share: the contract (job, event, number, money), the queue, the store, the one
+//! door for triggers, the settings and the main of every binary.
+
+pub mod event;
+pub mod failpoint;
+pub mod job;
+pub mod money;
+pub mod number;
