@@ -1,1 +1,9 @@
-//! placeholder
+//! Ringback from outside, against real peers: phones, proxies, brokers and databases that run as children of a test,
+//! and the judge who reads what went over the wire.
+//!
+//! Nothing here shares code with the gateway: what the tests know of SIP, RTP and digest they know by themselves.
+
+pub mod clock;
+pub mod net;
+pub mod phone;
+pub mod process;

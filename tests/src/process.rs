@@ -1,0 +1,198 @@
+//! Child processes that never outlive the test: killed by id when dropped, and by the kernel when the test dies.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use crate::clock;
+
+/// A running child whose output goes to a file.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+    ended: Option<ExitStatus>,
+}
+
+type Order = (Command, Sender<io::Result<Child>>);
+
+static SPAWNER: OnceLock<Sender<Order>> = OnceLock::new();
+
+impl Process {
+    /// Starts `command` with its output appended to `log`.
+    pub fn start(name: &str, mut command: Command, log: &Path) -> io::Result<Process> {
+        let out = File::options().create(true).append(true).open(log)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out);
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = spawn(command).map_err(|e| {
+            io::Error::new(
+                e.kind(),
+                format!("{program} does not start ({e}); ./test installs the peers"),
+            )
+        })?;
+        Ok(Process {
+            name: name.to_owned(),
+            child,
+            log: log.to_owned(),
+            ended: None,
+        })
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    #[allow(unsafe_code)]
+    pub fn signal(&self, signal: i32) {
+        if self.ended.is_none() {
+            // SAFETY: kill takes no pointers; the child has not been reaped, so its id is still its own.
+            unsafe {
+                libc::kill(self.child.id() as i32, signal);
+            }
+        }
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill9(&mut self) {
+        self.signal(libc::SIGKILL);
+        if let Ok(status) = self.child.wait() {
+            self.ended = Some(status);
+        }
+    }
+
+    /// Asks it to end (SIGTERM) and waits.
+    pub fn terminate(&mut self, limit: Duration) -> ExitStatus {
+        self.signal(libc::SIGTERM);
+        self.wait(limit)
+    }
+
+    /// Whether it has ended, and how.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().ok().flatten();
+        }
+        self.ended
+    }
+
+    /// Waits until it ends; fails the test, with its last lines, when it does not.
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
+        let what = format!("{} to end", self.name);
+        clock::wait_for(&what, limit, || self.ended())
+    }
+
+    /// Waits until it dies by SIGKILL (a failpoint); answers the moment.
+    pub fn wait_killed(&mut self, limit: Duration) -> u64 {
+        let status = self.wait(limit);
+        assert_eq!(
+            status.signal(),
+            Some(libc::SIGKILL),
+            "{} ended with {status} instead of being killed:\n{}",
+            self.name,
+            self.tail(30)
+        );
+        clock::now_us()
+    }
+
+    /// What it wrote so far.
+    pub fn output(&self) -> String {
+        std::fs::read(&self.log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// The last lines it wrote.
+    pub fn tail(&self, lines: usize) -> String {
+        tail(&self.output(), lines)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.ended().is_none() {
+            self.signal(libc::SIGCONT);
+            self.kill9();
+        }
+    }
+}
+
+/// The last lines of a text.
+pub fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// Runs a command to its end and answers its exit code and output; fails the test when it takes longer than `limit`.
+pub fn run(mut command: Command, limit: Duration) -> (i32, String, String) {
+    let what = format!("{command:?}");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    if command.get_envs().all(|(key, _)| key != "RINGBACK_STDIN") {
+        command.stdin(Stdio::null());
+    }
+    let child = spawn(command).unwrap_or_else(|e| {
+        panic!("{what} does not start: {e}; ./test builds and installs what it needs")
+    });
+    let id = child.id() as i32;
+    let (sender, done) = channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let output = match done.recv_timeout(limit) {
+        Ok(Ok(output)) => output,
+        other => {
+            kill(id);
+            panic!("{what} did not end within {} s: {other:?}", limit.as_secs());
+        }
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code().unwrap_or(-1),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+#[allow(unsafe_code)]
+fn kill(id: i32) {
+    // SAFETY: kill takes no pointers; the child is ours and not yet reaped.
+    unsafe {
+        libc::kill(id, libc::SIGKILL);
+    }
+}
+
+/// Spawns from one thread that lives as long as the test: the kernel kills a child when the *thread* that made it ends.
+fn spawn(mut command: Command) -> io::Result<Child> {
+    die_with_us(&mut command);
+    let spawner = SPAWNER.get_or_init(|| {
+        let (orders, inbox) = channel::<Order>();
+        std::thread::spawn(move || {
+            for (mut command, answer) in inbox {
+                let _ = answer.send(command.spawn());
+            }
+        });
+        orders
+    });
+    let (answer, born) = channel();
+    let gone = || io::Error::other("the spawning thread is gone");
+    spawner.send((command, answer)).map_err(|_| gone())?;
+    born.recv().map_err(|_| gone())?
+}
+
+#[allow(unsafe_code)]
+fn die_with_us(command: &mut Command) {
+    // SAFETY: prctl is async-signal-safe and takes no pointers here.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+}
