@@ -13,9 +13,7 @@ pub fn now_us() -> u64 {
 /// A wall-clock moment (as a capture stamps it) on this clock; zero if it lies before.
 pub fn from_wall(since_epoch: Duration) -> u64 {
     let moment = SystemTime::UNIX_EPOCH + since_epoch;
-    moment
-        .duration_since(zero().1)
-        .map_or(0, |d| d.as_micros() as u64)
+    moment.duration_since(zero().1).map_or(0, |d| d.as_micros() as u64)
 }
 
 /// Asks `ready` again and again (every 20 ms) until it answers or the time is up.
@@ -25,11 +23,7 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Optio
         if let Some(answer) = ready() {
             return answer;
         }
-        assert!(
-            Instant::now() < end,
-            "waited {} s in vain for {what}",
-            limit.as_secs_f32()
-        );
+        assert!(Instant::now() < end, "waited {} s in vain for {what}", limit.as_secs_f32());
         std::thread::sleep(Duration::from_millis(20));
     }
 }

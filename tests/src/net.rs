@@ -14,7 +14,5 @@ pub fn own_address() -> IpAddr {
 
 /// A TCP port that is free on this address just now.
 pub fn free_port(ip: IpAddr) -> std::io::Result<u16> {
-    Ok(TcpListener::bind(SocketAddr::new(ip, 0))?
-        .local_addr()?
-        .port())
+    Ok(TcpListener::bind(SocketAddr::new(ip, 0))?.local_addr()?.port())
 }

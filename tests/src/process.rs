@@ -28,23 +28,12 @@ impl Process {
     /// Starts `command` with its output appended to `log`.
     pub fn start(name: &str, mut command: Command, log: &Path) -> io::Result<Process> {
         let out = File::options().create(true).append(true).open(log)?;
-        command
-            .stdin(Stdio::null())
-            .stdout(out.try_clone()?)
-            .stderr(out);
+        command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         let program = command.get_program().to_string_lossy().into_owned();
         let child = spawn(command).map_err(|e| {
-            io::Error::new(
-                e.kind(),
-                format!("{program} does not start ({e}); ./test installs the peers"),
-            )
+            io::Error::new(e.kind(), format!("{program} does not start ({e}); ./test installs the peers"))
         })?;
-        Ok(Process {
-            name: name.to_owned(),
-            child,
-            log: log.to_owned(),
-            ended: None,
-        })
+        Ok(Process { name: name.to_owned(), child, log: log.to_owned(), ended: None })
     }
 
     /// Its process id.
@@ -106,9 +95,7 @@ impl Process {
 
     /// What it wrote so far.
     pub fn output(&self) -> String {
-        std::fs::read(&self.log)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     /// The last lines it wrote.
@@ -139,9 +126,8 @@ pub fn run(mut command: Command, limit: Duration) -> (i32, String, String) {
     if command.get_envs().all(|(key, _)| key != "RINGBACK_STDIN") {
         command.stdin(Stdio::null());
     }
-    let child = spawn(command).unwrap_or_else(|e| {
-        panic!("{what} does not start: {e}; ./test builds and installs what it needs")
-    });
+    let child = spawn(command)
+        .unwrap_or_else(|e| panic!("{what} does not start: {e}; ./test builds and installs what it needs"));
     let id = child.id() as i32;
     let (sender, done) = channel();
     std::thread::spawn(move || sender.send(child.wait_with_output()));
@@ -153,11 +139,7 @@ pub fn run(mut command: Command, limit: Duration) -> (i32, String, String) {
         }
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (
-        output.status.code().unwrap_or(-1),
-        text(&output.stdout),
-        text(&output.stderr),
-    )
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
 #[allow(unsafe_code)]

@@ -82,10 +82,7 @@ impl Bank {
     /// Calls to one number that were let through to the phone (a challenged INVITE is none).
     pub fn calls_to(&self, number: &str) -> Vec<Report> {
         let number = number.trim_start_matches('+');
-        self.calls()
-            .into_iter()
-            .filter(|call| call.number == number && !call.challenged)
-            .collect()
+        self.calls().into_iter().filter(|call| call.number == number && !call.challenged).collect()
     }
 
     /// Every message so far.
@@ -104,12 +101,7 @@ impl Bank {
     }
 
     /// Waits until the calls answer a question; fails the test with the ladder of all messages when they do not.
-    pub fn wait<T>(
-        &self,
-        what: &str,
-        limit: Duration,
-        mut ask: impl FnMut(&[Report]) -> Option<T>,
-    ) -> T {
+    pub fn wait<T>(&self, what: &str, limit: Duration, mut ask: impl FnMut(&[Report]) -> Option<T>) -> T {
         let end = Instant::now() + limit;
         let mut exchange = self.inner.lock();
         loop {
@@ -119,35 +111,18 @@ impl Bank {
             if Instant::now() >= end {
                 let ladder = exchange.log.ladder();
                 drop(exchange);
-                panic!(
-                    "waited {} s in vain for {what}; the phones saw:\n{ladder}",
-                    limit.as_secs_f32()
-                );
+                panic!("waited {} s in vain for {what}; the phones saw:\n{ladder}", limit.as_secs_f32());
             }
-            let waited = self
-                .inner
-                .changed
-                .wait_timeout(exchange, Duration::from_millis(100));
+            let waited = self.inner.changed.wait_timeout(exchange, Duration::from_millis(100));
             exchange = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Waits until this number's phone rings, is answered and so on: until `ask` is true of its latest call.
-    pub fn wait_call(
-        &self,
-        number: &str,
-        what: &str,
-        limit: Duration,
-        mut ask: impl FnMut(&Report) -> bool,
-    ) -> Report {
+    pub fn wait_call(&self, number: &str, what: &str, limit: Duration, mut ask: impl FnMut(&Report) -> bool) -> Report {
         let number = number.trim_start_matches('+');
         self.wait(&format!("{number}: {what}"), limit, |calls| {
-            calls
-                .iter()
-                .rev()
-                .find(|call| call.number == number && !call.challenged)
-                .filter(|call| ask(call))
-                .cloned()
+            calls.iter().rev().find(|call| call.number == number && !call.challenged).filter(|call| ask(call)).cloned()
         })
     }
 }
@@ -166,9 +141,7 @@ impl Inner {
             let wait = self
                 .lock()
                 .next_due()
-                .map_or(Duration::from_millis(50), |due| {
-                    due.saturating_duration_since(Instant::now())
-                });
+                .map_or(Duration::from_millis(50), |due| due.saturating_duration_since(Instant::now()));
             let wait = wait.clamp(Duration::from_millis(1), Duration::from_millis(50));
             if socket.set_read_timeout(Some(wait)).is_err() {
                 return;
@@ -179,10 +152,8 @@ impl Inner {
                 }
                 Ok(_) => {}
                 Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-                    ) => {}
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {
+                }
                 Err(_) => return,
             }
             self.act(socket);

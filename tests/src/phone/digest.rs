@@ -49,18 +49,10 @@ impl Challenge {
 
     /// The headers of the refusal that carries this challenge.
     pub(crate) fn headers(&self, nonce: &str, stale: bool) -> Vec<(&'static str, String)> {
-        let name = if self.code == 401 {
-            "WWW-Authenticate"
-        } else {
-            "Proxy-Authenticate"
-        };
+        let name = if self.code == 401 { "WWW-Authenticate" } else { "Proxy-Authenticate" };
         let stale = if stale { ", stale=true" } else { "" };
         let one = |algorithm: &Algorithm| {
-            let algorithm = if *algorithm == Algorithm::Md5 {
-                "MD5"
-            } else {
-                "SHA-256"
-            };
+            let algorithm = if *algorithm == Algorithm::Md5 { "MD5" } else { "SHA-256" };
             (
                 name,
                 format!(
@@ -74,16 +66,9 @@ impl Challenge {
 
     /// Whether the request carries the right answer to `nonce`.
     pub(crate) fn satisfied_by(&self, request: &Sip, nonce: &str) -> bool {
-        let name = if self.code == 401 {
-            "Authorization"
-        } else {
-            "Proxy-Authorization"
-        };
+        let name = if self.code == 401 { "Authorization" } else { "Proxy-Authorization" };
         let method = request.method().unwrap_or("");
-        !self.never_content
-            && request
-                .all(name)
-                .any(|header| self.right(header, method, nonce))
+        !self.never_content && request.all(name).any(|header| self.right(header, method, nonce))
     }
 
     fn right(&self, header: &str, method: &str, nonce: &str) -> bool {
@@ -99,16 +84,10 @@ impl Challenge {
         {
             return false;
         }
-        let ha1 = hash(
-            algorithm,
-            &format!("{}:{}:{}", self.user, self.realm, self.password),
-        );
+        let ha1 = hash(algorithm, &format!("{}:{}:{}", self.user, self.realm, self.password));
         let ha2 = hash(algorithm, &format!("{method}:{}", get("uri")));
         let expected = match get("qop").as_str() {
-            "auth" => hash(
-                algorithm,
-                &format!("{ha1}:{nonce}:{}:{}:auth:{ha2}", get("nc"), get("cnonce")),
-            ),
+            "auth" => hash(algorithm, &format!("{ha1}:{nonce}:{}:{}:auth:{ha2}", get("nc"), get("cnonce"))),
             "" => hash(algorithm, &format!("{ha1}:{nonce}:{ha2}")),
             _ => return false,
         };
@@ -124,12 +103,7 @@ fn attribute(header: &str, name: &str) -> Option<String> {
             Some(quoted) => quoted.split_once('"')?,
             None => after.split_once(',').map_or((after, ""), |(v, n)| (v, n)),
         };
-        if key
-            .trim()
-            .trim_start_matches(',')
-            .trim()
-            .eq_ignore_ascii_case(name)
-        {
+        if key.trim().trim_start_matches(',').trim().eq_ignore_ascii_case(name) {
             return Some(value.trim().to_owned());
         }
         rest = next.trim_start().trim_start_matches(',').trim_start();
@@ -166,15 +140,10 @@ mod tests {
         challenge.algorithms = vec![Algorithm::Sha256, Algorithm::Md5];
         let nonce = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v";
         let md5 = example("MD5", "8ca523f5e9506fed4657c9700eebdbec");
-        let sha = example(
-            "SHA-256",
-            "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1",
-        );
+        let sha = example("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1");
         assert!(challenge.satisfied_by(&md5, nonce));
         assert!(challenge.satisfied_by(&sha, nonce));
         assert!(!challenge.satisfied_by(&sha, "another"));
-        assert!(
-            !challenge.satisfied_by(&example("MD5", "8ca523f5e9506fed4657c9700eebdbed"), nonce)
-        );
+        assert!(!challenge.satisfied_by(&example("MD5", "8ca523f5e9506fed4657c9700eebdbed"), nonce));
     }
 }

@@ -163,18 +163,11 @@ impl Exchange {
 
     pub fn rule(&mut self, pattern: &str, manners: Vec<Manner>) {
         let pattern = pattern.trim_start_matches('+').to_owned();
-        self.rules.push(Rule {
-            pattern,
-            manners,
-            used: HashMap::new(),
-        });
+        self.rules.push(Rule { pattern, manners, used: HashMap::new() });
     }
 
     pub fn reports(&self) -> Vec<Report> {
-        let report = |(id, call): (usize, &Call)| Report {
-            audio: self.media.audio(id as u64),
-            ..call.report.clone()
-        };
+        let report = |(id, call): (usize, &Call)| Report { audio: self.media.audio(id as u64), ..call.report.clone() };
         self.calls.iter().enumerate().map(report).collect()
     }
 
@@ -187,12 +180,9 @@ impl Exchange {
     }
 
     pub fn hang_up(&mut self, number: &str) {
-        let talking = |call: &Call| {
-            call.report.number == number && call.report.answered_us.is_some() && !call.done_with
-        };
-        let calls: Vec<usize> = (0..self.calls.len())
-            .filter(|id| talking(&self.calls[*id]))
-            .collect();
+        let talking =
+            |call: &Call| call.report.number == number && call.report.answered_us.is_some() && !call.done_with;
+        let calls: Vec<usize> = (0..self.calls.len()).filter(|id| talking(&self.calls[*id])).collect();
         for id in calls {
             self.send_bye(id, Who::Phone);
         }
@@ -213,19 +203,13 @@ impl Exchange {
             Some("INVITE") if message.tag("To").is_empty() => self.on_invite(message, from),
             Some("ACK") => self.on_ack(&message),
             Some("CANCEL") => self.on_cancel(&message, from),
-            Some("OPTIONS") if message.tag("To").is_empty() => {
-                self.reply(&message, from, 200, "phone", "")
-            }
+            Some("OPTIONS") if message.tag("To").is_empty() => self.reply(&message, from, 200, "phone", ""),
             Some(_) => self.on_request_in_dialog(&message, from),
         }
     }
 
     fn on_invite(&mut self, invite: Sip, from: SocketAddr) {
-        if let Some(id) = self
-            .calls
-            .iter()
-            .position(|call| call.report.branch == invite.branch())
-        {
+        if let Some(id) = self.calls.iter().position(|call| call.report.branch == invite.branch()) {
             self.calls[id].report.repeats += 1;
             if let Some(again) = self.calls[id].last_response.clone() {
                 self.outgoing.push((from, again));
@@ -265,10 +249,7 @@ impl Exchange {
         let index = self.rules.iter().rposition(fits)?;
         let rule = &self.rules[index];
         let used = rule.used.get(number).copied().unwrap_or(0);
-        Some((
-            index,
-            rule.manners.get(used).or(rule.manners.last())?.clone(),
-        ))
+        Some((index, rule.manners.get(used).or(rule.manners.last())?.clone()))
     }
 
     fn add_call(&mut self, invite: Sip, peer: SocketAddr, manner: Manner) -> usize {
@@ -307,11 +288,7 @@ impl Exchange {
             local_cseq: 100,
             remote_cseq: invite.cseq().0,
             target: invite.contact().unwrap_or_default(),
-            routes: invite
-                .all("Record-Route")
-                .flat_map(|v| v.split(','))
-                .map(|v| v.trim().to_owned())
-                .collect(),
+            routes: invite.all("Record-Route").flat_map(|v| v.split(',')).map(|v| v.trim().to_owned()).collect(),
             media,
             offer: invite.sdp(),
             sdp_version: 1,
@@ -325,20 +302,13 @@ impl Exchange {
         let Some(challenge) = self.calls[id].manner.challenge.clone() else {
             return false;
         };
-        let nonce = self
-            .nonces
-            .entry(self.calls[id].report.call_id.clone())
-            .or_default();
-        let right =
-            !nonce.value.is_empty() && challenge.satisfied_by(&self.calls[id].invite, &nonce.value);
+        let nonce = self.nonces.entry(self.calls[id].report.call_id.clone()).or_default();
+        let right = !nonce.value.is_empty() && challenge.satisfied_by(&self.calls[id].invite, &nonce.value);
         let stale = right && challenge.stale_once && !nonce.staled;
         if right && !stale {
             return false;
         }
-        *nonce = Nonce {
-            value: format!("{:016x}", rand::random::<u64>()),
-            staled: nonce.staled || stale,
-        };
+        *nonce = Nonce { value: format!("{:016x}", rand::random::<u64>()), staled: nonce.staled || stale };
         let headers = challenge.headers(&nonce.value, stale);
         self.calls[id].report.challenged = true;
         self.refuse(id, challenge.code, &headers);
@@ -357,19 +327,9 @@ impl Exchange {
         let forks = self.calls[id].manner.forks;
         self.send_200(id);
         for _ in 0..forks {
-            let (invite, peer, manner) = (
-                self.calls[id].invite.clone(),
-                self.calls[id].peer,
-                self.calls[id].manner.clone(),
-            );
-            let further = self.add_call(
-                invite,
-                peer,
-                Manner {
-                    hang_up: None,
-                    ..manner
-                },
-            );
+            let (invite, peer, manner) =
+                (self.calls[id].invite.clone(), self.calls[id].peer, self.calls[id].manner.clone());
+            let further = self.add_call(invite, peer, Manner { hang_up: None, ..manner });
             self.calls[further].report.fork = true;
             self.send_200(further);
         }
@@ -377,10 +337,7 @@ impl Exchange {
 
     fn send_200(&mut self, id: usize) {
         let call = &self.calls[id];
-        let timer = call
-            .manner
-            .session_expires
-            .filter(|_| call.invite.all("Supported").any(|v| v.contains("timer")));
+        let timer = call.manner.session_expires.filter(|_| call.invite.all("Supported").any(|v| v.contains("timer")));
         let mut headers = Vec::new();
         if let Some(seconds) = timer {
             headers.push(("Session-Expires", format!("{seconds};refresher=uac")));
@@ -407,13 +364,7 @@ impl Exchange {
     fn describe(&self, id: usize, direction: &str) -> String {
         let call = &self.calls[id];
         let events = call.offer.as_ref().map_or(Some(101), |offer| offer.events);
-        Sdp::write(
-            call.media,
-            call.sdp_version,
-            call.manner.payload,
-            events,
-            direction,
-        )
+        Sdp::write(call.media, call.sdp_version, call.manner.payload, events, direction)
     }
 
     /// Lets the phone's voice be heard, as far as the other side wants to hear it.
@@ -422,21 +373,11 @@ impl Exchange {
         let Some(offer) = call.offer.as_ref() else {
             return;
         };
-        let wanted = matches!(offer.direction.as_str(), "sendrecv" | "recvonly")
-            && !offer.media.ip().is_unspecified();
-        let voice = if wanted && offer.media.port() != 0 {
-            call.manner.voice
-        } else {
-            Voice::Mute
-        };
+        let wanted = matches!(offer.direction.as_str(), "sendrecv" | "recvonly") && !offer.media.ip().is_unspecified();
+        let voice = if wanted && offer.media.port() != 0 { call.manner.voice } else { Voice::Mute };
         self.media.say(
             id as u64,
-            Speech {
-                to: Some(offer.media),
-                payload: call.manner.payload,
-                events: offer.events,
-                voice,
-            },
+            Speech { to: Some(offer.media), payload: call.manner.payload, events: offer.events, voice },
         );
     }
 
@@ -444,16 +385,10 @@ impl Exchange {
         let call = &mut self.calls[id];
         let mut headers: Vec<(&str, String)> = extra.to_vec();
         if code > 100 && code < 300 && !(code == 200 && call.manner.without_contact) {
-            headers.push((
-                "Contact",
-                format!("<sip:{}@{}>", call.report.number, self.address),
-            ));
+            headers.push(("Contact", format!("<sip:{}@{}>", call.report.number, self.address)));
         }
         if code == 200 {
-            headers.push((
-                "Allow",
-                "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE".to_owned(),
-            ));
+            headers.push(("Allow", "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, UPDATE".to_owned()));
         }
         let text = wire::answer(&call.invite, code, &call.report.tag, &headers, body);
         call.last_response = Some(text.clone());
@@ -470,9 +405,7 @@ impl Exchange {
     }
 
     fn on_ack(&mut self, ack: &Sip) {
-        let own = |call: &&mut Call| {
-            call.report.call_id == ack.call_id() && call.report.tag == ack.tag("To")
-        };
+        let own = |call: &&mut Call| call.report.call_id == ack.call_id() && call.report.tag == ack.tag("To");
         let Some(call) = self.calls.iter_mut().find(own) else {
             return;
         };
@@ -482,21 +415,13 @@ impl Exchange {
         }
         if let Some(sdp) = ack.sdp() {
             call.offer = Some(sdp);
-            let id = self
-                .calls
-                .iter()
-                .position(|c| c.report.tag == ack.tag("To"))
-                .unwrap_or_default();
+            let id = self.calls.iter().position(|c| c.report.tag == ack.tag("To")).unwrap_or_default();
             self.speak(id);
         }
     }
 
     fn on_cancel(&mut self, cancel: &Sip, from: SocketAddr) {
-        let Some(id) = self
-            .calls
-            .iter()
-            .position(|call| call.report.branch == cancel.branch())
-        else {
+        let Some(id) = self.calls.iter().position(|call| call.report.branch == cancel.branch()) else {
             return self.reply(cancel, from, 481, "gone", "");
         };
         let tag = self.calls[id].report.tag.clone();
@@ -514,9 +439,7 @@ impl Exchange {
 
     fn on_request_in_dialog(&mut self, request: &Sip, from: SocketAddr) {
         let own = |call: &Call| {
-            call.report.call_id == request.call_id()
-                && call.report.tag == request.tag("To")
-                && !call.done_with
+            call.report.call_id == request.call_id() && call.report.tag == request.tag("To") && !call.done_with
         };
         let Some(id) = self.calls.iter().position(own) else {
             return self.reply(request, from, 481, "gone", "");
@@ -539,11 +462,7 @@ impl Exchange {
     }
 
     fn on_offer(&mut self, id: usize, request: &Sip, from: SocketAddr) {
-        if self
-            .pending
-            .values()
-            .any(|p| p.call == id && p.method == "INVITE")
-        {
+        if self.pending.values().any(|p| p.call == id && p.method == "INVITE") {
             return self.reply(request, from, 491, "", "");
         }
         let call = &mut self.calls[id];
@@ -562,19 +481,13 @@ impl Exchange {
             _ => "sendrecv",
         };
         let wants_body = offer.is_some() || request.method() == Some("INVITE");
-        let body = if wants_body {
-            self.describe(id, direction)
-        } else {
-            String::new()
-        };
+        let body = if wants_body { self.describe(id, direction) } else { String::new() };
         self.reply(request, from, 200, "", &body);
         self.speak(id);
         if request.method() == Some("INVITE") {
             if let Some((_, text)) = self.outgoing.last().cloned() {
                 let cseq = request.cseq().0;
-                self.calls[id]
-                    .unacked
-                    .insert(cseq, (text, T1, Instant::now()));
+                self.calls[id].unacked.insert(cseq, (text, T1, Instant::now()));
                 self.later(id, T1, Due::Resend(cseq));
             }
         }
@@ -582,10 +495,7 @@ impl Exchange {
 
     /// Answers a request that opens nothing, and remembers the answer for its repeats.
     fn reply(&mut self, request: &Sip, to: SocketAddr, code: u16, tag: &str, body: &str) {
-        let mut headers = vec![(
-            "Contact",
-            format!("<sip:{}@{}>", wire::user_of(request.uri()), self.address),
-        )];
+        let mut headers = vec![("Contact", format!("<sip:{}@{}>", wire::user_of(request.uri()), self.address))];
         if let Some(expires) = request
             .header("Session-Expires")
             .filter(|_| code == 200 && matches!(request.method(), Some("INVITE" | "UPDATE")))
@@ -640,41 +550,17 @@ impl Exchange {
         self.end(id, who);
     }
 
-    fn send_request(
-        &mut self,
-        id: usize,
-        method: &'static str,
-        headers: &[(&str, String)],
-        body: &str,
-    ) {
+    fn send_request(&mut self, id: usize, method: &'static str, headers: &[(&str, String)], body: &str) {
         self.calls[id].local_cseq += 1;
         let branch = new_branch();
-        let text = self.request(
-            id,
-            method,
-            self.calls[id].local_cseq,
-            &branch,
-            headers,
-            body,
-        );
+        let text = self.request(id, method, self.calls[id].local_cseq, &branch, headers, body);
         let call = &self.calls[id];
-        let hop = call
-            .routes
-            .first()
-            .map_or(call.target.clone(), |route| wire::uri_in(route));
+        let hop = call.routes.first().map_or(call.target.clone(), |route| wire::uri_in(route));
         let to = wire::address_of(&hop).unwrap_or(call.peer);
         let until = Instant::now() + GIVE_UP;
         self.pending.insert(
             branch.clone(),
-            Pending {
-                call: id,
-                method,
-                text: text.clone(),
-                to,
-                interval: T1,
-                until,
-                provisional: false,
-            },
+            Pending { call: id, method, text: text.clone(), to, interval: T1, until, provisional: false },
         );
         self.outgoing.push((to, text));
         self.later(id, T1, Due::Client(branch));
@@ -691,10 +577,7 @@ impl Exchange {
     ) -> String {
         let call = &self.calls[id];
         let mut text = format!("{method} {} SIP/2.0\r\n", call.target);
-        text.push_str(&format!(
-            "Via: SIP/2.0/UDP {};rport;branch={branch}\r\nMax-Forwards: 70\r\n",
-            self.address
-        ));
+        text.push_str(&format!("Via: SIP/2.0/UDP {};rport;branch={branch}\r\nMax-Forwards: 70\r\n", self.address));
         for route in &call.routes {
             text.push_str(&format!("Route: {route}\r\n"));
         }
@@ -704,21 +587,14 @@ impl Exchange {
             call.report.tag,
             call.invite.header("From").unwrap_or("")
         ));
-        text.push_str(&format!(
-            "Call-ID: {}\r\nCSeq: {cseq} {method}\r\n",
-            call.report.call_id
-        ));
-        text.push_str(&format!(
-            "Contact: <sip:{}@{}>\r\n",
-            call.report.number, self.address
-        ));
+        text.push_str(&format!("Call-ID: {}\r\nCSeq: {cseq} {method}\r\n", call.report.call_id));
+        text.push_str(&format!("Contact: <sip:{}@{}>\r\n", call.report.number, self.address));
         wire::close(text, headers, body)
     }
 
     fn later(&mut self, id: usize, after: Duration, due: Due) {
         self.counter += 1;
-        self.due
-            .insert((Instant::now() + after, self.counter), (id, due));
+        self.due.insert((Instant::now() + after, self.counter), (id, due));
     }
 
     /// Does what is due.
@@ -735,18 +611,12 @@ impl Exchange {
         match due {
             Due::Ring if ringing => {
                 self.respond(id, 180, &[], "");
-                self.calls[id]
-                    .report
-                    .ringing_us
-                    .get_or_insert(clock::now_us());
+                self.calls[id].report.ringing_us.get_or_insert(clock::now_us());
             }
             Due::Early if ringing => {
                 let body = self.describe(id, "sendrecv");
                 self.respond(id, 183, &[], &body);
-                self.calls[id]
-                    .report
-                    .ringing_us
-                    .get_or_insert(clock::now_us());
+                self.calls[id].report.ringing_us.get_or_insert(clock::now_us());
                 self.speak(id);
             }
             Due::Finish if ringing => match self.calls[id].manner.finish.clone() {
@@ -766,12 +636,7 @@ impl Exchange {
             Due::Type(digits) if talking => self.media.type_digits(id as u64, &digits),
             Due::CloseMedia => self.media.close(id as u64),
             Due::Client(branch) => self.resend_request(&branch),
-            Due::Ring
-            | Due::Early
-            | Due::Finish
-            | Due::HangUp
-            | Due::Reinvite(_)
-            | Due::Type(_) => {}
+            Due::Ring | Due::Early | Due::Finish | Due::HangUp | Due::Reinvite(_) | Due::Type(_) => {}
         }
     }
 
@@ -807,11 +672,7 @@ impl Exchange {
             return self.later(id, T2, Due::Client(branch.to_owned()));
         }
         pending.interval = (pending.interval * 2).min(T2);
-        let (id, next, again) = (
-            pending.call,
-            pending.interval,
-            (pending.to, pending.text.clone()),
-        );
+        let (id, next, again) = (pending.call, pending.interval, (pending.to, pending.text.clone()));
         self.outgoing.push(again);
         self.later(id, next, Due::Client(branch.to_owned()));
     }

@@ -38,10 +38,7 @@ impl Entry {
     /// What a message looks like in the log.
     pub fn of(message: &Sip, text: &str, from_gateway: bool, gateway: &str, at_us: u64) -> Entry {
         let (cseq, method) = message.cseq();
-        let to = message
-            .header("To")
-            .map(super::wire::uri_in)
-            .unwrap_or_default();
+        let to = message.header("To").map(super::wire::uri_in).unwrap_or_default();
         let number = match message.method() {
             Some("INVITE") => message.number(),
             _ => super::wire::user_of(&to).trim_start_matches('+').to_owned(),
@@ -64,10 +61,7 @@ impl Entry {
 
     /// An INVITE that opens a dialog (no To-tag yet).
     pub fn opens(&self) -> bool {
-        self.from_gateway
-            && self.status.is_none()
-            && self.method == "INVITE"
-            && self.to_tag.is_empty()
+        self.from_gateway && self.status.is_none() && self.method == "INVITE" && self.to_tag.is_empty()
     }
 
     /// A response with a code in this hundred (2 for 2xx) to this method.
@@ -88,13 +82,7 @@ impl Log {
     pub(crate) fn note(&mut self, text: &[u8], from_gateway: bool, gateway: &str) {
         if let Some(message) = Sip::parse(text) {
             let text = String::from_utf8_lossy(text);
-            self.entries.push(Entry::of(
-                &message,
-                &text,
-                from_gateway,
-                gateway,
-                clock::now_us(),
-            ));
+            self.entries.push(Entry::of(&message, &text, from_gateway, gateway, clock::now_us()));
         }
     }
 
@@ -108,20 +96,9 @@ impl Log {
     /// Only what belongs to dialogs with one number.
     pub fn of_number(&self, number: &str) -> Log {
         let number = number.trim_start_matches('+');
-        let calls: std::collections::HashSet<&str> = self
-            .entries
-            .iter()
-            .filter(|e| e.opens() && e.number == number)
-            .map(|e| e.call_id.as_str())
-            .collect();
-        Log {
-            entries: self
-                .entries
-                .iter()
-                .filter(|e| calls.contains(e.call_id.as_str()))
-                .cloned()
-                .collect(),
-        }
+        let calls: std::collections::HashSet<&str> =
+            self.entries.iter().filter(|e| e.opens() && e.number == number).map(|e| e.call_id.as_str()).collect();
+        Log { entries: self.entries.iter().filter(|e| calls.contains(e.call_id.as_str())).cloned().collect() }
     }
 
     /// Writes the log as JSON, for whoever has to find out why a test failed.
@@ -133,9 +110,7 @@ impl Log {
     pub fn ladder(&self) -> String {
         let line = |e: &Entry| {
             let arrow = if e.from_gateway { "<--" } else { "-->" };
-            let what = e
-                .status
-                .map_or(e.method.clone(), |code| format!("{code} ({})", e.method));
+            let what = e.status.map_or(e.method.clone(), |code| format!("{code} ({})", e.method));
             format!(
                 "{:>10.3} ms {arrow} {:<22} {:<14} cseq {} {} {}\n",
                 e.at_us as f64 / 1000.0,

@@ -63,10 +63,7 @@ impl Manner {
 
     /// Sends nothing at all.
     pub fn dead() -> Manner {
-        Manner {
-            ring: None,
-            ..Manner::with(Finish::Dead)
-        }
+        Manner { ring: None, ..Manner::with(Finish::Dead) }
     }
 
     fn with(finish: Finish) -> Manner {
@@ -88,10 +85,7 @@ impl Manner {
 
     /// Sends its 180 only after that time.
     pub fn rings_after(self, after: Duration) -> Manner {
-        Manner {
-            ring: Some(after),
-            ..self
-        }
+        Manner { ring: Some(after), ..self }
     }
 
     /// Sends no 180.
@@ -101,26 +95,17 @@ impl Manner {
 
     /// Sends 183 with a session description after that time and its voice from then on.
     pub fn early_media(self, after: Duration) -> Manner {
-        Manner {
-            early: Some(after),
-            ..self
-        }
+        Manner { early: Some(after), ..self }
     }
 
     /// Plays this tone once it may speak (one of [`super::sound::TONES`]).
     pub fn plays(self, hz: u32) -> Manner {
-        Manner {
-            voice: Voice::Tone(hz),
-            ..self
-        }
+        Manner { voice: Voice::Tone(hz), ..self }
     }
 
     /// Never sends an RTP packet.
     pub fn mute(self) -> Manner {
-        Manner {
-            voice: Voice::Mute,
-            ..self
-        }
+        Manner { voice: Voice::Mute, ..self }
     }
 
     /// Speaks PCMA instead of PCMU.
@@ -130,50 +115,32 @@ impl Manner {
 
     /// Hangs up so long after it answered.
     pub fn hangs_up_after(self, after: Duration) -> Manner {
-        Manner {
-            hang_up: Some(after),
-            ..self
-        }
+        Manner { hang_up: Some(after), ..self }
     }
 
     /// Sends a re-INVITE with this direction (`sendonly` is hold) so long after it answered.
     pub fn reinvites(self, after: Duration, direction: &str) -> Manner {
-        Manner {
-            reinvite: Some((after, direction.to_owned())),
-            ..self
-        }
+        Manner { reinvite: Some((after, direction.to_owned())), ..self }
     }
 
     /// Asks for credentials first.
     pub fn asks(self, challenge: Challenge) -> Manner {
-        Manner {
-            challenge: Some(challenge),
-            ..self
-        }
+        Manner { challenge: Some(challenge), ..self }
     }
 
     /// So many further phones answer the same INVITE too, each with a To-tag of its own.
     pub fn forked(self, further: u32) -> Manner {
-        Manner {
-            forks: further,
-            ..self
-        }
+        Manner { forks: further, ..self }
     }
 
     /// Agrees to a session timer of so many seconds, refreshed by the caller.
     pub fn session_expires(self, seconds: u32) -> Manner {
-        Manner {
-            session_expires: Some(seconds),
-            ..self
-        }
+        Manner { session_expires: Some(seconds), ..self }
     }
 
     /// Types these digits (RFC 4733) so long after it answered.
     pub fn types(self, after: Duration, digits: &str) -> Manner {
-        Manner {
-            digits: Some((after, digits.to_owned())),
-            ..self
-        }
+        Manner { digits: Some((after, digits.to_owned())), ..self }
     }
 
     /// Says why it refuses in a Reason header.
@@ -186,9 +153,6 @@ impl Manner {
 
     /// Leaves Contact out of its 200.
     pub fn without_contact(self) -> Manner {
-        Manner {
-            without_contact: true,
-            ..self
-        }
+        Manner { without_contact: true, ..self }
     }
 }

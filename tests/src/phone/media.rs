@@ -89,12 +89,8 @@ pub(crate) struct Media {
 
 impl Media {
     pub fn start(ip: IpAddr, woken: impl Fn() + Send + 'static) -> Arc<Media> {
-        let media = Arc::new(Media {
-            ip,
-            streams: Mutex::default(),
-            closed: Mutex::default(),
-            over: AtomicBool::new(false),
-        });
+        let media =
+            Arc::new(Media { ip, streams: Mutex::default(), closed: Mutex::default(), over: AtomicBool::new(false) });
         let ticking = media.clone();
         std::thread::spawn(move || {
             let mut due = Instant::now();
@@ -119,12 +115,7 @@ impl Media {
         let local = socket.local_addr()?;
         let stream = Stream {
             socket,
-            speech: Speech {
-                to: None,
-                payload: 0,
-                events: None,
-                voice: Voice::Mute,
-            },
+            speech: Speech { to: None, payload: 0, events: None, voice: Voice::Mute },
             tone: None,
             sequence: rand::random(),
             timestamp: rand::random(),
@@ -164,22 +155,14 @@ impl Media {
     pub fn type_digits(&self, call: u64, digits: &str) {
         if let Some(stream) = self.lock().get_mut(&call) {
             let code = |d: char| "0123456789*#ABCD".find(d).map(|i| i as u8);
-            stream.typing = digits
-                .chars()
-                .rev()
-                .filter_map(code)
-                .map(|d| (d, 0))
-                .collect();
+            stream.typing = digits.chars().rev().filter_map(code).map(|d| (d, 0)).collect();
         }
     }
 
     /// What a call has heard so far.
     pub fn audio(&self, call: u64) -> Audio {
         match self.lock().get(&call) {
-            Some(stream) => Audio {
-                heard: stream.ear.stretches().to_vec(),
-                ..stream.audio.clone()
-            },
+            Some(stream) => Audio { heard: stream.ear.stretches().to_vec(), ..stream.audio.clone() },
             None => locked(&self.closed).get(&call).cloned().unwrap_or_default(),
         }
     }
@@ -205,9 +188,7 @@ impl Media {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl Stream {
@@ -215,11 +196,7 @@ impl Stream {
         let mut packet = [0_u8; 2048];
         while let Ok((length, from)) = self.socket.recv_from(&mut packet) {
             let now = clock::now_us();
-            let first = Source {
-                packets: 0,
-                first_us: now,
-                last_us: now,
-            };
+            let first = Source { packets: 0, first_us: now, last_us: now };
             let source = self.audio.sources.entry(from.to_string()).or_insert(first);
             source.packets += 1;
             source.last_us = now;
@@ -240,9 +217,7 @@ impl Stream {
             let stamp = u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
             if self.last_event != Some(stamp) {
                 self.last_event = Some(stamp);
-                self.audio
-                    .digits
-                    .extend("0123456789*#ABCD".chars().nth(usize::from(body[0])));
+                self.audio.digits.extend("0123456789*#ABCD".chars().nth(usize::from(body[0])));
             }
         } else if let Some(samples) = sound::decode(payload, body) {
             self.ear.hear(&samples, now);
@@ -269,10 +244,7 @@ impl Stream {
         if let Some(events) = self.speech.events.filter(|_| !self.typing.is_empty()) {
             self.type_on(to, events);
         } else {
-            let samples = self
-                .tone
-                .as_mut()
-                .map_or_else(|| vec![0; PACKET], |tone| tone.samples(PACKET));
+            let samples = self.tone.as_mut().map_or_else(|| vec![0; PACKET], |tone| tone.samples(PACKET));
             let body = sound::encode(self.speech.payload, &samples);
             self.send(to, self.speech.payload, self.timestamp, &body);
         }
@@ -281,11 +253,7 @@ impl Stream {
 
     /// One tick of typing: five packets of a digit, three of them again as its end, then a pause.
     fn type_on(&mut self, to: SocketAddr, events: u8) {
-        let Some((digit, ticks)) = self
-            .typing
-            .last_mut()
-            .map(|(d, t)| (*d, std::mem::replace(t, *t + 1)))
-        else {
+        let Some((digit, ticks)) = self.typing.last_mut().map(|(d, t)| (*d, std::mem::replace(t, *t + 1))) else {
             return;
         };
         if ticks == 0 {

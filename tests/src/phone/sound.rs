@@ -10,9 +10,7 @@ pub const PACKET: usize = 160;
 pub const WINDOW: usize = 800;
 
 /// Tones the tests play, far enough apart to be told from each other in 100 ms, and 425 Hz: the ring-back tone.
-pub const TONES: [u32; 14] = [
-    425, 500, 600, 700, 800, 950, 1100, 1250, 1400, 1600, 1800, 2100, 2500, 3000,
-];
+pub const TONES: [u32; 14] = [425, 500, 600, 700, 800, 950, 1100, 1250, 1400, 1600, 1800, 2100, 2500, 3000];
 
 /// A steady tone, sample by sample.
 #[derive(Clone, Debug)]
@@ -24,10 +22,7 @@ pub struct Tone {
 impl Tone {
     /// A tone of `hz`.
     pub fn new(hz: u32) -> Tone {
-        Tone {
-            step: TAU * f64::from(hz) / RATE,
-            phase: 0.0,
-        }
+        Tone { step: TAU * f64::from(hz) / RATE, phase: 0.0 }
     }
 
     /// The next `count` samples.
@@ -47,9 +42,7 @@ pub fn tone_in(samples: &[i16]) -> Option<u32> {
     if samples.is_empty() || energy / (samples.len() as f64) < 200.0_f64.powi(2) {
         return None;
     }
-    TONES
-        .into_iter()
-        .find(|hz| share(samples, *hz) * energy.recip() > 0.6)
+    TONES.into_iter().find(|hz| share(samples, *hz) * energy.recip() > 0.6)
 }
 
 /// The energy of one tone in these samples (Goertzel).
@@ -89,14 +82,8 @@ impl Ear {
             let hz = tone_in(&self.window[..WINDOW]);
             self.window.drain(..WINDOW);
             match self.stretches.last_mut() {
-                Some(last) if last.hz == hz && now_us.saturating_sub(last.until_us) < 500_000 => {
-                    last.until_us = now_us
-                }
-                _ => self.stretches.push(Heard {
-                    hz,
-                    from_us: now_us.saturating_sub(100_000),
-                    until_us: now_us,
-                }),
+                Some(last) if last.hz == hz && now_us.saturating_sub(last.until_us) < 500_000 => last.until_us = now_us,
+                _ => self.stretches.push(Heard { hz, from_us: now_us.saturating_sub(100_000), until_us: now_us }),
             }
         }
     }
@@ -109,11 +96,7 @@ impl Ear {
 
 /// Milliseconds of one tone among the stretches.
 pub fn tone_ms(stretches: &[Heard], hz: u32) -> u64 {
-    stretches
-        .iter()
-        .filter(|h| h.hz == Some(hz))
-        .map(|h| (h.until_us - h.from_us) / 1000)
-        .sum()
+    stretches.iter().filter(|h| h.hz == Some(hz)).map(|h| (h.until_us - h.from_us) / 1000).sum()
 }
 
 /// One sample as mu-law (payload type 0).
@@ -130,20 +113,12 @@ pub fn from_ulaw(byte: u8) -> i16 {
     let byte = !byte;
     let magnitude = ((i32::from(byte & 0x0f) << 3) + 132) << ((byte >> 4) & 7);
     let sample = magnitude - 132;
-    if byte & 0x80 != 0 {
-        -sample as i16
-    } else {
-        sample as i16
-    }
+    if byte & 0x80 != 0 { -sample as i16 } else { sample as i16 }
 }
 
 /// One sample as A-law (payload type 8).
 pub fn to_alaw(sample: i16) -> u8 {
-    let (sign, mut magnitude) = if sample < 0 {
-        (0, !sample >> 4)
-    } else {
-        (0x80, sample >> 4)
-    };
+    let (sign, mut magnitude) = if sample < 0 { (0, !sample >> 4) } else { (0x80, sample >> 4) };
     if magnitude > 15 {
         let mut exponent = 1;
         while magnitude > 31 {
@@ -160,16 +135,8 @@ pub fn from_alaw(byte: u8) -> i16 {
     let byte = byte ^ 0x55;
     let exponent = (byte >> 4) & 7;
     let mantissa = i32::from(byte & 0x0f) << 4;
-    let magnitude = if exponent == 0 {
-        mantissa + 8
-    } else {
-        (mantissa + 264) << (exponent - 1)
-    };
-    if byte & 0x80 != 0 {
-        magnitude as i16
-    } else {
-        -magnitude as i16
-    }
+    let magnitude = if exponent == 0 { mantissa + 8 } else { (mantissa + 264) << (exponent - 1) };
+    if byte & 0x80 != 0 { magnitude as i16 } else { -magnitude as i16 }
 }
 
 /// Encodes samples for a payload type.
@@ -206,10 +173,7 @@ mod tests {
     #[test]
     fn silence_and_a_mixture_are_no_tone() {
         assert_eq!(tone_in(&[0; WINDOW]), None);
-        let (low, high) = (
-            Tone::new(500).samples(WINDOW),
-            Tone::new(1250).samples(WINDOW),
-        );
+        let (low, high) = (Tone::new(500).samples(WINDOW), Tone::new(1250).samples(WINDOW));
         let mixture: Vec<i16> = low.iter().zip(&high).map(|(a, b)| a / 2 + b / 2).collect();
         assert_eq!(tone_in(&mixture), None);
     }
@@ -219,14 +183,8 @@ mod tests {
         for sample in (-32_000..32_000).step_by(37) {
             let sample = sample as i16;
             let step = (f64::from(sample).abs() / 16.0).max(16.0);
-            for (name, back) in [
-                ("mu", from_ulaw(to_ulaw(sample))),
-                ("A", from_alaw(to_alaw(sample))),
-            ] {
-                assert!(
-                    f64::from(sample - back).abs() <= step,
-                    "{name}: {sample} became {back}"
-                );
+            for (name, back) in [("mu", from_ulaw(to_ulaw(sample))), ("A", from_alaw(to_alaw(sample)))] {
+                assert!(f64::from(sample - back).abs() <= step, "{name}: {sample} became {back}");
             }
         }
     }

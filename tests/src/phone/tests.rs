@@ -15,31 +15,13 @@ struct Caller {
 impl Caller {
     fn of(bank: &Bank, number: &'static str) -> Caller {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(3)))
-            .unwrap();
-        Caller {
-            socket,
-            to: bank.address(),
-            number,
-        }
+        socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
+        Caller { socket, to: bank.address(), number }
     }
 
-    fn request(
-        &self,
-        method: &str,
-        cseq: u32,
-        branch: &str,
-        to_tag: &str,
-        extra: &str,
-        body: &str,
-    ) {
+    fn request(&self, method: &str, cseq: u32, branch: &str, to_tag: &str, extra: &str, body: &str) {
         let local = self.socket.local_addr().unwrap();
-        let tag = if to_tag.is_empty() {
-            String::new()
-        } else {
-            format!(";tag={to_tag}")
-        };
+        let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
         let text = format!(
             "{method} sip:+{0}@{1} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch={branch}\r\nFrom: <sip:gw@{local}>;tag=f\r\nTo: <sip:+{0}@{1}>{tag}\r\n\
              Call-ID: call-{0}\r\nCSeq: {cseq} {method}\r\nContact: <sip:gw@{local}>\r\n{extra}Content-Length: {2}\r\n\r\n{body}",
@@ -51,8 +33,7 @@ impl Caller {
     }
 
     fn invite(&self, branch: &str) {
-        let sdp =
-            super::wire::Sdp::write("127.0.0.1:9".parse().unwrap(), 1, 0, Some(101), "sendrecv");
+        let sdp = super::wire::Sdp::write("127.0.0.1:9".parse().unwrap(), 1, 0, Some(101), "sendrecv");
         self.request("INVITE", 1, branch, "", "", &sdp);
     }
 
@@ -60,10 +41,7 @@ impl Caller {
     fn expect(&self, code: u16) -> Sip {
         let mut datagram = [0; 4096];
         loop {
-            let length = self
-                .socket
-                .recv(&mut datagram)
-                .unwrap_or_else(|e| panic!("no {code}: {e}"));
+            let length = self.socket.recv(&mut datagram).unwrap_or_else(|e| panic!("no {code}: {e}"));
             let message = Sip::parse(&datagram[..length]).unwrap();
             if message.status() == Some(code) {
                 return message;
@@ -87,28 +65,17 @@ fn a_phone_rings_answers_absorbs_a_repeat_and_is_hung_up_on() {
     caller.invite("z9hG4bKa");
     assert_eq!(caller.expect(200).tag("To"), answer.tag("To"));
     caller.request("ACK", 1, "z9hG4bKb", answer.tag("To"), "", "");
-    bank.wait_call("441", "acknowledged", Duration::from_secs(2), |call| {
-        call.acked_us.is_some()
-    });
+    bank.wait_call("441", "acknowledged", Duration::from_secs(2), |call| call.acked_us.is_some());
     caller.request("BYE", 2, "z9hG4bKc", answer.tag("To"), "", "");
     caller.expect(200);
     let calls = bank.calls_to("+441");
-    assert_eq!(
-        (calls.len(), calls[0].repeats, calls[0].ended_by),
-        (1, 1, Some(Who::Gateway))
-    );
+    assert_eq!((calls.len(), calls[0].repeats, calls[0].ended_by), (1, 1, Some(Who::Gateway)));
 }
 
 #[test]
 fn a_phone_takes_its_own_way_at_each_attempt() {
     let bank = bank();
-    bank.when_each(
-        "44*",
-        vec![
-            Manner::refuses(Duration::ZERO, 486),
-            Manner::rings_for_ever(),
-        ],
-    );
+    bank.when_each("44*", vec![Manner::refuses(Duration::ZERO, 486), Manner::rings_for_ever()]);
     let caller = Caller::of(&bank, "442");
     caller.invite("z9hG4bKa");
     let busy = caller.expect(486);
@@ -126,19 +93,11 @@ fn a_phone_takes_its_own_way_at_each_attempt() {
 #[test]
 fn a_phone_behind_a_password_counts_no_call_before_the_right_answer() {
     let bank = bank();
-    bank.when(
-        "44*",
-        Manner::answers(Duration::ZERO).asks(Challenge::new(407, "u", "p")),
-    );
+    bank.when("44*", Manner::answers(Duration::ZERO).asks(Challenge::new(407, "u", "p")));
     let caller = Caller::of(&bank, "443");
     caller.invite("z9hG4bKa");
     let challenge = caller.expect(407);
-    assert!(
-        challenge
-            .header("Proxy-Authenticate")
-            .unwrap()
-            .contains("qop=\"auth,auth-int\"")
-    );
+    assert!(challenge.header("Proxy-Authenticate").unwrap().contains("qop=\"auth,auth-int\""));
     caller.request(
         "INVITE",
         2,
@@ -165,34 +124,23 @@ fn a_forked_call_is_answered_twice_with_two_tags() {
 #[test]
 fn two_phones_hear_each_others_tone_and_digits() {
     let bank = bank();
-    bank.when(
-        "44*",
-        Manner::answers(Duration::ZERO)
-            .plays(700)
-            .types(Duration::from_millis(200), "12#"),
-    );
+    bank.when("44*", Manner::answers(Duration::ZERO).plays(700).types(Duration::from_millis(200), "12#"));
     bank.when("33*", Manner::answers(Duration::ZERO).plays(1100).alaw());
     for (number, branch) in [("445", "z9hG4bKa"), ("336", "z9hG4bKb")] {
         let caller = Caller::of(&bank, number);
         caller.invite(branch);
         let answer = caller.expect(200);
         caller.request("ACK", 1, branch, answer.tag("To"), "", "");
-        let other = bank
-            .calls()
-            .iter()
-            .find(|c| c.number != number)
-            .map(|c| (c.call_id.clone(), c.tag.clone()));
+        let other = bank.calls().iter().find(|c| c.number != number).map(|c| (c.call_id.clone(), c.tag.clone()));
         let here = answer.sdp().unwrap().media;
         if let Some((_, tag)) = other {
-            let caller = Caller {
-                number: "445",
-                ..Caller::of(&bank, "445")
-            };
-            let there = bank.log().entries.iter().rev().find_map(|e| {
-                Sip::parse(e.text.as_bytes())
-                    .filter(|m| m.tag("To") == tag)?
-                    .sdp()
-            });
+            let caller = Caller { number: "445", ..Caller::of(&bank, "445") };
+            let there = bank
+                .log()
+                .entries
+                .iter()
+                .rev()
+                .find_map(|e| Sip::parse(e.text.as_bytes()).filter(|m| m.tag("To") == tag)?.sdp());
             let sdp = super::wire::Sdp::write(here, 2, 0, Some(101), "sendrecv");
             caller.request("INVITE", 2, "z9hG4bKc", &tag, "", &sdp);
             caller.expect(200);
@@ -202,13 +150,8 @@ fn two_phones_hear_each_others_tone_and_digits() {
             caller.expect(200);
         }
     }
-    bank.wait(
-        "both tones and the digits",
-        Duration::from_secs(5),
-        |calls| {
-            let (low, high) = (&calls[0].audio, &calls[1].audio);
-            (low.heard_ms(1100) > 300 && high.heard_ms(700) > 300 && high.digits == "12#")
-                .then_some(())
-        },
-    );
+    bank.wait("both tones and the digits", Duration::from_secs(5), |calls| {
+        let (low, high) = (&calls[0].audio, &calls[1].audio);
+        (low.heard_ms(1100) > 300 && high.heard_ms(700) > 300 && high.digits == "12#").then_some(())
+    });
 }

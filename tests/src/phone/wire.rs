@@ -46,20 +46,12 @@ impl Sip {
                 headers.push((long_name(name.trim()), value.trim().to_owned()));
             }
         }
-        Some(Sip {
-            start,
-            headers,
-            body: body.to_owned(),
-        })
+        Some(Sip { start, headers, body: body.to_owned() })
     }
 
     /// The method, if it is a request.
     pub fn method(&self) -> Option<&str> {
-        if self.start.starts_with("SIP/2.0") {
-            None
-        } else {
-            self.start.split(' ').next()
-        }
+        if self.start.starts_with("SIP/2.0") { None } else { self.start.split(' ').next() }
     }
 
     /// The status code, if it is a response.
@@ -79,25 +71,17 @@ impl Sip {
 
     /// The first header of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v.as_str())
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 
     /// Every header of that name, in order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.headers
-            .iter()
-            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v.as_str())
+        self.headers.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 
     /// The branch of the topmost Via: the name of the transaction.
     pub fn branch(&self) -> &str {
-        self.header("Via")
-            .map(|via| parameter(via.split(',').next().unwrap_or(via), "branch"))
-            .unwrap_or("")
+        self.header("Via").map(|via| parameter(via.split(',').next().unwrap_or(via), "branch")).unwrap_or("")
     }
 
     /// Call-ID.
@@ -107,22 +91,14 @@ impl Sip {
 
     /// CSeq: number and method.
     pub fn cseq(&self) -> (u32, &str) {
-        let (number, method) = self
-            .header("CSeq")
-            .and_then(|c| c.split_once(' '))
-            .unwrap_or(("0", ""));
+        let (number, method) = self.header("CSeq").and_then(|c| c.split_once(' ')).unwrap_or(("0", ""));
         (number.trim().parse().unwrap_or(0), method.trim())
     }
 
     /// The tag of From or To.
     pub fn tag(&self, header: &str) -> &str {
         let value = self.header(header).unwrap_or("");
-        parameter(
-            value
-                .rsplit_once('>')
-                .map_or(value, |(_, parameters)| parameters),
-            "tag",
-        )
+        parameter(value.rsplit_once('>').map_or(value, |(_, parameters)| parameters), "tag")
     }
 
     /// The URI in Contact.
@@ -137,23 +113,12 @@ impl Sip {
 }
 
 /// An answer to `request`, ready to send.
-pub fn answer(
-    request: &Sip,
-    code: u16,
-    local_tag: &str,
-    extra: &[(&str, String)],
-    body: &str,
-) -> String {
+pub fn answer(request: &Sip, code: u16, local_tag: &str, extra: &[(&str, String)], body: &str) -> String {
     let mut text = format!("SIP/2.0 {code} {}\r\n", reason(code));
     for name in ["Via", "From", "To", "Call-ID", "CSeq", "Record-Route"] {
         for value in request.all(name) {
-            let tag_missing =
-                name == "To" && code > 100 && request.tag("To").is_empty() && !local_tag.is_empty();
-            let tag = if tag_missing {
-                format!(";tag={local_tag}")
-            } else {
-                String::new()
-            };
+            let tag_missing = name == "To" && code > 100 && request.tag("To").is_empty() && !local_tag.is_empty();
+            let tag = if tag_missing { format!(";tag={local_tag}") } else { String::new() };
             text.push_str(&format!("{name}: {value}{tag}\r\n"));
         }
     }
@@ -185,16 +150,13 @@ pub fn address_of(uri: &str) -> Option<SocketAddr> {
     let host = uri.strip_prefix("sip:").unwrap_or(uri);
     let host = host.split(['?', ';']).next()?;
     let host = host.rsplit_once('@').map_or(host, |(_, h)| h);
-    host.parse()
-        .ok()
-        .or_else(|| Some(SocketAddr::new(host.parse::<IpAddr>().ok()?, 5060)))
+    host.parse().ok().or_else(|| Some(SocketAddr::new(host.parse::<IpAddr>().ok()?, 5060)))
 }
 
 /// The user part of a URI.
 pub fn user_of(uri: &str) -> &str {
     let uri = uri.strip_prefix("sip:").unwrap_or(uri);
-    uri.split_once('@')
-        .map_or("", |(user, _)| user.split(';').next().unwrap_or(user))
+    uri.split_once('@').map_or("", |(user, _)| user.split(';').next().unwrap_or(user))
 }
 
 /// `;name=value` in a header value.
@@ -237,24 +199,12 @@ impl Sdp {
                     let ip = session_address.unwrap_or(IpAddr::from([0, 0, 0, 0]));
                     let payloads = words.skip(1).filter_map(|w| w.parse().ok()).collect();
                     let direction = "sendrecv".to_owned();
-                    stream = Some(Sdp {
-                        media: SocketAddr::new(ip, port),
-                        payloads,
-                        events: None,
-                        direction,
-                    });
+                    stream = Some(Sdp { media: SocketAddr::new(ip, port), payloads, events: None, direction });
                 }
                 ("a", Some(stream)) => match value {
-                    "sendrecv" | "sendonly" | "recvonly" | "inactive" => {
-                        stream.direction = value.to_owned()
-                    }
+                    "sendrecv" | "sendonly" | "recvonly" | "inactive" => stream.direction = value.to_owned(),
                     _ if value.contains("telephone-event/8000") => {
-                        stream.events = value
-                            .strip_prefix("rtpmap:")?
-                            .split(' ')
-                            .next()?
-                            .parse()
-                            .ok();
+                        stream.events = value.strip_prefix("rtpmap:")?.split(' ').next()?.parse().ok();
                     }
                     _ => {}
                 },
@@ -265,26 +215,14 @@ impl Sdp {
     }
 
     /// Writes a description of one audio stream of ours.
-    pub fn write(
-        media: SocketAddr,
-        version: u32,
-        payload: u8,
-        events: Option<u8>,
-        direction: &str,
-    ) -> String {
+    pub fn write(media: SocketAddr, version: u32, payload: u8, events: Option<u8>, direction: &str) -> String {
         let ip = media.ip();
         let codec = if payload == 8 { "PCMA" } else { "PCMU" };
-        let mut text =
-            format!("v=0\r\no=phone 1 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n");
+        let mut text = format!("v=0\r\no=phone 1 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n");
         let list = events.map_or(format!("{payload}"), |e| format!("{payload} {e}"));
-        text.push_str(&format!(
-            "m=audio {} RTP/AVP {list}\r\na=rtpmap:{payload} {codec}/8000\r\n",
-            media.port()
-        ));
+        text.push_str(&format!("m=audio {} RTP/AVP {list}\r\na=rtpmap:{payload} {codec}/8000\r\n", media.port()));
         if let Some(events) = events {
-            text.push_str(&format!(
-                "a=rtpmap:{events} telephone-event/8000\r\na=fmtp:{events} 0-16\r\n"
-            ));
+            text.push_str(&format!("a=rtpmap:{events} telephone-event/8000\r\na=fmtp:{events} 0-16\r\n"));
         }
         text.push_str(&format!("a=ptime:20\r\na={direction}\r\n"));
         text
@@ -292,11 +230,7 @@ impl Sdp {
 }
 
 fn long_name(name: &str) -> String {
-    LONG_NAMES
-        .iter()
-        .find(|(short, _)| name.eq_ignore_ascii_case(short))
-        .map_or(name, |(_, long)| long)
-        .to_owned()
+    LONG_NAMES.iter().find(|(short, _)| name.eq_ignore_ascii_case(short)).map_or(name, |(_, long)| long).to_owned()
 }
 
 fn reason(code: u16) -> &'static str {
@@ -336,19 +270,10 @@ mod tests {
     #[test]
     fn an_invite_is_read_with_compact_and_folded_headers() {
         let invite = Sip::parse(INVITE.as_bytes()).unwrap();
-        assert_eq!(
-            (invite.method(), invite.number().as_str()),
-            (Some("INVITE"), "442071838750")
-        );
-        assert_eq!(
-            (invite.branch(), invite.tag("From"), invite.tag("To")),
-            ("z9hG4bKx", "abc", "")
-        );
+        assert_eq!((invite.method(), invite.number().as_str()), (Some("INVITE"), "442071838750"));
+        assert_eq!((invite.branch(), invite.tag("From"), invite.tag("To")), ("z9hG4bKx", "abc", ""));
         assert_eq!(invite.cseq(), (7, "INVITE"));
-        assert_eq!(
-            address_of(&invite.contact().unwrap()),
-            Some("127.0.0.9:5068".parse().unwrap())
-        );
+        assert_eq!(address_of(&invite.contact().unwrap()), Some("127.0.0.9:5068".parse().unwrap()));
         let sdp = invite.sdp().unwrap();
         assert_eq!(
             (sdp.media.to_string().as_str(), sdp.payloads, sdp.events),
@@ -360,9 +285,6 @@ mod tests {
     fn an_answer_keeps_the_transaction_and_adds_the_tag_once() {
         let invite = Sip::parse(INVITE.as_bytes()).unwrap();
         let ringing = Sip::parse(answer(&invite, 180, "mine", &[], "").as_bytes()).unwrap();
-        assert_eq!(
-            (ringing.status(), ringing.branch(), ringing.tag("To")),
-            (Some(180), "z9hG4bKx", "mine")
-        );
+        assert_eq!((ringing.status(), ringing.branch(), ringing.tag("To")), (Some(180), "z9hG4bKx", "mine"));
     }
 }
