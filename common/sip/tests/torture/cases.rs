@@ -34,13 +34,7 @@ const fn case(
     reaction: Reaction,
     because: &'static str,
 ) -> Case {
-    Case {
-        name,
-        section,
-        special,
-        reaction,
-        because,
-    }
+    Case { name, section, special, reaction, because }
 }
 
 /// Every message of RFC 4475 (SIP torture test messages) in its order, and one more that travels with them.

@@ -120,10 +120,7 @@ fn spoil_once(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
 
 /// Exchanges, doubles or drops whole header lines.
 fn swap_lines(bytes: &mut Vec<u8>, dice: &mut Dice) {
-    let mut lines: Vec<Vec<u8>> = bytes
-        .split(|byte| *byte == b'\n')
-        .map(<[u8]>::to_vec)
-        .collect();
+    let mut lines: Vec<Vec<u8>> = bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     let (one, two) = (dice.roll(lines.len()), dice.roll(lines.len()));
     match dice.roll(3) {
         0 => lines.swap(one, two),
