@@ -1,0 +1,159 @@
+//! What single values cannot show: ranges, and values that must fit each other. Pure.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Config, Mistake};
+
+/// Adds everything that does not fit.
+pub(super) fn check(config: &Config, place: &str, mistakes: &mut Vec<Mistake>) {
+    let mut wrong = |key: &str, what: String| {
+        mistakes.push(Mistake { place: place.to_owned(), key: key.to_owned(), what });
+    };
+    urls(config, &mut wrong);
+    amounts(config, &mut wrong);
+    addresses(config, &mut wrong);
+    triggers(config, &mut wrong);
+    overlaps(config, &mut wrong);
+}
+
+fn urls(config: &Config, wrong: &mut impl FnMut(&str, String)) {
+    let (store, queue) = (&config.store.url, &config.queue.url);
+    let known = |url: &str, kinds: &[&str]| kinds.iter().any(|kind| url.starts_with(kind));
+    if !known(store, &["sqlite://", "postgres://", "postgresql://"]) {
+        wrong(
+            "store.url",
+            "no such kind of store; write sqlite://PATH or postgres://USER:PASSWORD@HOST/DATABASE".to_owned(),
+        );
+    }
+    if !known(queue, &["sqlite://", "amqp://", "amqps://"]) {
+        wrong(
+            "queue.url",
+            "no such kind of queue; write sqlite://PATH or amqp://USER:PASSWORD@HOST:5672/VHOST".to_owned(),
+        );
+    }
+    if queue.starts_with("sqlite://") && queue != store {
+        wrong(
+            "queue.url",
+            "an embedded queue lives in the store's own file; write the same sqlite://PATH as [store] url".to_owned(),
+        );
+    }
+}
+
+fn amounts(config: &Config, wrong: &mut impl FnMut(&str, String)) {
+    let engine = &config.engine;
+    let mut within = |key: &str, value: u64, low: u64, high: u64| {
+        if value < low || value > high {
+            wrong(key, format!("{value} is out of range; write {low} to {high}"));
+        }
+    };
+    within("engine.slots", engine.slots as u64, 1, 100_000);
+    within("engine.no_answer", engine.no_answer.as_secs(), 5, 600);
+    within("engine.attempts", engine.attempts.into(), 1, 10);
+    within("engine.max_call_seconds", engine.max_call.as_secs(), 1, 86_400);
+    within("engine.job_lifetime", engine.job_lifetime.as_secs(), 1, 7 * 86_400);
+    within("engine.hold_seconds", engine.hold_seconds, 6, 86_400);
+    within("sip.session_expires", config.sip.session_expires.as_secs(), 90, 300);
+    within("media.threads", config.media.threads as u64, 1, 64);
+    within("media.rtp_timeout", config.media.rtp_timeout.as_secs(), 5, 3600);
+    within("store.connections", config.store.connections.into(), 1, 500);
+    within("queue.prefetch", config.queue.prefetch.into(), 1, 10_000);
+    within("queue.log_days", config.queue.log_days.into(), 1, 3650);
+    within("queue.max_length", config.queue.max_length.into(), 1, 100_000_000);
+    if engine.id.len() > 64 || engine.id.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        wrong("engine.id", "write a short name without spaces, like engine-1".to_owned());
+    }
+    let currency = &config.tariff.currency;
+    if currency.len() != 3 || !currency.bytes().all(|b| b.is_ascii_uppercase()) {
+        wrong("tariff.currency", format!("{currency:?} is no currency; write three capital letters like \"USD\""));
+    }
+    for extension in &config.numbers.extensions {
+        if extension.is_empty() || extension.len() > 6 || !extension.bytes().all(|b| b.is_ascii_digit()) {
+            wrong(
+                "numbers.extensions",
+                format!("{extension:?} is no extension; write one to six digits, like \"100\""),
+            );
+        }
+    }
+    if let Some(country) = &config.numbers.home_country
+        && (country.len() != 2 || !country.bytes().all(|b| b.is_ascii_uppercase()))
+    {
+        wrong("numbers.home_country", format!("{country:?} is no country; write two capital letters like \"GB\""));
+    }
+}
+
+fn addresses(config: &Config, wrong: &mut impl FnMut(&str, String)) {
+    let sip = config.sip.listen;
+    if sip.ip().is_unspecified() {
+        wrong("sip.listen", format!("{sip}: peers cannot answer to that; write the address they reach us at"));
+    }
+    if config.media.ip.is_unspecified() {
+        wrong(
+            "media.ip",
+            format!("{}: peers cannot send audio there; write the address they reach us at", config.media.ip),
+        );
+    }
+    if sip.ip().is_loopback() != config.media.ip.is_loopback() {
+        wrong(
+            "media.ip",
+            format!("one of {} and [sip] listen {sip} is a loopback address and the other is not", config.media.ip),
+        );
+    }
+}
+
+fn triggers(config: &Config, wrong: &mut impl FnMut(&str, String)) {
+    let generic = &config.sms.generic;
+    if generic.allow_unsigned && !config.sms.listen.ip().is_loopback() {
+        wrong(
+            "sms.generic.allow_unsigned",
+            "unsigned texts are taken only on a loopback address; set a secret".to_owned(),
+        );
+    }
+    for (key, url) in [
+        ("sms.generic.reply_url", generic.reply_url.as_deref()),
+        ("sms.twilio.public_url", config.sms.twilio.public_url.as_deref()),
+        ("sms.twilio.api_base", Some(config.sms.twilio.api_base.as_str())),
+    ] {
+        if let Some(url) = url
+            && !url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+        {
+            wrong(key, "is no web address; write it like https://example.net/path".to_owned());
+        }
+    }
+    let twilio = &config.sms.twilio;
+    if twilio.account_sid.is_some() && twilio.auth_token.is_empty() {
+        wrong("sms.twilio.auth_token", "is missing; it stands beside the account SID in Twilio's console".to_owned());
+    }
+    if twilio.account_sid.is_some() && twilio.public_url.is_none() {
+        wrong("sms.twilio.public_url", "is missing; without it no signature of Twilio's can be checked".to_owned());
+    }
+    if config.web.account.is_some() && !config.web.listen.ip().is_loopback() {
+        wrong("web.listen", format!("{}: the page has no sign-in yet; write a loopback address", config.web.listen));
+    }
+}
+
+/// Two sockets of ours that would want the same port.
+fn overlaps(config: &Config, wrong: &mut impl FnMut(&str, String)) {
+    let tcp = [
+        ("sms.listen", Some(config.sms.listen)),
+        ("web.listen", Some(config.web.listen)),
+        ("service.listen", config.service.listen),
+    ];
+    let tcp: Vec<(&str, SocketAddr)> = tcp.into_iter().filter_map(|(key, address)| Some((key, address?))).collect();
+    for (i, (key, address)) in tcp.iter().enumerate() {
+        for (other_key, other) in &tcp[..i] {
+            if address.port() != 0 && address.port() == other.port() && meet(address.ip(), other.ip()) {
+                wrong(key, format!("{address} is taken by {other_key} ({other}); give it a port of its own"));
+            }
+        }
+    }
+    let (sip, media) = (config.sip.listen, &config.media);
+    if media.ports.range().contains(&sip.port()) && meet(sip.ip(), media.ip) {
+        wrong("media.ports", format!("{} contains the port of [sip] listen {sip}; move one of them", media.ports));
+    }
+}
+
+fn meet(one: IpAddr, other: IpAddr) -> bool {
+    one == other || one.is_unspecified() || other.is_unspecified()
+}
