@@ -1,0 +1,123 @@
+//! What a callback costs and how long its hold lasts. Pure: integers in, integers out.
+//!
+//! Both legs are charged per started second of their own answered time (O13: the policy of this version), each at its own
+//! price a minute. A price of a second is not rounded: the cost of a leg is rounded up once, to the next micro-unit.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::time::Duration;
+
+use ringback_common::money::Money;
+use ringback_sip::Moment;
+use serde::{Deserialize, Serialize};
+
+/// The price of one leg: micro-units a minute, charged by the started second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tariff {
+    /// What a minute costs.
+    pub per_minute: Money,
+}
+
+impl Tariff {
+    /// The seconds that are charged for an answered time: started seconds count whole.
+    pub fn billed_seconds(self, answered: Duration) -> u64 {
+        u64::try_from(answered.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
+    }
+
+    /// What an answered time costs.
+    pub fn cost(self, answered: Duration) -> Money {
+        self.cost_of_seconds(self.billed_seconds(answered))
+    }
+
+    fn cost_of_seconds(self, seconds: u64) -> Money {
+        let micros = (i128::from(self.per_minute.0.max(0)) * i128::from(seconds) + 59) / 60;
+        Money(i64::try_from(micros).unwrap_or(i64::MAX))
+    }
+}
+
+/// A leg that is being charged: since when, at what price.
+#[derive(Clone, Copy, Debug)]
+pub struct Meter {
+    /// The answer.
+    pub since: Moment,
+    /// The price.
+    pub tariff: Tariff,
+}
+
+/// What all running legs together have cost at a moment.
+pub fn cost_at(meters: &[Meter], at: Moment) -> Money {
+    meters.iter().map(|meter| meter.tariff.cost(Duration::from_millis(at.0.saturating_sub(meter.since.0)))).sum()
+}
+
+/// The last moment, at most `limit`, at which the hold still covers what all legs cost together (FEATURES E1.7: the joint
+/// duration of two simultaneous calls). One instant for both legs, computed once (O24).
+pub fn funded_until(held: Money, meters: &[Meter], limit: Moment) -> Moment {
+    let start = meters.iter().map(|meter| meter.since.0).min().unwrap_or(limit.0);
+    if cost_at(meters, limit) <= held {
+        return limit;
+    }
+    let (mut covered, mut beyond) = (start, limit.0);
+    while beyond.saturating_sub(covered) > 1 {
+        let middle = covered + (beyond - covered) / 2;
+        if cost_at(meters, Moment(middle)) <= held {
+            covered = middle;
+        } else {
+            beyond = middle;
+        }
+    }
+    Moment(covered)
+}
+
+/// The hold that lets both legs run for `seconds` side by side.
+pub fn hold_for(a: Tariff, b: Tariff, seconds: u64) -> Money {
+    a.cost_of_seconds(seconds) + b.cost_of_seconds(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEN_CENTS: Tariff = Tariff { per_minute: Money(100_000) };
+
+    fn meters(a_since: u64, b_since: u64) -> [Meter; 2] {
+        [a_since, b_since].map(|since| Meter { since: Moment(since), tariff: TEN_CENTS })
+    }
+
+    #[test]
+    fn five_yuan_at_ten_cents_a_minute_last_fifty_minutes() {
+        let one_leg = [Meter { since: Moment(0), tariff: TEN_CENTS }];
+        let end = funded_until(Money(5_000_000), &one_leg, Moment(u64::MAX / 2));
+        assert_eq!(end, Moment(50 * 60 * 1000));
+    }
+
+    #[test]
+    fn a_started_second_is_charged_whole_and_rounded_up_once() {
+        assert_eq!(TEN_CENTS.billed_seconds(Duration::ZERO), 0);
+        assert_eq!(TEN_CENTS.billed_seconds(Duration::from_millis(1)), 1);
+        assert_eq!(TEN_CENTS.cost(Duration::from_millis(1)), Money(1_667));
+        assert_eq!(TEN_CENTS.cost(Duration::from_secs(60)), Money(100_000));
+        assert_eq!(Tariff { per_minute: Money(1) }.cost(Duration::from_secs(1)), Money(1));
+    }
+
+    #[test]
+    fn two_legs_run_out_at_one_instant_and_never_a_unit_beyond() {
+        for held in [1, 9_999, 123_456, 1_000_000] {
+            let legs = meters(0, 4_200);
+            let end = funded_until(Money(held), &legs, Moment(3_600_000));
+            assert!(cost_at(&legs, end) <= Money(held));
+            assert!(cost_at(&legs, Moment(end.0 + 1)) > Money(held), "not a millisecond is given away at {held}");
+        }
+    }
+
+    #[test]
+    fn the_limit_of_the_engine_holds_however_rich_the_account() {
+        assert_eq!(funded_until(Money(i64::MAX), &meters(0, 0), Moment(3_600_000)), Moment(3_600_000));
+    }
+
+    #[test]
+    fn an_absurd_duration_overflows_nothing() {
+        let rich = Tariff { per_minute: Money(i64::MAX) };
+        assert_eq!(rich.cost(Duration::from_secs(u64::MAX)), Money(i64::MAX));
+        assert_eq!(hold_for(rich, rich, u64::MAX), Money(i64::MAX));
+    }
+}

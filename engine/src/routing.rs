@@ -1,0 +1,107 @@
+//! Which trunk carries a call: the longest matching prefix first, then the operator's priority. Pure.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::net::SocketAddr;
+
+use ringback_common::number::Number;
+
+use crate::call::Route;
+
+/// A trunk that can be used now.
+#[derive(Clone, Debug)]
+pub struct Trunk {
+    /// Its name.
+    pub name: String,
+    /// Host and port as they stand in the Request-URI.
+    pub host: String,
+    /// Where its datagrams go.
+    pub address: SocketAddr,
+    /// User and password, if it challenges.
+    pub credentials: Option<(String, String)>,
+    /// Digits it carries; none means all.
+    pub prefixes: Vec<String>,
+    /// Lower is tried first.
+    pub priority: i64,
+    /// The number every call through it shows.
+    pub cli: Option<String>,
+}
+
+/// All usable trunks at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Trunks(pub Vec<Trunk>);
+
+impl Trunks {
+    /// The trunk of this name.
+    pub fn named(&self, name: &str) -> Option<&Trunk> {
+        self.0.iter().find(|trunk| trunk.name == name)
+    }
+
+    /// The ways to `number`, best first; `shown` is the other party's number, which the called one sees (S4) unless the trunk
+    /// shows its own. A listed extension goes only to a trunk that names it (DESIGN 4).
+    pub fn routes(&self, number: &Number, shown: &Number) -> Vec<Route> {
+        let mut ways: Vec<(usize, i64, &Trunk)> =
+            self.0.iter().filter_map(|trunk| Some((trunk.carries(number)?, trunk.priority, trunk))).collect();
+        ways.sort_by_key(|(length, priority, trunk)| (std::cmp::Reverse(*length), *priority, trunk.name.clone()));
+        ways.into_iter()
+            .map(|(_, _, trunk)| Route {
+                trunk: trunk.name.clone(),
+                cli: trunk.cli.clone().unwrap_or_else(|| shown.as_str().to_owned()),
+            })
+            .collect()
+    }
+}
+
+impl Trunk {
+    /// How many digits of the number it matches; `None` if it does not carry it.
+    fn carries(&self, number: &Number) -> Option<usize> {
+        let digits = number.digits();
+        if number.is_extension() {
+            return self.prefixes.iter().any(|prefix| prefix == digits).then_some(digits.len());
+        }
+        if self.prefixes.is_empty() {
+            return Some(0);
+        }
+        self.prefixes.iter().filter(|prefix| digits.starts_with(prefix.as_str())).map(String::len).max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trunk(name: &str, prefixes: &[&str], priority: i64) -> Trunk {
+        Trunk {
+            name: name.to_owned(),
+            host: "127.0.0.1:5060".to_owned(),
+            address: "127.0.0.1:5060".parse().unwrap(),
+            credentials: None,
+            prefixes: prefixes.iter().map(|prefix| (*prefix).to_owned()).collect(),
+            priority,
+            cli: None,
+        }
+    }
+
+    fn names(trunks: &Trunks, number: &str) -> Vec<String> {
+        let shown = Number::e164("+4930111111").unwrap();
+        let number = Number::e164(number).unwrap();
+        trunks.routes(&number, &shown).into_iter().map(|route| route.trunk).collect()
+    }
+
+    #[test]
+    fn the_longest_prefix_wins_then_the_priority_then_the_rest() {
+        let trunks = Trunks(vec![
+            trunk("all", &[], 1),
+            trunk("uk", &["44"], 9),
+            trunk("london", &["4420"], 9),
+            trunk("uk-first", &["44"], 2),
+        ]);
+        assert_eq!(names(&trunks, "+442071838750"), ["london", "uk-first", "uk", "all"]);
+        assert_eq!(names(&trunks, "+12065554123"), ["all"]);
+    }
+
+    #[test]
+    fn no_trunk_is_no_route() {
+        assert_eq!(names(&Trunks(vec![trunk("uk", &["44"], 1)]), "+12065554123"), [""; 0]);
+    }
+}
