@@ -3,7 +3,13 @@
 //!
 //! Nothing here shares code with the gateway: what the tests know of SIP, RTP and digest they know by themselves.
 
+pub mod baresip;
+pub mod capture;
 pub mod clock;
+pub mod http;
+pub mod judge;
+pub mod kamailio;
 pub mod net;
 pub mod phone;
 pub mod process;
+pub mod sipp;

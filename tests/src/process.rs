@@ -1,7 +1,7 @@
 //! Child processes that never outlive the test: killed by id when dropped, and by the kernel when the test dies.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -108,6 +108,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         if self.ended().is_none() {
             self.signal(libc::SIGCONT);
+            kill(-(self.id() as i32)); // its process group: Kamailio's workers and whoever else it made
             self.kill9();
         }
     }
@@ -119,16 +120,16 @@ pub fn tail(text: &str, lines: usize) -> String {
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
-/// Runs a command to its end and answers its exit code and output; fails the test when it takes longer than `limit`.
-pub fn run(mut command: Command, limit: Duration) -> (i32, String, String) {
+/// Runs a command to its end, with `input` on its standard input, and answers its exit code and output; fails the test when it takes longer than `limit`.
+pub fn run(mut command: Command, input: &str, limit: Duration) -> (i32, String, String) {
     let what = format!("{command:?}");
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    if command.get_envs().all(|(key, _)| key != "RINGBACK_STDIN") {
-        command.stdin(Stdio::null());
-    }
-    let child = spawn(command)
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = spawn(command)
         .unwrap_or_else(|e| panic!("{what} does not start: {e}; ./test builds and installs what it needs"));
     let id = child.id() as i32;
+    if let Some(mut stdin) = child.stdin.take() {
+        let _ = stdin.write_all(input.as_bytes()); // who does not read its input has ended and says why
+    }
     let (sender, done) = channel();
     std::thread::spawn(move || sender.send(child.wait_with_output()));
     let output = match done.recv_timeout(limit) {
@@ -144,7 +145,7 @@ pub fn run(mut command: Command, limit: Duration) -> (i32, String, String) {
 
 #[allow(unsafe_code)]
 fn kill(id: i32) {
-    // SAFETY: kill takes no pointers; the child is ours and not yet reaped.
+    // SAFETY: kill takes no pointers; the child (or the group it leads) is ours and not yet reaped.
     unsafe {
         libc::kill(id, libc::SIGKILL);
     }
@@ -170,6 +171,7 @@ fn spawn(mut command: Command) -> io::Result<Child> {
 
 #[allow(unsafe_code)]
 fn die_with_us(command: &mut Command) {
+    command.process_group(0);
     // SAFETY: prctl is async-signal-safe and takes no pointers here.
     unsafe {
         command.pre_exec(|| {

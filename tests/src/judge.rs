@@ -1,0 +1,333 @@
+//! The judge: invariants of a crash, asked of the log of what went over the wire. Pure; every verdict names its culprit.
+//!
+//! The names I1, I2, I5, I9, I10 are those of the plan of crash points.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::phone::{Entry, Log, Report};
+
+/// A verdict: `Err` tells what was wrong, in words for whoever reads the failed test.
+pub type Verdict = Result<(), String>;
+
+/// One INVITE transaction that was let through (answered by no 401, 407 or 422).
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Who was called.
+    pub number: String,
+    /// Branch of its INVITE.
+    pub branch: String,
+    /// Call-ID.
+    pub call_id: String,
+    /// When it came first.
+    pub at_us: u64,
+    /// The first final response, and when it left the phone.
+    pub final_response: Option<(u16, u64)>,
+    /// When the first CANCEL for it came.
+    pub canceled_us: Option<u64>,
+}
+
+impl Attempt {
+    /// Answered by a 2xx.
+    pub fn answered(&self) -> bool {
+        self.final_response.is_some_and(|(code, _)| code / 100 == 2)
+    }
+}
+
+/// The distinct INVITE transactions of a log, challenged ones left out, in order of time.
+pub fn attempts(log: &Log) -> Vec<Attempt> {
+    let mut seen = HashSet::new();
+    let mut found = Vec::new();
+    for invite in log.entries.iter().filter(|e| e.opens()) {
+        if !seen.insert(invite.branch.as_str()) {
+            continue;
+        }
+        let about = |e: &&Entry| e.branch == invite.branch;
+        let response =
+            log.entries.iter().filter(about).find(|e| e.method == "INVITE" && e.status.is_some_and(|c| c >= 200));
+        let final_response = response.and_then(|e| Some((e.status?, e.at_us)));
+        if matches!(final_response, Some((401 | 407 | 422, _))) {
+            continue;
+        }
+        let cancel = log.entries.iter().filter(about).find(|e| e.status.is_none() && e.method == "CANCEL");
+        found.push(Attempt {
+            number: invite.number.clone(),
+            branch: invite.branch.clone(),
+            call_id: invite.call_id.clone(),
+            at_us: invite.at_us,
+            final_response,
+            canceled_us: cancel.map(|e| e.at_us),
+        });
+    }
+    found
+}
+
+/// I1: at most one INVITE transaction to this number got a 2xx. (Forks of one transaction count once.)
+pub fn answered_at_most_once(log: &Log, number: &str) -> Verdict {
+    let answered: Vec<_> = attempts(&log.of_number(number)).into_iter().filter(Attempt::answered).collect();
+    if answered.len() <= 1 {
+        Ok(())
+    } else {
+        Err(format!("{number} was answered {} times: {answered:?}", answered.len()))
+    }
+}
+
+/// I2: no new INVITE transaction to a party after that party's 2xx.
+pub fn never_again_after_answer(log: &Log, number: &str) -> Verdict {
+    let attempts = attempts(&log.of_number(number));
+    let Some(answer) =
+        attempts.iter().filter(|a| a.answered()).filter_map(|a| a.final_response).map(|(_, at)| at).min()
+    else {
+        return Ok(());
+    };
+    match attempts.iter().find(|a| a.at_us > answer) {
+        Some(late) => {
+            Err(format!("{number} answered at {answer} us and was called again at {} us ({})", late.at_us, late.branch))
+        }
+        None => Ok(()),
+    }
+}
+
+/// No new INVITE transaction to a party before the one before it is closed: by a final response of the phone's, or after
+/// `waiting_us` from its beginning (DESIGN 5.3: intent + Expires + 32 s).
+pub fn one_attempt_at_a_time(log: &Log, number: &str, waiting_us: u64) -> Verdict {
+    let attempts = attempts(&log.of_number(number));
+    for pair in attempts.windows(2) {
+        let (earlier, later) = (&pair[0], &pair[1]);
+        let closed = earlier.final_response.is_some_and(|(_, at)| at < later.at_us);
+        if !closed && later.at_us < earlier.at_us + waiting_us {
+            return Err(format!(
+                "{number} was called again {} ms after an attempt that nothing had closed ({} then {})",
+                (later.at_us - earlier.at_us) / 1000,
+                earlier.branch,
+                later.branch
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Every attempt but the last was closed before by a final response or cancelled.
+pub fn every_earlier_attempt_was_cancelled_or_closed(log: &Log, number: &str) -> Verdict {
+    let attempts = attempts(&log.of_number(number));
+    for pair in attempts.windows(2) {
+        let closed = pair[0].final_response.is_some_and(|(_, at)| at < pair[1].at_us);
+        let canceled = pair[0].canceled_us.is_some_and(|at| at < pair[1].at_us);
+        if !closed && !canceled {
+            return Err(format!("{number}: {} was left ringing when {} began", pair[0].branch, pair[1].branch));
+        }
+    }
+    Ok(())
+}
+
+/// I5: every answered call ended within `limit_us` after the crash.
+pub fn ended_in_time(calls: &[Report], crash_us: u64, limit_us: u64) -> Verdict {
+    for call in calls.iter().filter(|c| c.answered_us.is_some_and(|at| at <= crash_us)) {
+        match call.ended_us {
+            Some(at) if at <= crash_us + limit_us => {}
+            Some(at) => {
+                let late = at.saturating_sub(crash_us) / 1000;
+                return Err(format!("{} stayed up for {late} ms after the crash", call.number));
+            }
+            None => return Err(format!("{} is still up", call.number)),
+        }
+    }
+    Ok(())
+}
+
+/// Nothing is left over: every call was refused or has ended.
+pub fn nothing_is_left(calls: &[Report]) -> Verdict {
+    let left = |c: &&Report| if c.answered_us.is_some() { c.ended_us.is_none() } else { c.refused.is_none() };
+    match calls.iter().find(left) {
+        Some(call) => Err(format!("{} ({}) neither ended nor refused", call.number, call.call_id)),
+        None => Ok(()),
+    }
+}
+
+/// I6, seen from the phone: seconds between its 200 and the end.
+pub fn talk_seconds(call: &Report) -> Option<f64> {
+    Some((call.ended_us?.saturating_sub(call.answered_us?)) as f64 / 1e6)
+}
+
+/// I9: no RTP later than 1 s after the end of a call.
+pub fn silent_after_the_end(calls: &[Report]) -> Verdict {
+    for call in calls {
+        if let (Some(ended), Some(last)) = (call.ended_us, call.audio.last_us()) {
+            if last > ended + 1_000_000 {
+                return Err(format!("{} got RTP {} ms after its BYE", call.number, (last - ended) / 1000));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// I9: a phone heard nobody but its own other party (and the ring-back tone).
+pub fn heard_only(call: &Report, tones: &[u32]) -> Verdict {
+    let foreign = call
+        .audio
+        .heard
+        .iter()
+        .find(|h| h.hz.is_some_and(|hz| hz != 425 && !tones.contains(&hz)) && h.until_us - h.from_us >= 300_000);
+    match foreign {
+        Some(heard) => Err(format!("{} heard {heard:?}, which nobody on its line plays", call.number)),
+        None => Ok(()),
+    }
+}
+
+/// I10: within a dialog, CSeq of the gateway's new requests only rises; once another address of the gateway has had a
+/// request accepted, none from the address before is accepted any more.
+pub fn one_owner_at_a_time(log: &Log) -> Verdict {
+    let mut highest: HashMap<(&str, &str), u32> = HashMap::new();
+    let mut speaker: HashMap<&str, Vec<&str>> = HashMap::new();
+    let accepted: HashSet<&str> = log
+        .entries
+        .iter()
+        .filter(|e| !e.from_gateway && e.status.is_some_and(|c| c / 100 == 2))
+        .map(|e| e.branch.as_str())
+        .collect();
+    let mut seen = HashSet::new();
+    for entry in log
+        .entries
+        .iter()
+        .filter(|e| e.from_gateway && e.status.is_none() && !matches!(e.method.as_str(), "ACK" | "CANCEL"))
+    {
+        if !seen.insert((&entry.branch, &entry.method)) || !accepted.contains(entry.branch.as_str()) {
+            continue;
+        }
+        let dialog = (entry.call_id.as_str(), entry.from_tag.as_str());
+        let last = highest.entry(dialog).or_insert(0);
+        if entry.cseq <= *last && !entry.to_tag.is_empty() {
+            return Err(format!(
+                "{} {} came with CSeq {} after {last} was accepted",
+                entry.number, entry.method, entry.cseq
+            ));
+        }
+        *last = entry.cseq.max(*last);
+        let speakers = speaker.entry(&entry.call_id).or_default();
+        match speakers.iter().position(|s| *s == entry.gateway) {
+            None => speakers.push(&entry.gateway),
+            Some(place) if place + 1 < speakers.len() => {
+                return Err(format!(
+                    "{} {} from {} was accepted after its adopter had spoken",
+                    entry.number, entry.method, entry.gateway
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The messages and RTP packets one gateway address sent after a moment: what a stopped and continued engine may not do.
+pub fn sent_after<'a>(log: &'a Log, gateway: &str, moment_us: u64) -> Vec<&'a Entry> {
+    log.entries.iter().filter(|e| e.from_gateway && e.gateway.starts_with(gateway) && e.at_us > moment_us).collect()
+}
+
+/// How many INVITE transactions each number got.
+pub fn attempts_by_number(log: &Log) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for attempt in attempts(log) {
+        *counts.entry(attempt.number).or_default() += 1;
+    }
+    counts
+}
+
+/// All of these hold, or the test fails with the first that does not and the ladder of the messages.
+pub fn insist(log: &Log, verdicts: impl IntoIterator<Item = Verdict>) {
+    for verdict in verdicts {
+        if let Err(wrong) = verdict {
+            panic!("{wrong}\n{}", log.ladder());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::phone::wire::Sip;
+
+    /// A log of lines `at from-gateway? what number branch cseq to-tag gateway`.
+    fn log(lines: &[(u64, bool, &str, &str, u32, &str, &str)]) -> Log {
+        let entry = |(at, from_gateway, what, branch, cseq, to_tag, gateway): &(
+            u64,
+            bool,
+            &str,
+            &str,
+            u32,
+            &str,
+            &str,
+        )| {
+            let method = what.split(' ').next_back().unwrap();
+            let start = match what.split_once(' ') {
+                Some((code, _)) => format!("SIP/2.0 {code} X"),
+                None => format!("{method} sip:441@h SIP/2.0"),
+            };
+            let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
+            let text = format!(
+                "{start}\r\nVia: SIP/2.0/UDP h;branch={branch}\r\nFrom: <sip:g@h>;tag=f\r\nTo: <sip:441@h>{tag}\r\nCall-ID: c\r\nCSeq: {cseq} {method}\r\n\r\n"
+            );
+            Entry::of(&Sip::parse(text.as_bytes()).unwrap(), &text, *from_gateway, gateway, at * 1000)
+        };
+        Log { entries: lines.iter().map(entry).collect() }
+    }
+
+    #[test]
+    fn a_repeated_invite_is_one_attempt_and_a_challenge_is_none() {
+        let log = log(&[
+            (1, true, "INVITE", "x", 1, "", "g"),
+            (2, false, "401 INVITE", "x", 1, "t", "g"),
+            (3, true, "INVITE", "y", 2, "", "g"),
+            (4, true, "INVITE", "y", 2, "", "g"),
+            (5, false, "200 INVITE", "y", 2, "t", "g"),
+        ]);
+        assert_eq!(attempts(&log).len(), 1);
+        assert_eq!(never_again_after_answer(&log, "441"), Ok(()));
+        assert_eq!(answered_at_most_once(&log, "441"), Ok(()));
+    }
+
+    #[test]
+    fn a_second_ring_after_the_answer_is_found() {
+        let log = log(&[
+            (1, true, "INVITE", "x", 1, "", "g"),
+            (2, false, "200 INVITE", "x", 1, "t", "g"),
+            (3, true, "INVITE", "y", 1, "", "g"),
+            (4, false, "200 INVITE", "y", 1, "u", "g"),
+        ]);
+        assert!(never_again_after_answer(&log, "441").is_err());
+        assert!(answered_at_most_once(&log, "441").is_err());
+    }
+
+    #[test]
+    fn an_attempt_that_nothing_closed_must_be_waited_for() {
+        let lines = [
+            (1, true, "INVITE", "x", 1, "", "g"),
+            (2, false, "180 INVITE", "x", 1, "t", "g"),
+            (3000, true, "INVITE", "y", 1, "", "g"),
+        ];
+        assert!(one_attempt_at_a_time(&log(&lines), "441", 4_000_000).is_err());
+        assert_eq!(one_attempt_at_a_time(&log(&lines), "441", 2_000_000), Ok(()));
+        assert!(every_earlier_attempt_was_cancelled_or_closed(&log(&lines), "441").is_err());
+        let mut closed = lines.to_vec();
+        closed.insert(2, (2000, true, "CANCEL", "x", 1, "", "g"));
+        closed.insert(3, (2001, false, "487 INVITE", "x", 1, "t", "g"));
+        assert_eq!(one_attempt_at_a_time(&log(&closed), "441", 4_000_000), Ok(()));
+        assert_eq!(every_earlier_attempt_was_cancelled_or_closed(&log(&closed), "441"), Ok(()));
+    }
+
+    #[test]
+    fn an_old_owner_that_is_still_heard_is_found() {
+        let fine = [
+            (1, true, "INVITE", "x", 1, "", "g1"),
+            (2, false, "200 INVITE", "x", 1, "t", "g1"),
+            (3, true, "INVITE", "y", 100, "t", "g2"),
+            (4, false, "200 INVITE", "y", 100, "t", "g2"),
+            (5, true, "BYE", "z", 2, "t", "g1"),
+            (6, false, "500 BYE", "z", 2, "t", "g1"),
+        ];
+        assert_eq!(one_owner_at_a_time(&log(&fine)), Ok(()));
+        let mut wrong = fine.to_vec();
+        wrong[5] = (6, false, "200 BYE", "z", 2, "t", "g1");
+        assert!(one_owner_at_a_time(&log(&wrong)).is_err());
+        wrong[4] = (5, true, "BYE", "z", 200, "t", "g1");
+        assert!(one_owner_at_a_time(&log(&wrong)).unwrap_err().contains("adopter"));
+    }
+}

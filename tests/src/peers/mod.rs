@@ -1,0 +1,2 @@
+//! The gateway's surroundings, each a private child process of the test.
+
