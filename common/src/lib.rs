@@ -4,6 +4,9 @@
 pub mod config;
 pub mod event;
 pub mod failpoint;
+pub mod guard;
 pub mod job;
 pub mod money;
 pub mod number;
+pub mod queue;
+pub mod service;

@@ -1,0 +1,189 @@
+//! Which numbers are never called, whoever pays. Triggers ask before they accept, the engine asks again before it dials.
+//!
+//! Numbers are compared in dialable form, so every way of writing one is blocked alike.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use crate::number::{Country, Number};
+
+/// Emergency numbers. Compared whole, never as a part of a longer number.
+const NEVER_DIAL: [&str; 6] = ["112", "911", "999", "110", "119", "000"];
+
+/// Ranges that nobody can lift: premium rate, satellite, personal and unassigned numbering.
+const HARD_BLOCKED: [&str; 9] = [
+    "979",  // international premium rate
+    "878",  // universal personal telecommunications
+    "870",  // Inmarsat
+    "881",  // mobile satellite
+    "882",  // international networks
+    "883",  // international networks
+    "888",  // unassigned
+    "808",  // international shared cost
+    "1900", // premium rate in North America
+];
+
+/// Places that look like a call within North America and cost like one abroad. An account's own list may lift them.
+const NANP_CARIBBEAN: [&str; 27] = [
+    "1242", "1246", "1264", "1268", "1284", "1340", "1345", "1441", "1473", "1649", "1658", "1664", "1670", "1671",
+    "1684", "1721", "1758", "1767", "1784", "1787", "1809", "1829", "1849", "1868", "1869", "1876", "1939",
+];
+
+/// Why a number is not called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// An emergency number.
+    NeverDial,
+    /// A range that nobody can lift.
+    HardBlocked,
+    /// Caribbean and Pacific numbers within +1 that the account has not allowed.
+    CaribbeanReview,
+}
+
+impl Block {
+    /// The name of the rule.
+    pub fn code(self) -> &'static str {
+        match self {
+            Block::NeverDial => "never_dial",
+            Block::HardBlocked => "hard_block_prefixes",
+            Block::CaribbeanReview => "nanp_caribbean_review",
+        }
+    }
+}
+
+/// Whether a number may be called at all; `allow` holds the account's dialling prefixes without `+`.
+///
+/// # Errors
+/// The rule that forbids it.
+pub fn check(number: &Number, allow: &[String]) -> Result<(), Block> {
+    if is_never_dialled(number) {
+        return Err(Block::NeverDial);
+    }
+    if number.is_extension() {
+        return Ok(());
+    }
+    let digits = without_doubled_one(number.digits());
+    if is_hard_blocked(digits) {
+        return Err(Block::HardBlocked);
+    }
+    let under_review = longest_prefix(digits, NANP_CARIBBEAN);
+    if under_review > 0 && longest_prefix(digits, allow.iter().map(String::as_str)) < under_review {
+        return Err(Block::CaribbeanReview);
+    }
+    Ok(())
+}
+
+/// Whether an account may call this country: the longest prefixes of its own list decide; without a list, the calling codes
+/// of its registered numbers. Its registered numbers themselves and the site's extensions are always within.
+pub fn country_allowed(number: &Number, allow: &[String], registered: &[String]) -> bool {
+    if number.is_extension() || registered.iter().any(|own| own == number.as_str()) {
+        return true;
+    }
+    let digits = without_doubled_one(number.digits());
+    if !allow.is_empty() {
+        return longest_prefix(digits, allow.iter().map(String::as_str)) > 0;
+    }
+    registered
+        .iter()
+        .filter_map(|own| Country::of(&Number::e164(own).ok()?))
+        .any(|home| digits.starts_with(&home.calling_code().to_string()))
+}
+
+/// An emergency number as it is dialled, alone or after a country code. A listed extension does not make it less of one.
+fn is_never_dialled(number: &Number) -> bool {
+    let digits = number.digits();
+    let national = Country::of(number).and_then(|home| digits.strip_prefix(&home.calling_code().to_string()));
+    NEVER_DIAL.iter().any(|emergency| *emergency == digits || Some(*emergency) == national)
+}
+
+fn is_hard_blocked(digits: &str) -> bool {
+    HARD_BLOCKED.iter().any(|prefix| digits.starts_with(prefix)) || is_nanp_976(digits)
+}
+
+/// Exchange 976 in any area of North America sells by the call: 1, an area code from 2 to 9, then 976.
+fn is_nanp_976(digits: &str) -> bool {
+    let mut bytes = digits.bytes();
+    bytes.next() == Some(b'1') && matches!(bytes.next(), Some(b'2'..=b'9')) && digits.get(4..7) == Some("976")
+}
+
+/// `+1 1 876 …` reaches the same phone as `+1 876 …` through a lenient trunk.
+fn without_doubled_one(mut digits: &str) -> &str {
+    while digits.starts_with("11") {
+        digits = &digits[1..];
+    }
+    digits
+}
+
+/// Length of the longest of these prefixes that the digits begin with; 0 if none.
+fn longest_prefix<'a>(digits: &str, prefixes: impl IntoIterator<Item = &'a str>) -> usize {
+    let lengths = prefixes.into_iter().filter(|prefix| digits.starts_with(prefix)).map(str::len);
+    lengths.max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::number::{Dialling, NumberError, read};
+
+    fn checked(text: &str, country: &str, allow: &[&str]) -> Result<(), Block> {
+        let from = Dialling { country: Country::by_code(country), extensions: &["100".into(), "112".into()] };
+        let allow: Vec<String> = allow.iter().map(|prefix| (*prefix).to_owned()).collect();
+        check(&read(text, &from).unwrap_or_else(|e| panic!("{text}: {e}")).0, &allow)
+    }
+
+    #[test]
+    fn toll_02_premium_and_satellite_numbers_are_refused_in_every_form() {
+        for text in ["+979 1 2345 6789", "0097912345678", "+1 900 555 1234", "19005551234", "+1 1 900 555 1234"] {
+            assert_eq!(checked(text, "US", &["1", "979", "1900"]), Err(Block::HardBlocked), "{text}");
+        }
+        for text in ["+8707712345", "+878101234567", "+881612345678", "+88213012345", "+883510012345", "+8881234567"] {
+            assert_eq!(checked(text, "GB", &["8"]), Err(Block::HardBlocked), "{text}");
+        }
+        for text in ["+1 206 976 1234", "(206) 976-1234", "011 1 206 976 1234"] {
+            assert_eq!(checked(text, "US", &["1206976"]), Err(Block::HardBlocked), "{text}");
+        }
+        for text in ["+1 976 206 1234", "+1 206 555 0976", "+44 1976 123456", "+1 206 597 6123"] {
+            assert_eq!(checked(text, "US", &[]), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn toll_03_all_forms_of_a_caribbean_number_are_blocked_alike() {
+        for text in ["18765551234", "+18765551234", "0018765551234", "01118765551234", "876 555 1234"] {
+            assert_eq!(checked(text, "US", &[]), Err(Block::CaribbeanReview), "{text}");
+            assert_eq!(checked(text, "US", &["1876"]), Ok(()), "{text}");
+        }
+        for area in NANP_CARIBBEAN {
+            assert_eq!(checked(&format!("+{area}5551234"), "US", &["1"]), Err(Block::CaribbeanReview), "{area}");
+        }
+    }
+
+    #[test]
+    fn toll_04_the_longest_prefix_decides() {
+        assert_eq!(checked("+18765551234", "US", &["1"]), Err(Block::CaribbeanReview));
+        assert_eq!(checked("+18765551234", "US", &["1", "1876"]), Ok(()));
+        assert_eq!(checked("+18765551234", "US", &["1", "18765"]), Ok(()));
+        assert_eq!(checked("+18764551234", "US", &["1", "18765"]), Err(Block::CaribbeanReview));
+        assert_eq!(checked("+18769761234", "US", &["1876"]), Err(Block::HardBlocked), "976 stays blocked");
+        let allows = |number: &str, allow: &[&str]| {
+            let allow: Vec<String> = allow.iter().map(|prefix| (*prefix).to_owned()).collect();
+            country_allowed(&number.parse().unwrap(), &allow, &["+442071838750".to_owned()])
+        };
+        assert!(allows("+447911123456", &[]));
+        assert!(!allows("+923001234567", &[]));
+        assert!(allows("+923001234567", &["44", "92"]));
+        assert!(!allows("+447911123456", &["92"]));
+        assert!(allows("+442071838750", &["92"]), "its own number");
+        assert!(allows("100", &["92"]));
+    }
+
+    #[test]
+    fn toll_05_emergency_numbers_are_never_dialled_and_longer_numbers_are() {
+        assert_eq!(checked("112", "GB", &[]), Err(Block::NeverDial), "although listed");
+        assert_eq!(checked("100", "GB", &[]), Ok(()));
+        for text in ["+44 112 1234567", "+1 911 555 1234", "+49 999 123456", "+44 20 7183 0999", "+1 119 555 0000"] {
+            assert_eq!(checked(text, "GB", &[]), Ok(()), "{text}");
+        }
+        for text in ["999", "+44999", "0044 999", "011 911"] {
+            assert_eq!(read(text, &Dialling::default()).map(|_| ()), Err(NumberError::TooShort), "{text}");
+        }
+    }
+}
