@@ -6,6 +6,7 @@ pub mod event;
 pub mod failpoint;
 pub mod guard;
 pub mod job;
+pub mod lock;
 pub mod money;
 pub mod number;
 pub mod queue;
