@@ -151,10 +151,10 @@ pub fn talk_seconds(call: &Report) -> Option<f64> {
 /// I9: no RTP later than 1 s after the end of a call.
 pub fn silent_after_the_end(calls: &[Report]) -> Verdict {
     for call in calls {
-        if let (Some(ended), Some(last)) = (call.ended_us, call.audio.last_us()) {
-            if last > ended + 1_000_000 {
-                return Err(format!("{} got RTP {} ms after its BYE", call.number, (last - ended) / 1000));
-            }
+        if let (Some(ended), Some(last)) = (call.ended_us, call.audio.last_us())
+            && last > ended + 1_000_000
+        {
+            return Err(format!("{} got RTP {} ms after its BYE", call.number, (last - ended) / 1000));
         }
     }
     Ok(())

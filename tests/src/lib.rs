@@ -4,12 +4,18 @@
 //! Nothing here shares code with the gateway: what the tests know of SIP, RTP and digest they know by themselves.
 
 pub mod baresip;
+pub mod billing;
 pub mod capture;
 pub mod clock;
 pub mod http;
 pub mod judge;
 pub mod kamailio;
 pub mod net;
+pub mod peers;
 pub mod phone;
+pub mod probe;
 pub mod process;
 pub mod sipp;
+pub mod site;
+pub mod sms;
+pub mod story;

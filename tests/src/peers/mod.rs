@@ -1,2 +1,1 @@
 //! The gateway's surroundings, each a private child process of the test.
-

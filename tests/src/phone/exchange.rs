@@ -484,12 +484,12 @@ impl Exchange {
         let body = if wants_body { self.describe(id, direction) } else { String::new() };
         self.reply(request, from, 200, "", &body);
         self.speak(id);
-        if request.method() == Some("INVITE") {
-            if let Some((_, text)) = self.outgoing.last().cloned() {
-                let cseq = request.cseq().0;
-                self.calls[id].unacked.insert(cseq, (text, T1, Instant::now()));
-                self.later(id, T1, Due::Resend(cseq));
-            }
+        if request.method() == Some("INVITE")
+            && let Some((_, text)) = self.outgoing.last().cloned()
+        {
+            let cseq = request.cseq().0;
+            self.calls[id].unacked.insert(cseq, (text, T1, Instant::now()));
+            self.later(id, T1, Due::Resend(cseq));
         }
     }
 

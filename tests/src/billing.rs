@@ -1,0 +1,66 @@
+//! A billing system of the tests' own: takes CDRs off the queue `billing`, and looks how full the others are.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+/// A client of the site's broker.
+pub struct Broker {
+    runtime: Runtime,
+    url: String,
+}
+
+impl Broker {
+    /// Will connect to this AMQP URL.
+    pub fn at(url: &str) -> Broker {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime can be made");
+        Broker { runtime, url: url.to_owned() }
+    }
+
+    /// Takes everything off a queue until nothing more comes for a second; answers the bodies.
+    pub fn drain(&self, queue: &str) -> Result<Vec<Value>, lapin::Error> {
+        self.runtime.block_on(async {
+            let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
+            let channel = connection.create_channel().await?;
+            channel.basic_qos(500, BasicQosOptions::default()).await?;
+            let options = BasicConsumeOptions::default();
+            let mut consumer =
+                channel.basic_consume(queue.into(), "billing-test".into(), options, FieldTable::default()).await?;
+            let mut bodies = Vec::new();
+            while let Ok(Some(delivery)) = tokio::time::timeout(Duration::from_secs(1), consumer.next()).await {
+                let delivery = delivery?;
+                bodies.push(serde_json::from_slice(&delivery.data).unwrap_or(Value::Null));
+                delivery.ack(BasicAckOptions::default()).await?;
+            }
+            connection.close(200, "done".into()).await?;
+            Ok(bodies)
+        })
+    }
+
+    /// How many messages wait in a queue.
+    pub fn depth(&self, queue: &str) -> Result<u32, lapin::Error> {
+        self.runtime.block_on(async {
+            let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
+            let channel = connection.create_channel().await?;
+            let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+            let queue = channel.queue_declare(queue.into(), passive, FieldTable::default()).await?;
+            let depth = queue.message_count();
+            connection.close(200, "done".into()).await?;
+            Ok(depth)
+        })
+    }
+
+    /// Waits until a queue is empty (the management's counts of a quorum queue lag a little).
+    pub fn wait_empty(&self, queue: &str, limit: Duration) {
+        crate::clock::wait_for(&format!("{queue} to be empty"), limit, || self.depth(queue).ok().filter(|d| *d == 0));
+    }
+}
