@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinHandle;
 
 use super::amqp::AmqpReceipt;
 use super::sqlite::SqliteReceipt;
@@ -14,11 +13,10 @@ use super::sqlite::SqliteReceipt;
 pub struct Consumer {
     inbox: mpsc::Receiver<Delivery>,
     open: watch::Sender<bool>,
-    feeder: JoinHandle<()>,
 }
 
 impl Consumer {
-    /// A consumer that `feed` fills: it is given the way in and the valve, and runs until the consumer is dropped.
+    /// A consumer that `feed` fills: it is given the way in and the valve, and ends by itself once the way in is closed.
     pub(super) fn fed_by<F, Feeding>(prefetch: u16, feed: F) -> Consumer
     where
         F: FnOnce(mpsc::Sender<Delivery>, watch::Receiver<bool>) -> Feeding,
@@ -26,15 +24,18 @@ impl Consumer {
     {
         let (sender, inbox) = mpsc::channel(usize::from(prefetch));
         let (open, valve) = watch::channel(true);
-        let feeder = tokio::spawn(feed(sender, valve));
-        Consumer { inbox, open, feeder }
+        tokio::spawn(feed(sender, valve));
+        Consumer { inbox, open }
     }
 
     /// The next message; waits through reconnects and pauses, and never ends by itself. Safe to drop while it waits.
     pub async fn next(&mut self) -> Delivery {
-        match self.inbox.recv().await {
-            Some(delivery) => delivery,
-            None => std::future::pending().await,
+        loop {
+            match self.inbox.recv().await {
+                Some(mut stale) if stale.is_stale() => stale.receipt = None,
+                Some(delivery) => return delivery,
+                None => std::future::pending().await,
+            }
         }
     }
 
@@ -46,12 +47,6 @@ impl Consumer {
     /// Lets it flow again once everything in hand is settled.
     pub fn resume(&self) {
         self.open.send_replace(true);
-    }
-}
-
-impl Drop for Consumer {
-    fn drop(&mut self) {
-        self.feeder.abort();
     }
 }
 
@@ -90,7 +85,14 @@ pub(super) enum Verdict {
 }
 
 impl Delivery {
-    pub(super) fn new(body: Bytes, id: String, kind: String, redelivered: bool, receipt: Receipt, hand: InHand) -> Self {
+    pub(super) fn new(
+        body: Bytes,
+        id: String,
+        kind: String,
+        redelivered: bool,
+        receipt: Receipt,
+        hand: InHand,
+    ) -> Self {
         Delivery { body, id, kind, redelivered, receipt: Some(receipt), _in_hand: hand }
     }
 
@@ -107,6 +109,11 @@ impl Delivery {
     /// Back to the queue, for whoever comes next. Too often ([`super::DELIVERY_LIMIT`]) and it is a dead letter.
     pub async fn requeue(self) {
         self.settle(Verdict::Again).await;
+    }
+
+    /// Its connection is gone: the queue will deliver it anew, so this copy is worth nothing.
+    fn is_stale(&self) -> bool {
+        matches!(&self.receipt, Some(Receipt::Amqp(receipt)) if receipt.stale())
     }
 
     async fn settle(mut self, verdict: Verdict) {

@@ -27,7 +27,7 @@ pub const PATIENCE: Duration = Duration::from_secs(4);
 pub const DELIVERY_LIMIT: i64 = 20;
 
 /// The settings of the queue (`[queue]` of the configuration).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QueueConfig {
     /// `sqlite:///var/lib/ringback/ringback.db`, or `amqp://user:password@host:5672/vhost`; the nodes of a cluster are
@@ -190,9 +190,11 @@ impl Queue {
         answer
     }
 
-    /// Publishes many at once and waits for all confirms together; answers stand in the order of `messages`.
+    /// Publishes many at once and waits for all confirms together. They arrive in the order of `messages`, and so stand the
+    /// answers; a batch of some hundred is meant.
     pub async fn publish_all(&self, messages: &[(Destination, Message)]) -> Vec<Result<(), PublishError>> {
-        futures::future::join_all(messages.iter().map(|(to, message)| self.publish(to, message))).await
+        let all = futures::future::join_all(messages.iter().map(|(to, message)| self.publish(to, message)));
+        tokio::task::unconstrained(all).await // a budget that ends in the middle would let later ones overtake
     }
 
     /// Publishes, and tries again with a growing, jittered pause until `deadline`. Answers the last refusal.
@@ -221,7 +223,7 @@ impl Queue {
     pub async fn consume(&self, source: &Source, prefetch: u16) -> Consumer {
         let prefetch = prefetch.max(1);
         match &self.kind {
-            Kind::Amqp(queue) => queue.consume(source.clone(), prefetch),
+            Kind::Amqp(queue) => queue.consume(source.clone(), prefetch).await,
             Kind::Sqlite(queue) => queue.consume(source.clone(), prefetch).await,
         }
     }
@@ -248,6 +250,15 @@ impl Queue {
             letter.ack().await;
         }
         Ok(waiting)
+    }
+
+    /// Cuts the connections under the queue, as a broken cable or disk would: for tests.
+    #[cfg(any(test, feature = "testkit"))]
+    pub async fn cut(&self) {
+        match &self.kind {
+            Kind::Amqp(queue) => queue.cut().await,
+            Kind::Sqlite(queue) => queue.cut().await,
+        }
     }
 
     /// Whether publishing would work now, as far as we know.

@@ -1,0 +1,208 @@
+//! The queue on RabbitMQ: publishing with confirms, and the counts.
+//!
+//! Publishing and consuming have a connection each, so that a broker that blocks publishers still takes our acknowledgements.
+
+mod consume;
+mod link;
+mod topology;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{BasicProperties, Confirmation};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use self::link::{Lane, Link, Nodes, Wire};
+use self::topology::Topology;
+use super::delivery::{Consumer, Verdict};
+use super::{Destination, Message, PATIENCE, PublishError, QueueConfig, QueueError, Source};
+use crate::event::CONTENT_TYPE;
+use crate::failpoint::failpoint;
+
+/// The queue on RabbitMQ; clones share its two connections.
+#[derive(Clone)]
+pub(super) struct AmqpQueue {
+    topology: Arc<Topology>,
+    publishing: Wire,
+    consuming: Wire,
+}
+
+impl AmqpQueue {
+    pub(super) async fn open(config: &QueueConfig) -> Result<AmqpQueue, QueueError> {
+        let nodes = Arc::new(Nodes::parse(&config.url)?);
+        let topology = Arc::new(Topology::new(config)?);
+        let publishing = Wire::new("publishing", nodes.clone(), topology.clone());
+        let consuming = Wire::new("consuming", nodes, topology.clone());
+        publishing.first_try().await;
+        Ok(AmqpQueue { topology, publishing, consuming })
+    }
+
+    pub(super) async fn publish(&self, to: &Destination, message: &Message) -> Result<(), PublishError> {
+        let Some(link) = self.publishing.link() else {
+            return Err(PublishError::Unavailable("no connection to the broker".to_owned()));
+        };
+        if link.blocked() {
+            return Err(PublishError::Refused("the broker is short of memory or disk".to_owned()));
+        }
+        match timeout(PATIENCE, self.send(&link, to, message)).await {
+            Ok(Err(error)) => {
+                if !matches!(error, PublishError::Refused(_)) {
+                    self.publishing.doubt();
+                }
+                Err(error)
+            }
+            Ok(Ok(())) => Ok(()),
+            Err(_) => {
+                link.close_lane(to).await;
+                self.publishing.doubt();
+                Err(PublishError::Timeout)
+            }
+        }
+    }
+
+    async fn send(&self, link: &Link, to: &Destination, message: &Message) -> Result<(), PublishError> {
+        let broken = |error: lapin::Error| PublishError::Unavailable(error.to_string());
+        let lane = link.lane(to).await.map_err(broken)?;
+        let confirm = match self.write(&lane, to, message).await {
+            Ok(confirm) => confirm,
+            Err(error) => {
+                link.close_lane(to).await;
+                return Err(broken(error));
+            }
+        };
+        written(to);
+        match confirm.await.map_err(broken)? {
+            Confirmation::Ack(None) => Ok(()),
+            Confirmation::Nack(_) => Err(PublishError::Refused("full, or without a leader now".to_owned())),
+            Confirmation::Ack(Some(_)) => {
+                returned(to);
+                Err(PublishError::Unroutable(format!("{to:?}")))
+            }
+            Confirmation::NotRequested => Err(PublishError::Unavailable("the channel has no confirms".to_owned())),
+        }
+    }
+
+    /// lapin counts the confirm's tag and queues the frames in the first poll, but not under one lock: two tasks could
+    /// swap their tags. So first polls take turns; the rest runs side by side.
+    async fn write(&self, lane: &Lane, to: &Destination, message: &Message) -> lapin::Result<lapin::PublisherConfirm> {
+        let (exchange, key) = self.topology.route(to);
+        let options = BasicPublishOptions { mandatory: *to != Destination::Control, ..Default::default() };
+        let properties = properties_of(message);
+        let mut publishing = Box::pin(lane.channel().basic_publish(exchange, key, options, &message.body, properties));
+        let begun = poll_fn(|context| {
+            let _turn = lane.turn();
+            Poll::Ready(publishing.as_mut().poll(context))
+        });
+        match begun.await {
+            Poll::Ready(written) => written,
+            Poll::Pending => publishing.await,
+        }
+    }
+
+    /// If the broker answers, the consumer has subscribed when this returns: what is said from now on is heard.
+    pub(super) async fn consume(&self, source: Source, prefetch: u16) -> Consumer {
+        let (wire, topology) = (self.consuming.clone(), self.topology.clone());
+        let subscribed = watch::Sender::new(false);
+        let mut done = subscribed.subscribe();
+        let consumer = Consumer::fed_by(prefetch, move |inbox, valve| {
+            consume::feed(consume::Feed::new(wire, topology, source, prefetch, inbox, subscribed), valve)
+        });
+        self.consuming.first_try().await;
+        if self.consuming.link().is_some() {
+            let _ = timeout(PATIENCE, done.wait_for(|done| *done)).await;
+        }
+        consumer
+    }
+
+    /// Counted by a passive declare: messages that wait, without those in somebody's hand.
+    pub(super) async fn depth(&self, source: &Source) -> Result<u64, QueueError> {
+        let Some(name) = self.topology.queue_of(source) else { return Ok(0) };
+        let Some(link) = self.publishing.link() else {
+            return Err(QueueError::Unavailable("no connection to the broker".to_owned()));
+        };
+        let counting = async {
+            let channel = link.connection().create_channel().await?;
+            channel.queue_declare(name, QueueDeclareOptions::durable().passive(), FieldTable::default()).await
+        };
+        match timeout(PATIENCE, counting).await {
+            Ok(Ok(queue)) => Ok(u64::from(queue.message_count())),
+            Ok(Err(error)) => Err(QueueError::Unavailable(error.to_string())),
+            Err(_) => Err(QueueError::Unavailable("no answer in time".to_owned())),
+        }
+    }
+
+    pub(super) fn healthy(&self) -> bool {
+        self.publishing.link().is_some_and(|link| !link.blocked())
+    }
+
+    /// Cuts both connections, as a broken cable would.
+    #[cfg(any(test, feature = "testkit"))]
+    pub(super) async fn cut(&self) {
+        for wire in [&self.publishing, &self.consuming] {
+            wire.cut().await;
+        }
+    }
+}
+
+fn properties_of(message: &Message) -> BasicProperties {
+    const PERSISTENT: u8 = 2;
+    BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type(CONTENT_TYPE.into())
+        .with_message_id(short(&message.id))
+        .with_type(short(&message.kind))
+        .with_app_id("ringback".into())
+}
+
+/// Names and ids were checked before they came here; what is too long all the same is left empty.
+fn short(text: &str) -> ShortString {
+    ShortString::try_new(text).unwrap_or_default()
+}
+
+fn written(to: &Destination) {
+    match to {
+        Destination::Jobs => failpoint("trig.published_no_confirm"),
+        Destination::Billing { .. } => failpoint("cdr.published_no_confirm"),
+        _ => {}
+    }
+}
+
+fn returned(to: &Destination) {
+    if *to == Destination::Jobs {
+        failpoint("trig.returned");
+    }
+}
+
+/// How a delivery from RabbitMQ is settled. It keeps its channel open until then.
+pub(super) struct AmqpReceipt {
+    acker: lapin::Acker,
+    _channel: Arc<lapin::Channel>,
+}
+
+impl AmqpReceipt {
+    /// The channel it came by is gone: the broker will deliver it anew.
+    pub(super) fn stale(&self) -> bool {
+        self.acker.poisoned()
+    }
+
+    pub(super) async fn settle(self, verdict: Verdict) {
+        use lapin::options::{BasicAckOptions, BasicRejectOptions};
+        let settling = async {
+            match verdict {
+                Verdict::Done => self.acker.ack(BasicAckOptions::default()).await,
+                Verdict::Dead => self.acker.reject(BasicRejectOptions { requeue: false }).await,
+                Verdict::Again => self.acker.reject(BasicRejectOptions { requeue: true }).await,
+            }
+        };
+        match timeout(PATIENCE, settling).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => tracing::debug!("settled after its channel was gone; the message comes again"),
+            Ok(Err(error)) => tracing::debug!(%error, "could not settle; the message comes again"),
+            Err(_) => tracing::debug!("could not settle in time; the message comes again"),
+        }
+    }
+}
