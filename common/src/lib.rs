@@ -11,3 +11,4 @@ pub mod money;
 pub mod number;
 pub mod queue;
 pub mod service;
+pub mod store;
