@@ -1,1 +1,5 @@
 //! placeholder
+
+pub mod gate;
+pub mod media;
+pub mod sdp;
