@@ -5,7 +5,23 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
+use super::Store;
+use super::backend::{change, now, on};
+use super::columns::Columns;
+use super::error::StoreError;
 use crate::money::Money;
+
+/// An account with its addresses, a line each, oldest first: `number +44...`.
+macro_rules! account_sql {
+    ($end:literal) => {
+        concat!(
+            "SELECT a.*, (SELECT string_agg(kind || ' ' || value, '\n' ORDER BY kind, place) FROM account_addresses d
+                           WHERE d.account_id = a.id) AS addresses
+               FROM accounts a ",
+            $end
+        )
+    };
+}
 
 /// Bytes or text that never show in a log.
 #[derive(Clone, PartialEq, Eq)]
@@ -133,4 +149,227 @@ pub struct AccountChange {
     pub limits: Option<BTreeMap<String, String>>,
     /// Exempt from every limit or not.
     pub limits_off: Option<bool>,
+}
+
+impl From<Account> for AccountView {
+    fn from(account: Account) -> AccountView {
+        AccountView {
+            id: account.id,
+            name: account.name,
+            currency: account.currency,
+            enabled: account.enabled,
+            available: account.balance - account.held,
+            balance: account.balance,
+            trigger_secret: account.trigger_secret,
+            password_hash: account.password_hash,
+            numbers: account.numbers,
+            dids: account.dids,
+            emails: account.emails,
+            allow: account.allow,
+            limits: account.limits,
+            limits_off: account.limits_off,
+        }
+    }
+}
+
+/// The three kinds of addresses an account may have; each belongs to one account.
+const NUMBER: &str = "number";
+const DID: &str = "did";
+const EMAIL: &str = "email";
+
+impl Store {
+    /// Adds an account; its first money is booked as a top-up.
+    pub async fn add_account(&self, new: &NewAccount) -> Result<Account, StoreError> {
+        new.check()?;
+        let (allow, limits) = (json(&new.allow)?, json(&new.limits)?);
+        let password = new.password_hash.as_ref().map(|hash| hash.0.as_str());
+        let addresses = new.addresses();
+        change!(self, tx => {
+            let insert = sqlx::query_scalar(
+                "INSERT INTO accounts (name, currency, allow, limits, limits_off, password_hash, created)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+            );
+            let insert = insert.bind(&new.name).bind(&new.currency).bind(&allow).bind(&limits).bind(new.limits_off);
+            let added: Result<i64, sqlx::Error> = insert.bind(password).bind(now()).fetch_one(&mut *tx).await;
+            let id = added.map_err(|error| StoreError::from(error).named(&format!("account {}", new.name)))?;
+            for (place, (kind, value)) in (0_i64..).zip(&addresses) {
+                let insert = sqlx::query("INSERT INTO account_addresses (kind, value, account_id, place) VALUES ($1, $2, $3, $4)");
+                let added = insert.bind(*kind).bind(value.as_str()).bind(id).bind(place).execute(&mut *tx).await;
+                added.map_err(|error| StoreError::from(error).named(&format!("{kind} {value}")))?;
+            }
+            Ok(())
+        })?;
+        if new.balance > Money::ZERO {
+            self.topup(&new.name, new.balance, "topup").await?;
+        }
+        self.account_by_name(&new.name).await?.ok_or_else(|| StoreError::NotFound(format!("account {}", new.name)))
+    }
+
+    /// Changes an account.
+    pub async fn update_account(&self, name: &str, change: &AccountChange) -> Result<Account, StoreError> {
+        let allow = change.allow.as_ref().map(json).transpose()?;
+        let limits = change.limits.as_ref().map(json).transpose()?;
+        let secret = change.trigger_secret.as_ref().map(|secret| secret.0.as_slice());
+        let password = change.password_hash.as_ref().map(|hash| hash.0.as_str());
+        let lists = [(NUMBER, &change.numbers), (DID, &change.dids), (EMAIL, &change.emails)];
+        change!(self, tx => {
+            let update = sqlx::query_scalar(
+                "UPDATE accounts SET enabled = coalesce($2, enabled), trigger_secret = coalesce($3, trigger_secret),
+                        password_hash = coalesce($4, password_hash), allow = coalesce($5, allow),
+                        limits = coalesce($6, limits), limits_off = coalesce($7, limits_off)
+                  WHERE name = $1 RETURNING id",
+            );
+            let update = update.bind(name).bind(change.enabled).bind(secret).bind(password).bind(&allow).bind(&limits);
+            let id: Option<i64> = update.bind(change.limits_off).fetch_optional(&mut *tx).await?;
+            let id = id.ok_or_else(|| StoreError::NotFound(format!("account {name}")))?;
+            for (kind, values) in lists.iter().filter_map(|(kind, values)| Some((*kind, values.as_ref()?))) {
+                let delete = sqlx::query("DELETE FROM account_addresses WHERE account_id = $1 AND kind = $2");
+                delete.bind(id).bind(kind).execute(&mut *tx).await?;
+                for (place, value) in (0_i64..).zip(values.iter().map(|value| address(kind, value))) {
+                    let insert = sqlx::query("INSERT INTO account_addresses (kind, value, account_id, place) VALUES ($1, $2, $3, $4)");
+                    let added = insert.bind(kind).bind(value.as_str()).bind(id).bind(place).execute(&mut *tx).await;
+                    added.map_err(|error| StoreError::from(error).named(&format!("{kind} {value}")))?;
+                }
+            }
+            Ok(())
+        })?;
+        if change.enabled == Some(false) {
+            self.wake().await;
+        }
+        self.account_by_name(name).await?.ok_or_else(|| StoreError::NotFound(format!("account {name}")))
+    }
+
+    /// The account of this name.
+    pub async fn account_by_name(&self, name: &str) -> Result<Option<Account>, StoreError> {
+        on!(self, read, pool => {
+            let query = sqlx::query(account_sql!("WHERE a.name = $1")).bind(name);
+            query.fetch_optional(pool).await?.map(|row| Account::read(&row)).transpose()
+        })
+    }
+
+    /// The account of this number in the store.
+    pub async fn account_by_id(&self, id: i64) -> Result<Option<Account>, StoreError> {
+        on!(self, read, pool => {
+            let query = sqlx::query(account_sql!("WHERE a.id = $1")).bind(id);
+            query.fetch_optional(pool).await?.map(|row| Account::read(&row)).transpose()
+        })
+    }
+
+    /// The account this number is registered to.
+    pub async fn account_by_number(&self, number: &str) -> Result<Option<Account>, StoreError> {
+        self.account_at(NUMBER, number).await
+    }
+
+    /// The account whose callback this DID rings.
+    pub async fn account_by_did(&self, did: &str) -> Result<Option<Account>, StoreError> {
+        self.account_at(DID, did).await
+    }
+
+    /// The account this e-mail address is registered to.
+    pub async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
+        self.account_at(EMAIL, email).await
+    }
+
+    async fn account_at(&self, kind: &str, value: &str) -> Result<Option<Account>, StoreError> {
+        let value = address(kind, value);
+        on!(self, read, pool => {
+            let query = sqlx::query(account_sql!(
+                "WHERE a.id = (SELECT account_id FROM account_addresses WHERE kind = $1 AND value = $2)"
+            ));
+            query.bind(kind).bind(&value).fetch_optional(pool).await?.map(|row| Account::read(&row)).transpose()
+        })
+    }
+
+    /// What a trigger may see of the account of this name.
+    pub async fn view_by_name(&self, name: &str) -> Result<Option<AccountView>, StoreError> {
+        Ok(self.account_by_name(name).await?.map(AccountView::from))
+    }
+
+    /// What a trigger may see of the account this number is registered to.
+    pub async fn view_by_number(&self, number: &str) -> Result<Option<AccountView>, StoreError> {
+        Ok(self.account_by_number(number).await?.map(AccountView::from))
+    }
+
+    /// What a trigger may see of the account whose callback this DID rings.
+    pub async fn view_by_did(&self, did: &str) -> Result<Option<AccountView>, StoreError> {
+        Ok(self.account_by_did(did).await?.map(AccountView::from))
+    }
+
+    /// What a trigger may see of the account this e-mail address is registered to.
+    pub async fn view_by_email(&self, email: &str) -> Result<Option<AccountView>, StoreError> {
+        Ok(self.account_by_email(email).await?.map(AccountView::from))
+    }
+
+    /// All accounts, by name.
+    pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        on!(self, read, pool => {
+            let rows = sqlx::query(account_sql!("ORDER BY a.name")).fetch_all(pool).await?;
+            rows.iter().map(Account::read).collect()
+        })
+    }
+}
+
+impl NewAccount {
+    fn check(&self) -> Result<(), StoreError> {
+        let invalid = |text: &str| Err(StoreError::Invalid(text.to_owned()));
+        if self.name.is_empty() || self.name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return invalid("an account's name is one word");
+        }
+        if self.currency.len() != 3 || !self.currency.bytes().all(|b| b.is_ascii_uppercase()) {
+            return invalid("a currency is three capital letters, like USD");
+        }
+        if self.balance < Money::ZERO {
+            return invalid("a first balance is zero or more");
+        }
+        Ok(())
+    }
+
+    fn addresses(&self) -> Vec<(&'static str, String)> {
+        let lists = [(NUMBER, &self.numbers), (DID, &self.dids), (EMAIL, &self.emails)];
+        lists
+            .into_iter()
+            .flat_map(|(kind, values)| values.iter().map(move |value| (kind, address(kind, value))))
+            .collect()
+    }
+}
+
+/// E-mail addresses are kept in lower case.
+fn address(kind: &str, value: &str) -> String {
+    if kind == EMAIL { value.to_lowercase() } else { value.to_owned() }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Invalid(error.to_string()))
+}
+
+impl Account {
+    fn read<R: Columns>(row: &R) -> Result<Account, StoreError> {
+        let mut account = Account {
+            id: row.int("id")?,
+            name: row.text("name")?,
+            currency: row.text("currency")?,
+            enabled: row.flag("enabled")?,
+            balance: row.money("balance")?,
+            held: row.money("held")?,
+            money_seq: row.int("money_seq")?,
+            trigger_secret: row.bytes_opt("trigger_secret")?.map(Sealed),
+            password_hash: row.text_opt("password_hash")?.map(Sealed),
+            numbers: Vec::new(),
+            dids: Vec::new(),
+            emails: Vec::new(),
+            allow: row.json("allow")?,
+            limits: row.json("limits")?,
+            limits_off: row.flag("limits_off")?,
+            created: row.time("created")?,
+        };
+        for line in row.text_opt("addresses")?.unwrap_or_default().lines() {
+            match line.split_once(' ') {
+                Some((NUMBER, number)) => account.numbers.push(number.to_owned()),
+                Some((DID, did)) => account.dids.push(did.to_owned()),
+                Some((EMAIL, email)) => account.emails.push(email.to_owned()),
+                _ => return Err(StoreError::Broken(format!("an address of account {}", account.name))),
+            }
+        }
+        Ok(account)
+    }
 }

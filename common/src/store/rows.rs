@@ -43,8 +43,19 @@ pub enum Taken {
     Waiting,
     /// Seen before; its row says the rest.
     Known,
-    /// Cancelled before it came: stored as Finished/Canceled. The caller tells the source.
+    /// Cancelled before it came: stored so, and handed out by [`Store::claim_ended`](super::Store::claim_ended) to be finished.
     Cancelled,
+}
+
+/// A live call's sign of life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Alive {
+    /// The job.
+    pub job: JobId,
+    /// The epoch it is run with.
+    pub epoch: i64,
+    /// Milliseconds since the call began, by the engine's monotonic clock.
+    pub alive_ms: i64,
 }
 
 /// A row of `callback_requests`.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
 
 use crate::event::LegName;
 use crate::job::JobId;
@@ -60,6 +61,26 @@ impl Step {
             honour_cancel: false,
         }
     }
+
+    /// The account it names, if it names one.
+    pub(super) fn payer(&self) -> Option<i64> {
+        match self.hold {
+            Some(HoldChange::Open { account_id, .. }) => Some(account_id),
+            _ => self.settlements.first().map(|settled| settled.account_id),
+        }
+    }
+
+    /// What the hold shall be.
+    pub(super) fn hold_amount(&self) -> Option<Money> {
+        self.hold.map(|hold| match hold {
+            HoldChange::Open { amount, .. } | HoldChange::Extend { amount } => amount,
+        })
+    }
+
+    /// Whether it may touch an account.
+    pub(super) fn touches_money(&self) -> bool {
+        self.hold.is_some() || !self.settlements.is_empty() || self.release_hold
+    }
 }
 
 /// How a step ended. Every answer but `Done` means that nothing was written.
@@ -113,19 +134,19 @@ pub struct RequestChange {
     pub release: bool,
 }
 
-/// Money set aside for one job. One job has at most one open hold.
+/// Money set aside for one job. One job has at most one open hold. Applied before the settlements of the same step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoldChange {
     /// Opens it; an open one of the same account is set to `amount` instead, never doubled.
     Open {
         /// Who pays.
         account_id: i64,
-        /// To be held from now on.
+        /// To be held.
         amount: Money,
     },
     /// Sets the open hold to a new total, counting only what is not yet charged.
     Extend {
-        /// To be held from now on.
+        /// To be held.
         amount: Money,
     },
 }
@@ -264,6 +285,32 @@ pub enum Outlet {
     Billing,
     /// The stream of everything.
     Log,
+}
+
+impl EventMoney {
+    /// As the SQL knows it: `balance`, or the attempt `a:1`.
+    pub(super) fn label(self) -> Option<String> {
+        match self {
+            EventMoney::None => None,
+            EventMoney::Balance => Some("balance".to_owned()),
+            EventMoney::Charge(leg, attempt) => Some(attempt_label(leg, attempt)),
+        }
+    }
+}
+
+/// `a:1`
+pub(super) fn attempt_label(leg: LegName, attempt: u32) -> String {
+    format!("{}:{attempt}", leg.as_str())
+}
+
+/// `job:leg:attempt`, the key of a CDR.
+pub(super) fn cdr_id(job: &JobId, leg: LegName, attempt: u32) -> String {
+    format!("{job}:{}:{attempt}", leg.as_str())
+}
+
+/// 32 hexadecimal digits, for billing tools that allow no more.
+pub(super) fn unique_id(cdr_id: &str) -> String {
+    hex::encode(&Sha256::digest(cdr_id.as_bytes())[..16])
 }
 
 impl Outlet {

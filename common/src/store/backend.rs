@@ -1,0 +1,195 @@
+//! The two databases and how they are opened. `on!` and `change!` write one SQL text for both.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+use super::StoreConfig;
+use super::error::StoreError;
+
+/// Nothing asked of the database may take longer; then it counts as away.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long SQLite waits for another process's transaction.
+const BUSY: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub enum Backend {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+/// One connection writes, a few read; WAL lets them do both at once.
+#[derive(Debug)]
+pub struct Sqlite {
+    pub write: SqlitePool,
+    pub read: SqlitePool,
+    pub file: PathBuf,
+}
+
+#[derive(Debug)]
+pub struct Postgres {
+    pub write: PgPool,
+    pub read: PgPool,
+    pub options: PgConnectOptions,
+}
+
+impl Backend {
+    pub async fn open(config: &StoreConfig) -> Result<Backend, StoreError> {
+        match config.url.split(':').next() {
+            Some("sqlite") => Ok(Backend::Sqlite(Sqlite::open(config).await?)),
+            Some("postgres" | "postgresql") => Ok(Backend::Postgres(Postgres::open(config).await?)),
+            _ => Err(StoreError::Invalid(
+                "[store] url is sqlite:///path/to/ringback.db or postgres://user:password@host/database".to_owned(),
+            )),
+        }
+    }
+
+    pub async fn close(&self) {
+        match self {
+            Backend::Sqlite(db) => {
+                db.read.close().await;
+                db.write.close().await;
+            }
+            Backend::Postgres(db) => db.write.close().await,
+        }
+    }
+
+    pub fn is_postgres(&self) -> bool {
+        matches!(self, Backend::Postgres(_))
+    }
+
+    /// Locks the rows of a SELECT against change; SQLite's one writer needs no such thing.
+    pub fn share(&self) -> &'static str {
+        if self.is_postgres() { "FOR SHARE" } else { "" }
+    }
+
+    /// Locks the rows of a SELECT and passes over those that another one has locked.
+    pub fn skip_locked(&self) -> &'static str {
+        if self.is_postgres() { "FOR UPDATE SKIP LOCKED" } else { "" }
+    }
+
+    /// A condition that the column is in a JSON array of texts given as parameter `$n`.
+    pub fn among(&self, column: &str, n: u8) -> String {
+        match self {
+            Backend::Sqlite(_) => format!("{column} IN (SELECT value FROM json_each(${n}))"),
+            Backend::Postgres(_) => format!("{column} = ANY (ARRAY(SELECT jsonb_array_elements_text(${n}::jsonb)))"),
+        }
+    }
+}
+
+impl Sqlite {
+    async fn open(config: &StoreConfig) -> Result<Sqlite, StoreError> {
+        let options = SqliteConnectOptions::from_str(&config.url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY)
+            .statement_cache_capacity(200);
+        let file = options.get_filename().to_owned();
+        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            make_folder(folder)?;
+        }
+        let write = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(BUSY)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_with(options.clone())
+            .await?;
+        let read = SqlitePoolOptions::new()
+            .max_connections(config.connections.clamp(1, 4))
+            .acquire_timeout(BUSY)
+            .test_before_acquire(false)
+            .connect_lazy_with(options);
+        Ok(Sqlite { write, read, file })
+    }
+}
+
+fn make_folder(folder: &Path) -> Result<(), StoreError> {
+    std::fs::create_dir_all(folder)
+        .map_err(|error| StoreError::Unavailable(format!("cannot make the folder {}: {error}", folder.display())))
+}
+
+impl Postgres {
+    async fn open(config: &StoreConfig) -> Result<Postgres, StoreError> {
+        let options =
+            PgConnectOptions::from_str(&config.url)?.application_name("ringback").statement_cache_capacity(200);
+        let pool = PgPoolOptions::new()
+            .max_connections(config.connections.max(2))
+            .acquire_timeout(Duration::from_secs(4))
+            .test_before_acquire(false)
+            .connect_with(options.clone())
+            .await?;
+        Ok(Postgres { write: pool.clone(), read: pool, options })
+    }
+}
+
+/// The wall clock, to the millisecond: what both databases keep.
+pub fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(3)
+}
+
+/// Reads from either database: `on!(store, read, pool => future of Result<_, StoreError>)`.
+macro_rules! on {
+    ($store:expr, $which:ident, $pool:ident => $body:expr) => {{
+        let store: &$crate::store::Store = $store;
+        let answer = tokio::time::timeout($crate::store::backend::PATIENCE, async {
+            match &store.inner.backend {
+                $crate::store::backend::Backend::Sqlite(db) => {
+                    let $pool = &db.$which;
+                    $body
+                }
+                $crate::store::backend::Backend::Postgres(db) => {
+                    let $pool = &db.$which;
+                    $body
+                }
+            }
+        })
+        .await
+        .unwrap_or_else(|_| Err($crate::store::backend::too_late()));
+        store.note(answer)
+    }};
+}
+
+/// One transaction on either database; `tx` is a connection. What errs is rolled back.
+macro_rules! change {
+    ($store:expr, $tx:ident => $body:expr) => {{
+        let store: &$crate::store::Store = $store;
+        let answer = tokio::time::timeout($crate::store::backend::PATIENCE, async {
+            match &store.inner.backend {
+                $crate::store::backend::Backend::Sqlite(db) => {
+                    let mut guard = db.write.begin_with("BEGIN IMMEDIATE").await?;
+                    let $tx = &mut *guard;
+                    let answer: Result<_, $crate::store::StoreError> = async { $body }.await;
+                    let answer = answer?;
+                    guard.commit().await?;
+                    Ok(answer)
+                }
+                $crate::store::backend::Backend::Postgres(db) => {
+                    let mut guard = db.write.begin().await?;
+                    let $tx = &mut *guard;
+                    let answer: Result<_, $crate::store::StoreError> = async { $body }.await;
+                    let answer = answer?;
+                    guard.commit().await?;
+                    Ok(answer)
+                }
+            }
+        })
+        .await
+        .unwrap_or_else(|_| Err($crate::store::backend::too_late()));
+        store.note(answer)
+    }};
+}
+
+pub fn too_late() -> StoreError {
+    StoreError::Unavailable(format!("no answer within {} s", PATIENCE.as_secs()))
+}
+
+pub(super) use {change, on};

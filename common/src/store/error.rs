@@ -1,0 +1,79 @@
+//! What can go wrong between us and the database, by what the caller does about it.
+
+use sqlx::error::DatabaseError;
+
+/// Why the store did not do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The database does not answer, or not now. Try again.
+    #[error("the store does not answer: {0}; check [store] url and that the database runs")]
+    Unavailable(String),
+    /// Something of that name or key is there already.
+    #[error("{0} is taken already")]
+    Conflict(String),
+    /// There is nothing of that name.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// What was asked makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// This engine's incarnation has moved on: drop every call, send nothing, exit.
+    #[error("another engine has taken over; this one must stop")]
+    Fenced,
+    /// The schema or a row is not what this program expects.
+    #[error("the store's content is not as expected: {0}; was it changed by hand or by a newer version?")]
+    Broken(String),
+}
+
+/// SQLSTATE that our functions raise for a call that makes no sense.
+const INVALID: &str = "RB001";
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> StoreError {
+        match error {
+            sqlx::Error::Database(error) => of_database(error.as_ref()),
+            sqlx::Error::RowNotFound => StoreError::NotFound("such row".to_owned()),
+            sqlx::Error::Configuration(error) => StoreError::Invalid(format!("[store] url: {error}")),
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) | sqlx::Error::Decode(_) => {
+                StoreError::Broken(error.to_string())
+            }
+            other => StoreError::Unavailable(other.to_string()),
+        }
+    }
+}
+
+fn of_database(error: &dyn DatabaseError) -> StoreError {
+    let text = error.message().to_owned();
+    let code = error.code().unwrap_or_default();
+    if error.is_unique_violation() {
+        return StoreError::Conflict(text);
+    }
+    if error.is_check_violation() || code == INVALID {
+        return StoreError::Invalid(text);
+    }
+    if passes(&code) { StoreError::Unavailable(text) } else { StoreError::Broken(text) }
+}
+
+/// Whether an error of this code passes by itself or by an operator's hand, so that trying again makes sense.
+///
+/// PostgreSQL: connection, resources (disk full), operator intervention, system errors, serialization, deadlock, lock timeout,
+/// read-only after a failover. SQLite: busy, locked, read-only, I/O error, full, cannot open (extended codes, modulo 256).
+fn passes(code: &str) -> bool {
+    const CLASSES: [&str; 4] = ["08", "53", "57", "58"];
+    const STATES: [&str; 4] = ["40001", "40P01", "55P03", "25006"];
+    const SQLITE: [u32; 6] = [5, 6, 8, 10, 13, 14];
+    if code.len() == 5 && (STATES.contains(&code) || CLASSES.iter().any(|class| code.starts_with(class))) {
+        return true;
+    }
+    code.parse::<u32>().is_ok_and(|code| SQLITE.contains(&(code & 0xff)))
+}
+
+impl StoreError {
+    /// Says what is taken already.
+    pub(super) fn named(self, what: &str) -> StoreError {
+        match self {
+            StoreError::Conflict(_) => StoreError::Conflict(what.to_owned()),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The schema, in small steps that only add. Which are done stands in `schema_migrations`.
+
+use super::backend::{Backend, now};
+use super::error::StoreError;
+
+const SQLITE: &[Migration] = &[("0001_base", include_str!("../../migrations/sqlite/0001_base.sql"))];
+
+const POSTGRES: &[Migration] = &[
+    ("0001_base", include_str!("../../migrations/postgres/0001_base.sql")),
+    ("0002_functions", include_str!("../../migrations/postgres/0002_functions.sql")),
+];
+
+/// Any number that no other program on this database takes.
+const LOCK: i64 = 0x7269_6e67_6261_636b;
+
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (name TEXT PRIMARY KEY, done TEXT NOT NULL)";
+
+/// Does what is not done yet, in one transaction; a second process waits and then finds everything done.
+pub async fn run(backend: &Backend) -> Result<(), StoreError> {
+    match backend {
+        Backend::Sqlite(db) => {
+            let mut tx = db.write.begin_with("BEGIN IMMEDIATE").await?;
+            sqlx::raw_sql(TABLE).execute(&mut *tx).await?;
+            let done: Vec<String> =
+                sqlx::query_scalar("SELECT name FROM schema_migrations").fetch_all(&mut *tx).await?;
+            for (name, text) in missing(SQLITE, &done) {
+                sqlx::raw_sql(*text).execute(&mut *tx).await?;
+                let record = sqlx::query("INSERT INTO schema_migrations (name, done) VALUES ($1, $2)");
+                record.bind(name).bind(now().to_rfc3339()).execute(&mut *tx).await?;
+            }
+            tx.commit().await?;
+        }
+        Backend::Postgres(db) => {
+            let mut tx = db.write.begin().await?;
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
+            sqlx::raw_sql(TABLE).execute(&mut *tx).await?;
+            let done: Vec<String> =
+                sqlx::query_scalar("SELECT name FROM schema_migrations").fetch_all(&mut *tx).await?;
+            for (name, text) in missing(POSTGRES, &done) {
+                sqlx::raw_sql(*text).execute(&mut *tx).await?;
+                let record = sqlx::query("INSERT INTO schema_migrations (name, done) VALUES ($1, $2)");
+                record.bind(name).bind(now().to_rfc3339()).execute(&mut *tx).await?;
+            }
+            tx.commit().await?;
+        }
+    }
+    Ok(())
+}
+
+type Migration = (&'static str, &'static str);
+
+fn missing(all: &'static [Migration], done: &[String]) -> impl Iterator<Item = &'static Migration> {
+    all.iter().filter(|(name, _)| !done.iter().any(|other| other == name))
+}

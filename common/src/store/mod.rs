@@ -1,0 +1,143 @@
+//! The store: who owns every job from the moment its row is committed. One type, SQLite or PostgreSQL behind it, one suite of
+//! tests over both.
+//!
+//! The hot paths (take, step, outbox) are written once per backend (`sqlite.rs`, `postgres.rs`), because that pays; everything
+//! else is one SQL text for both.
+
+mod accounts;
+mod backend;
+mod boot;
+mod cdr;
+mod columns;
+mod engines;
+mod error;
+mod ledger;
+mod limits;
+mod migrate;
+mod outbox;
+mod owned;
+mod postgres;
+mod purge;
+mod rates;
+mod replies;
+mod requests;
+mod rows;
+mod sqlite;
+mod status;
+mod step;
+#[cfg(any(test, feature = "testkit"))]
+pub mod suite;
+mod trunks;
+mod wake;
+mod writer;
+
+pub use accounts::{Account, AccountChange, AccountView, NewAccount, Sealed};
+pub use error::StoreError;
+pub use limits::Lockout;
+pub use purge::Purged;
+pub use rates::Rate;
+pub use requests::Cancelling;
+pub use rows::{
+    Alive, Beat, Begun, CdrFilter, CdrRow, Counts, EngineLine, Hold, Me, Outbox, OutboxRow, OwnedRequest, Peer, Registered,
+    RequestFilter, RequestRow, RequestStory, StoredInvite, Summary, Take, Taken,
+};
+pub use step::{
+    DialogState, EventMoney, FinalResponse, HoldChange, NewInvite, OutboxEvent, Outlet, RequestChange, Settlement, Step,
+    Stepped,
+};
+pub use trunks::Trunk;
+pub use writer::Writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use backend::Backend;
+use engines::Pulse;
+use wake::Wake;
+
+/// Where the store is.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// `sqlite:///var/lib/ringback/data/ringback.db` or `postgres://user:password@host/database`.
+    pub url: String,
+    /// Connections at most, beside those of the writer, the beat and the wake-up.
+    pub connections: u32,
+}
+
+impl StoreConfig {
+    /// The store behind this URL, with the usual number of connections.
+    pub fn new(url: impl Into<String>) -> StoreConfig {
+        StoreConfig { url: url.into(), ..StoreConfig::default() }
+    }
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        StoreConfig { url: "sqlite://data/ringback.db".to_owned(), connections: 8 }
+    }
+}
+
+/// The store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    backend: Backend,
+    healthy: AtomicBool,
+    wake: Wake,
+    outbox_written: Notify,
+    pulse: Pulse,
+}
+
+impl Store {
+    /// Connects and brings the schema up to date. Two processes may do so at once.
+    pub async fn open(config: &StoreConfig) -> Result<Store, StoreError> {
+        let backend = Backend::open(config).await?;
+        migrate::run(&backend).await?;
+        let wake = Wake::new(&backend);
+        let inner = Inner { backend, healthy: AtomicBool::new(true), wake, outbox_written: Notify::new(), pulse: Pulse::default() };
+        Ok(Store { inner: Arc::new(inner) })
+    }
+
+    /// Whether the last thing asked of the database was answered.
+    pub fn healthy(&self) -> bool {
+        self.inner.healthy.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when another process says that something may be due or cancelled. A hint that may get lost: look every second
+    /// as well. The first call begins to listen; on SQLite that is the business of the one engine.
+    pub async fn woken(&self) {
+        self.inner.wake.woken(&self.inner.backend).await;
+    }
+
+    /// Resolves when this process has written outbox rows. A hint: other processes write them too.
+    pub async fn outbox_written(&self) {
+        self.inner.outbox_written.notified().await;
+    }
+
+    /// Closes the connections. What is under way ends first.
+    pub async fn close(&self) {
+        self.inner.backend.close().await;
+    }
+
+    /// Tells other processes that something may be due or cancelled.
+    async fn wake(&self) {
+        self.inner.wake.send(&self.inner.backend).await;
+    }
+
+    fn note<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        let answered = !matches!(answer, Err(StoreError::Unavailable(_)));
+        self.inner.healthy.store(answered, Ordering::Relaxed);
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests;

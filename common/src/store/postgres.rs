@@ -1,0 +1,391 @@
+//! The hot paths on PostgreSQL: each a function of the migration, called in one round trip for many jobs at once.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{Connection, PgConnection};
+
+use super::backend::Postgres;
+use super::error::StoreError;
+use super::requests::{clean, writable};
+use super::rows::{Me, Take, Taken};
+use super::step::{
+    DialogState, FinalResponse, HoldChange, NewInvite, OutboxEvent, Settlement, Step, Stepped, cdr_id, unique_id,
+};
+use super::writer::Numbered;
+use crate::event::LegName;
+use crate::failpoint::failpoint;
+use crate::money::Money;
+
+#[derive(Serialize)]
+struct TakeJson<'a> {
+    n: usize,
+    job: Cow<'a, str>,
+    account: Cow<'a, str>,
+    source: Cow<'a, str>,
+    sender: Cow<'a, str>,
+    a: &'a str,
+    b: Option<&'a str>,
+    next_call: Option<DateTime<Utc>>,
+    not_after: DateTime<Utc>,
+    claim: bool,
+}
+
+/// Takes jobs from the queue.
+pub async fn take(db: &Postgres, me: &Me, takes: &[Take]) -> Result<Vec<Taken>, StoreError> {
+    let mut rows = Vec::with_capacity(takes.len());
+    let mut jobs = Vec::with_capacity(takes.len());
+    for (place, take) in takes.iter().enumerate() {
+        rows.push(TakeJson::of(place + 1, take));
+        jobs.push(take.json()?);
+    }
+    let call = sqlx::query_scalar("SELECT ringback_take_v1($1, $2, $3, $4)");
+    let call = call.bind(&me.id).bind(me.incarnation).bind(json(&rows)?).bind(jobs);
+    let answers: Option<Vec<i64>> = call.fetch_one(&db.write).await?;
+    let answers = answers.ok_or(StoreError::Fenced)?;
+    Ok(answers.chunks_exact(2).map(taken).collect())
+}
+
+impl<'a> TakeJson<'a> {
+    fn of(n: usize, take: &'a Take) -> TakeJson<'a> {
+        let job = &take.job;
+        TakeJson {
+            n,
+            job: clean(job.id.as_str()),
+            account: clean(&job.account),
+            source: clean(&job.source),
+            sender: clean(take.original_cli()),
+            a: job.a.as_str(),
+            b: job.b.as_ref().map(|b| b.as_str()),
+            next_call: job.not_before.map(writable),
+            not_after: writable(job.not_after),
+            claim: take.claim,
+        }
+    }
+}
+
+fn taken(answer: &[i64]) -> Taken {
+    match answer[0] {
+        0 => Taken::Waiting,
+        1 => Taken::Known,
+        2 => Taken::Cancelled,
+        claimed => Taken::Claimed { epoch: claimed - 2, account_id: Some(answer[1]).filter(|id| *id >= 0) },
+    }
+}
+
+/// The writer's own connection, opened when it is needed.
+#[derive(Debug, Default)]
+pub struct Line {
+    connection: Option<PgConnection>,
+}
+
+impl Line {
+    /// Forgets the connection: nobody knows what it still does.
+    pub fn hang_up(&mut self) {
+        self.connection = None;
+    }
+
+    /// Writes steps in one transaction.
+    pub async fn write_steps(&mut self, db: &Postgres, steps: &[Numbered]) -> Result<Vec<Stepped>, StoreError> {
+        let parcel = Parcel::of(steps)?;
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(PgConnection::connect_with(&db.options).await?),
+        };
+        let charging = steps.iter().any(|numbered| !numbered.step.settlements.is_empty());
+        let answers = if charging && cfg!(feature = "failpoints") {
+            parcel.send_in_transaction(connection).await?
+        } else {
+            parcel.send(connection).await?
+        };
+        if charging {
+            failpoint("bill.committed");
+        }
+        Ok(answers.chunks_exact(4).map(stepped).collect())
+    }
+}
+
+fn stepped(answer: &[i64]) -> Stepped {
+    match answer[0] {
+        0 => Stepped::Done { balance: Money(answer[1]), account_seq: answer[2], uncovered: Money(answer[3]) },
+        1 => Stepped::Cancelled,
+        2 => Stepped::NoFunds,
+        _ => Stepped::Fenced,
+    }
+}
+
+/// A batch as it travels: small things as JSON, texts and datagrams beside it, named by their place from 1.
+struct Parcel {
+    steps: String,
+    texts: Vec<String>,
+    blobs: Vec<Vec<u8>>,
+}
+
+impl Parcel {
+    fn of(steps: &[Numbered]) -> Result<Parcel, StoreError> {
+        let (mut texts, mut blobs) = (Vec::new(), Vec::new());
+        let rows: Vec<StepJson> = steps.iter().map(|numbered| StepJson::of(numbered, &mut texts, &mut blobs)).collect();
+        let money = || steps.iter().map(|numbered| &numbered.step).filter(|step| step.touches_money());
+        let mut accounts: Vec<i64> = money().filter_map(Step::payer).collect();
+        accounts.sort_unstable();
+        accounts.dedup();
+        let holders: Vec<&str> = money().map(|step| step.job.as_str()).collect();
+        let batch = BatchJson { accounts: (!holders.is_empty()).then_some(accounts), holders, steps: rows };
+        Ok(Parcel { steps: json(&batch)?, texts, blobs })
+    }
+
+    async fn send(self, connection: &mut PgConnection) -> Result<Vec<i64>, StoreError> {
+        let call = sqlx::query_scalar("SELECT ringback_steps_v1($1, $2, $3)");
+        Ok(call.bind(self.steps).bind(self.texts).bind(self.blobs).fetch_one(connection).await?)
+    }
+
+    /// The same in an explicit transaction, so that a test can end the process before and after COMMIT.
+    async fn send_in_transaction(self, connection: &mut PgConnection) -> Result<Vec<i64>, StoreError> {
+        let mut tx = connection.begin().await?;
+        let answers = self.send(&mut tx).await?;
+        failpoint("bill.in_txn");
+        tx.commit().await?;
+        failpoint("bill.commit_unknown");
+        Ok(answers)
+    }
+}
+
+#[derive(Serialize)]
+struct BatchJson<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accounts: Option<Vec<i64>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    holders: Vec<&'a str>,
+    steps: Vec<StepJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct StepJson<'a> {
+    job: &'a str,
+    owner: &'a str,
+    epoch: i64,
+    n: i64,
+    cancel: bool,
+    release: bool,
+    release_hold: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshot: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_call: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call_count: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    twoway_call_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    setup_time: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect_time: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disconnect_time: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alive_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payer: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold_open: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    invites: Vec<InviteJson<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    finals: Vec<FinalJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dialogs: Vec<DialogJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    settlements: Vec<SettlementJson<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<EventJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct InviteJson<'a> {
+    leg: LegName,
+    attempt: u32,
+    r#try: u32,
+    call_id: &'a str,
+    branch: &'a str,
+    bytes: usize,
+    sdp: Option<usize>,
+    local_addr: String,
+    peer_addr: String,
+    expires_s: u32,
+}
+
+#[derive(Serialize)]
+struct FinalJson {
+    leg: LegName,
+    attempt: u32,
+    r#try: u32,
+    code: u16,
+    bytes: usize,
+}
+
+#[derive(Serialize)]
+struct DialogJson {
+    leg: LegName,
+    attempt: u32,
+    state: usize,
+    cseq_hi: i64,
+}
+
+#[derive(Serialize)]
+struct SettlementJson<'a> {
+    leg: LegName,
+    attempt: u32,
+    uniqueid: String,
+    number: &'a str,
+    cli: &'a str,
+    trunk: &'a str,
+    setup_time: DateTime<Utc>,
+    connect_time: Option<DateTime<Utc>>,
+    disconnect_time: DateTime<Utc>,
+    duration_ms: u64,
+    billed_seconds: u64,
+    cost: Money,
+    cause: &'a str,
+    sip_code: Option<u16>,
+    q850: Option<u8>,
+    call_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct EventJson<'a> {
+    destination: &'static str,
+    routing_key: &'a str,
+    event_id: &'a str,
+    kind: &'a str,
+    body: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    money: Option<String>,
+}
+
+/// Lays a thing beside the JSON and tells its place.
+fn lay<T>(pile: &mut Vec<T>, thing: T) -> usize {
+    pile.push(thing);
+    pile.len()
+}
+
+impl<'a> StepJson<'a> {
+    fn of(numbered: &'a Numbered, texts: &mut Vec<String>, blobs: &mut Vec<Vec<u8>>) -> StepJson<'a> {
+        let (step, change) = (&numbered.step, &numbered.step.request);
+        StepJson {
+            job: step.job.as_str(),
+            owner: &step.owner,
+            epoch: step.epoch,
+            n: numbered.number,
+            cancel: step.honour_cancel,
+            release: change.release,
+            release_hold: step.release_hold,
+            status: change.status.as_deref(),
+            result: change.result.as_deref(),
+            snapshot: change.snapshot.as_ref().map(|snapshot| lay(texts, snapshot.clone())),
+            next_call: change.next_call,
+            call_count: change.call_count,
+            call_id: change.call_id.as_deref(),
+            twoway_call_id: change.twoway_call_id.as_deref(),
+            setup_time: change.setup_time,
+            connect_time: change.connect_time,
+            disconnect_time: change.disconnect_time,
+            finished: change.finished,
+            alive_ms: change.alive_ms,
+            payer: step.payer(),
+            hold: step.hold_amount().map(|amount| amount.0),
+            hold_open: step.hold.map(|hold| matches!(hold, HoldChange::Open { .. })),
+            invites: step.invites.iter().map(|invite| InviteJson::of(invite, texts, blobs)).collect(),
+            finals: step.finals.iter().map(|response| FinalJson::of(response, blobs)).collect(),
+            dialogs: step.dialogs.iter().map(|dialog| DialogJson::of(dialog, texts)).collect(),
+            settlements: step.settlements.iter().map(|settled| SettlementJson::of(step, settled)).collect(),
+            events: step.events.iter().map(|event| EventJson::of(event, texts)).collect(),
+        }
+    }
+}
+
+impl<'a> InviteJson<'a> {
+    fn of(invite: &'a NewInvite, texts: &mut Vec<String>, blobs: &mut Vec<Vec<u8>>) -> InviteJson<'a> {
+        InviteJson {
+            leg: invite.leg,
+            attempt: invite.attempt,
+            r#try: invite.try_number,
+            call_id: &invite.call_id,
+            branch: &invite.branch,
+            bytes: lay(blobs, invite.bytes.to_vec()),
+            sdp: invite.sdp.as_ref().map(|sdp| lay(texts, sdp.clone())),
+            local_addr: invite.local_addr.to_string(),
+            peer_addr: invite.peer_addr.to_string(),
+            expires_s: invite.expires_s,
+        }
+    }
+}
+
+impl FinalJson {
+    fn of(response: &FinalResponse, blobs: &mut Vec<Vec<u8>>) -> FinalJson {
+        FinalJson {
+            leg: response.leg,
+            attempt: response.attempt,
+            r#try: response.try_number,
+            code: response.code,
+            bytes: lay(blobs, response.bytes.to_vec()),
+        }
+    }
+}
+
+impl DialogJson {
+    fn of(dialog: &DialogState, texts: &mut Vec<String>) -> DialogJson {
+        let state = lay(texts, dialog.state.clone());
+        DialogJson { leg: dialog.leg, attempt: dialog.attempt, state, cseq_hi: dialog.cseq_hi }
+    }
+}
+
+impl<'a> SettlementJson<'a> {
+    fn of(step: &Step, settled: &'a Settlement) -> SettlementJson<'a> {
+        SettlementJson {
+            leg: settled.leg,
+            attempt: settled.attempt,
+            uniqueid: unique_id(&cdr_id(&step.job, settled.leg, settled.attempt)),
+            number: &settled.number,
+            cli: &settled.cli,
+            trunk: &settled.trunk,
+            setup_time: settled.setup_time,
+            connect_time: settled.connect_time,
+            disconnect_time: settled.disconnect_time,
+            duration_ms: settled.duration_ms,
+            billed_seconds: settled.billed_seconds,
+            cost: settled.cost,
+            cause: &settled.cause,
+            sip_code: settled.sip_code,
+            q850: settled.q850,
+            call_id: &settled.call_id,
+        }
+    }
+}
+
+impl<'a> EventJson<'a> {
+    fn of(event: &'a OutboxEvent, texts: &mut Vec<String>) -> EventJson<'a> {
+        EventJson {
+            destination: event.destination.as_str(),
+            routing_key: &event.routing_key,
+            event_id: &event.event_id,
+            kind: &event.kind,
+            body: lay(texts, event.body.clone()),
+            money: event.money.label(),
+        }
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Invalid(format!("cannot be written as JSON: {error}")))
+}

@@ -1,0 +1,256 @@
+//! Requests: taken from the queue, claimed when due, cancelled by anyone, found again.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use serde::Serialize;
+use sqlx::AssertSqlSafe;
+
+use super::backend::{Backend, PATIENCE, change, now, on, too_late};
+use super::columns::Columns;
+use super::error::StoreError;
+use super::rows::{Alive, Me, OwnedRequest, RequestFilter, RequestRow, RequestStory, Take, Taken};
+use super::{Store, owned, postgres, sqlite};
+use crate::job::JobId;
+
+/// What a cancel met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cancelling {
+    /// No such job yet; should it come, it is cancelled.
+    Remembered,
+    /// Not run by anyone: an engine ends it within a second.
+    Waiting,
+    /// Its engine ends it within a second.
+    Running,
+    /// Too late.
+    Finished,
+}
+
+impl Take {
+    /// Sippy's `original_cli`: who sent the message, else the first party.
+    pub(super) fn original_cli(&self) -> &str {
+        self.job.sender.as_deref().unwrap_or(self.job.a.as_str())
+    }
+
+    /// The wish as it is kept.
+    pub(super) fn json(&self) -> Result<String, StoreError> {
+        serde_json::to_string(&self.job).map_err(|error| StoreError::Invalid(format!("job {}: {error}", self.job.id)))
+    }
+}
+
+/// PostgreSQL keeps no NUL in a text; a forged job may have one.
+pub(super) fn clean(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "")) } else { Cow::Borrowed(text) }
+}
+
+/// Both databases write moments with four digits for the year; a forged job may name another.
+pub(super) fn writable(moment: DateTime<Utc>) -> DateTime<Utc> {
+    let earliest = DateTime::UNIX_EPOCH;
+    let latest = earliest + TimeDelta::days(365 * 2_000);
+    moment.clamp(earliest, latest).trunc_subsecs(3)
+}
+
+impl Store {
+    /// Takes jobs over from the queue, in one transaction: afterwards the deliveries may be acknowledged. A job that is claimed
+    /// belongs to this engine with the epoch in the answer.
+    ///
+    /// # Errors
+    /// `Fenced` when another engine has adopted this one's calls; nothing is written then.
+    pub async fn take(&self, me: &Me, takes: &[Take]) -> Result<Vec<Taken>, StoreError> {
+        let take = async {
+            match &self.inner.backend {
+                Backend::Sqlite(db) => sqlite::take(db, me, takes).await,
+                Backend::Postgres(db) => postgres::take(db, me, takes).await,
+            }
+        };
+        self.note(tokio::time::timeout(PATIENCE, take).await.unwrap_or_else(|_| Err(too_late())))
+    }
+
+    /// Claims due requests, oldest first, at most `slots`. Two engines never get the same one; cancelled and expired ones are
+    /// left to [`Store::claim_ended`].
+    pub async fn claim_due(&self, me: &Me, slots: u32) -> Result<Vec<OwnedRequest>, StoreError> {
+        let due = "NOT r.canceled AND r.next_call <= $3 AND r.not_after > $3 AND NOT EXISTS (SELECT 1 FROM cancels c WHERE c.job_id = r.job_id)";
+        self.claim(me, due, slots).await
+    }
+
+    /// Claims requests that nobody runs and that were cancelled or came too late, so that this engine tells the world and
+    /// finishes them. Wants no slot.
+    pub async fn claim_ended(&self, me: &Me, limit: u32) -> Result<Vec<OwnedRequest>, StoreError> {
+        let ended = "(r.canceled OR r.not_after <= $3)";
+        self.claim(me, ended, limit).await
+    }
+
+    async fn claim(&self, me: &Me, which: &str, limit: u32) -> Result<Vec<OwnedRequest>, StoreError> {
+        let open = "r.owner IS NULL AND NOT r.finished";
+        let any = format!(
+            "SELECT 1 AS found FROM callback_requests r WHERE {open} AND {} LIMIT 1",
+            which.replace("$3", "$1")
+        );
+        let found = on!(self, read, pool => {
+            Ok(sqlx::query(AssertSqlSafe(any.as_str())).bind(now()).fetch_optional(pool).await?.is_some())
+        })?;
+        if !found || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let (share, skip) = (self.inner.backend.share(), self.inner.backend.skip_locked());
+        let mine = format!("SELECT 1 AS found FROM engines WHERE id = $1 AND incarnation = $2 {share}");
+        let claim = format!(
+            "WITH due AS MATERIALIZED (SELECT r.job_id FROM callback_requests r WHERE {open} AND {which}
+                                       ORDER BY r.next_call LIMIT $2 {skip})
+             UPDATE callback_requests SET owner = $1, epoch = epoch + 1, step = 0
+              WHERE job_id IN (SELECT job_id FROM due) RETURNING job_id"
+        );
+        change!(self, tx => {
+            let alive = sqlx::query(AssertSqlSafe(mine.as_str())).bind(&me.id).bind(me.incarnation);
+            if alive.fetch_optional(&mut *tx).await?.is_none() {
+                return Err(StoreError::Fenced);
+            }
+            let claim = sqlx::query_scalar(AssertSqlSafe(claim.as_str())).bind(&me.id).bind(i64::from(limit)).bind(now());
+            let jobs: Vec<String> = claim.fetch_all(&mut *tx).await?;
+            owned::load(&mut *tx, &self.inner.backend, &jobs).await
+        })
+    }
+
+    /// Requests that this engine owns without knowing: an answer was lost after a take or a claim was written. To be called
+    /// after such an error; `known` are the jobs it does run.
+    pub async fn strays(&self, me: &Me, known: &[JobId]) -> Result<Vec<OwnedRequest>, StoreError> {
+        let known = owned::list(known.iter().map(JobId::as_str));
+        let among = self.inner.backend.among("job_id", 2);
+        let raise = format!(
+            "UPDATE callback_requests SET epoch = epoch + 1, step = 0
+              WHERE owner = $1 AND NOT finished AND NOT ({among}) RETURNING job_id"
+        );
+        change!(self, tx => {
+            let raise = sqlx::query_scalar(AssertSqlSafe(raise.as_str())).bind(&me.id).bind(&known);
+            let jobs: Vec<String> = raise.fetch_all(&mut *tx).await?;
+            owned::load(&mut *tx, &self.inner.backend, &jobs).await
+        })
+    }
+
+    /// How many due requests wait for an engine.
+    pub async fn due_backlog(&self) -> Result<i64, StoreError> {
+        on!(self, read, pool => {
+            let count = sqlx::query_scalar(
+                "SELECT count(*) FROM callback_requests WHERE owner IS NULL AND NOT finished AND next_call <= $1",
+            );
+            Ok(count.bind(now()).fetch_one(pool).await?)
+        })
+    }
+
+    /// Cancels a job, whether it is here already or not.
+    pub async fn cancel(&self, job: &JobId) -> Result<Cancelling, StoreError> {
+        let met = change!(self, tx => {
+            if self.inner.backend.is_postgres() {
+                let lock = sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))").bind(job.as_str());
+                lock.execute(&mut *tx).await?;
+            }
+            let remember = sqlx::query("INSERT INTO cancels (job_id, created) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+            remember.bind(job.as_str()).bind(now()).execute(&mut *tx).await?;
+            let mark = sqlx::query(
+                "UPDATE callback_requests SET canceled = CASE WHEN finished THEN canceled ELSE TRUE END
+                  WHERE job_id = $1 RETURNING finished, owner",
+            );
+            let row = mark.bind(job.as_str()).fetch_optional(&mut *tx).await?;
+            let Some(row) = row else { return Ok(Cancelling::Remembered) };
+            Ok(match (row.flag("finished")?, row.text_opt("owner")?) {
+                (true, _) => Cancelling::Finished,
+                (false, None) => Cancelling::Waiting,
+                (false, Some(_)) => Cancelling::Running,
+            })
+        })?;
+        self.wake().await;
+        Ok(met)
+    }
+
+    /// This engine's live requests that somebody cancelled, or whose account was disabled.
+    pub async fn cancelled_among(&self, me: &Me) -> Result<Vec<JobId>, StoreError> {
+        on!(self, read, pool => {
+            let query = sqlx::query_scalar(
+                "SELECT r.job_id FROM callback_requests r LEFT JOIN accounts a ON a.id = r.account_id
+                  WHERE r.owner = $1 AND NOT r.finished AND (r.canceled OR NOT coalesce(a.enabled, TRUE))",
+            );
+            let jobs: Vec<String> = query.bind(&me.id).fetch_all(pool).await?;
+            Ok(jobs.into_iter().map(JobId).collect())
+        })
+    }
+
+    /// Says of live calls that they are alive: after a crash they are charged up to here. One statement for all of them.
+    pub async fn alive(&self, me: &Me, calls: &[Alive]) -> Result<(), StoreError> {
+        if calls.is_empty() {
+            return Ok(());
+        }
+        let source = match self.inner.backend.is_postgres() {
+            true => "jsonb_to_recordset($1::jsonb) AS c(job text, epoch bigint, alive_ms bigint)",
+            false => {
+                "(SELECT value->>'job' AS job, value->>'epoch' AS epoch, value->>'alive_ms' AS alive_ms FROM json_each($1)) AS c"
+            }
+        };
+        let sql = format!(
+            "UPDATE callback_requests AS r SET last_alive = $2, alive_ms = c.alive_ms FROM {source}
+              WHERE r.job_id = c.job AND r.epoch = c.epoch AND r.owner = $3 AND NOT r.finished"
+        );
+        let calls = serde_json::to_string(calls).map_err(|error| StoreError::Invalid(error.to_string()))?;
+        on!(self, write, pool => {
+            sqlx::query(AssertSqlSafe(sql.as_str())).bind(&calls).bind(now()).bind(&me.id).execute(pool).await?;
+            Ok(())
+        })
+    }
+
+    /// Counts a panic that this job caused, and tells how many it is now.
+    pub async fn poisoned(&self, job: &JobId, owner: &str, epoch: i64) -> Result<i64, StoreError> {
+        on!(self, write, pool => {
+            let query = sqlx::query_scalar(
+                "UPDATE callback_requests SET poisoned = poisoned + 1
+                  WHERE job_id = $1 AND owner = $2 AND epoch = $3 RETURNING poisoned",
+            );
+            query.bind(job.as_str()).bind(owner).bind(epoch).fetch_optional(pool).await?.ok_or(StoreError::Fenced)
+        })
+    }
+
+    /// The request of this job.
+    pub async fn find(&self, job: &JobId) -> Result<Option<RequestRow>, StoreError> {
+        on!(self, read, pool => {
+            let query = sqlx::query("SELECT * FROM callback_requests WHERE job_id = $1").bind(job.as_str());
+            query.fetch_optional(pool).await?.map(|row| RequestRow::read(&row)).transpose()
+        })
+    }
+
+    /// The request of this job with its INVITEs, CDRs and hold.
+    pub async fn story(&self, job: &JobId) -> Result<Option<RequestStory>, StoreError> {
+        let mut all = change!(self, tx => {
+            owned::load(&mut *tx, &self.inner.backend, &[job.0.clone()]).await
+        })?;
+        Ok(all.pop().map(|one| RequestStory { row: one.row, invites: one.invites, cdrs: one.attempts, hold: one.hold }))
+    }
+
+    /// Requests, newest first.
+    pub async fn list(&self, filter: &RequestFilter) -> Result<Vec<RequestRow>, StoreError> {
+        on!(self, read, pool => {
+            let query = sqlx::query(
+                "SELECT * FROM callback_requests
+                  WHERE ($1 IS NULL OR username = $1) AND ($2 IS NULL OR finished = $2) AND ($3 IS NULL OR creation_time >= $3)
+                  ORDER BY i_callback_request DESC LIMIT $4",
+            );
+            let query = query.bind(&filter.account).bind(filter.finished).bind(filter.since).bind(i64::from(filter.limit));
+            query.fetch_all(pool).await?.iter().map(RequestRow::read).collect()
+        })
+    }
+
+    /// The unfinished job of this account between these two, if there is one.
+    pub async fn unfinished_between(
+        &self,
+        account_id: i64,
+        a: &str,
+        b: Option<&str>,
+    ) -> Result<Option<JobId>, StoreError> {
+        on!(self, read, pool => {
+            let query = sqlx::query_scalar(
+                "SELECT job_id FROM callback_requests
+                  WHERE account_id = $1 AND a = $2 AND coalesce(b, '') = coalesce($3, '') AND NOT finished AND NOT canceled LIMIT 1",
+            );
+            let job: Option<String> = query.bind(account_id).bind(a).bind(b).fetch_optional(pool).await?;
+            Ok(job.map(JobId))
+        })
+    }
+}

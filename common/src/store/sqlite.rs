@@ -1,0 +1,490 @@
+//! The hot paths on SQLite: take and step, statement by statement in one short transaction.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::SqliteConnection;
+
+use super::backend::{Sqlite, now};
+use super::boot::BootMoment;
+use super::columns::Columns;
+use super::error::StoreError;
+use super::requests::{clean, writable};
+use super::rows::{Me, Take, Taken};
+use super::step::{EventMoney, HoldChange, Settlement, Step, Stepped, attempt_label, cdr_id, unique_id};
+use super::writer::Numbered;
+use crate::failpoint::failpoint;
+use crate::money::Money;
+
+/// Takes jobs from the queue.
+pub async fn take(db: &Sqlite, me: &Me, takes: &[Take]) -> Result<Vec<Taken>, StoreError> {
+    let mut tx = db.write.begin_with("BEGIN IMMEDIATE").await?;
+    let mine =
+        sqlx::query("SELECT 1 FROM engines WHERE id = $1 AND incarnation = $2").bind(&me.id).bind(me.incarnation);
+    if mine.fetch_optional(&mut *tx).await?.is_none() {
+        return Err(StoreError::Fenced);
+    }
+    let mut answers = Vec::with_capacity(takes.len());
+    for take in takes {
+        answers.push(take_one(&mut tx, me, take).await?);
+    }
+    tx.commit().await?;
+    Ok(answers)
+}
+
+async fn take_one(tx: &mut SqliteConnection, me: &Me, take: &Take) -> Result<Taken, StoreError> {
+    let (job, present) = (&take.job, now());
+    let payer = sqlx::query_scalar("SELECT id FROM accounts WHERE name = $1").bind(&job.account);
+    let account_id: Option<i64> = payer.fetch_optional(&mut *tx).await?;
+    let cancel = sqlx::query("SELECT 1 FROM cancels WHERE job_id = $1").bind(job.id.as_str());
+    let cancelled = cancel.fetch_optional(&mut *tx).await?.is_some();
+    let due = job.not_before.map_or(present, writable);
+    let claimed = take.claim && !cancelled && due <= present;
+    let inserted = sqlx::query(
+        "INSERT INTO callback_requests (creation_time, next_call, canceled, original_cli, username, authname, job_id, account_id,
+                                        source, a, b, owner, epoch, not_after, job)
+         VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (job_id) DO NOTHING",
+    )
+    .bind(present)
+    .bind(due)
+    .bind(cancelled)
+    .bind(clean(take.original_cli()))
+    .bind(clean(&job.account))
+    .bind(clean(job.id.as_str()))
+    .bind(account_id)
+    .bind(clean(&job.source))
+    .bind(job.a.as_str())
+    .bind(job.b.as_ref().map(|b| b.as_str()))
+    .bind(claimed.then_some(&me.id))
+    .bind(i64::from(claimed))
+    .bind(writable(job.not_after))
+    .bind(take.json()?)
+    .execute(&mut *tx)
+    .await?;
+    Ok(match (inserted.rows_affected(), cancelled, claimed) {
+        (0, _, _) => Taken::Known,
+        (_, true, _) => Taken::Cancelled,
+        (_, _, true) => Taken::Claimed { epoch: 1, account_id },
+        _ => Taken::Waiting,
+    })
+}
+
+/// Writes steps in one transaction.
+pub async fn write_steps(db: &Sqlite, steps: &[Numbered]) -> Result<Vec<Stepped>, StoreError> {
+    let mut tx = db.write.begin_with("BEGIN IMMEDIATE").await?;
+    let mut answers = Vec::with_capacity(steps.len());
+    for numbered in steps {
+        answers.push(write_step(&mut tx, numbered).await?);
+    }
+    let charging = steps.iter().any(|numbered| !numbered.step.settlements.is_empty());
+    if charging {
+        failpoint("bill.in_txn");
+    }
+    tx.commit().await?;
+    if charging {
+        failpoint("bill.commit_unknown");
+        failpoint("bill.committed");
+    }
+    Ok(answers)
+}
+
+/// All checks come before the first write, so that a refusal leaves nothing behind.
+async fn write_step(tx: &mut SqliteConnection, numbered: &Numbered) -> Result<Stepped, StoreError> {
+    let step = &numbered.step;
+    let guard =
+        sqlx::query("SELECT owner, epoch, step, canceled, account_id, source FROM callback_requests WHERE job_id = $1");
+    let Some(row) = guard.bind(step.job.as_str()).fetch_optional(&mut *tx).await? else { return Ok(Stepped::Fenced) };
+    if row.int("epoch")? != step.epoch {
+        return Ok(Stepped::Fenced);
+    }
+    if row.int("step")? >= numbered.number {
+        return already_written(tx, step.payer().or(row.int_opt("account_id")?)).await;
+    }
+    if row.text_opt("owner")?.as_deref() != Some(step.owner.as_str()) {
+        return Ok(Stepped::Fenced);
+    }
+    if step.honour_cancel && (row.flag("canceled")? || cancel_waits(tx, step).await?) {
+        return Ok(Stepped::Cancelled);
+    }
+    let mut till = match Till::open(tx, step).await? {
+        Opened::NotNeeded => None,
+        Opened::Open(till) => Some(till),
+        Opened::NoFunds => return Ok(Stepped::NoFunds),
+    };
+    let mut charges = BTreeMap::new();
+    let mut uncovered = Money::ZERO;
+    let source = row.text("source")?;
+    if let Some(till) = &mut till {
+        for settled in &step.settlements {
+            uncovered += till.settle(tx, step, settled, &source, &mut charges).await?;
+        }
+        till.close(tx, step).await?;
+    }
+    write_request(tx, numbered).await?;
+    write_wire(tx, step).await?;
+    let closing = match &till {
+        Some(till) => Some(till.balance),
+        None => balance_of(tx, row.int_opt("account_id")?, step).await?,
+    };
+    write_events(tx, step, &charges, closing).await?;
+    Ok(match till {
+        Some(till) => Stepped::Done { balance: till.balance, account_seq: till.seq, uncovered },
+        None => Stepped::Done { balance: Money::ZERO, account_seq: 0, uncovered },
+    })
+}
+
+async fn already_written(tx: &mut SqliteConnection, account_id: Option<i64>) -> Result<Stepped, StoreError> {
+    let query = sqlx::query("SELECT balance, money_seq FROM accounts WHERE id = $1").bind(account_id);
+    let uncovered = Money::ZERO;
+    Ok(match query.fetch_optional(tx).await? {
+        Some(row) => Stepped::Done { balance: row.money("balance")?, account_seq: row.int("money_seq")?, uncovered },
+        None => Stepped::Done { balance: Money::ZERO, account_seq: 0, uncovered },
+    })
+}
+
+async fn cancel_waits(tx: &mut SqliteConnection, step: &Step) -> Result<bool, StoreError> {
+    let query = sqlx::query("SELECT 1 FROM cancels WHERE job_id = $1").bind(step.job.as_str());
+    Ok(query.fetch_optional(tx).await?.is_some())
+}
+
+/// The paying account while a step works on it.
+struct Till {
+    id: i64,
+    name: String,
+    currency: String,
+    balance: Money,
+    held: Money,
+    seq: i64,
+    /// Of this job's hold.
+    hold: Option<Money>,
+}
+
+/// What opening the till came to.
+enum Opened {
+    NotNeeded,
+    Open(Till),
+    NoFunds,
+}
+
+impl Till {
+    async fn open(tx: &mut SqliteConnection, step: &Step) -> Result<Opened, StoreError> {
+        if !step.touches_money() {
+            return Ok(Opened::NotNeeded);
+        }
+        let invalid = |text: String| Err(StoreError::Invalid(text));
+        let query = sqlx::query("SELECT account_id, amount FROM holds WHERE job_id = $1").bind(step.job.as_str());
+        let (mut payer, mut hold) = (step.payer(), None);
+        if let Some(row) = query.fetch_optional(&mut *tx).await? {
+            let owner = row.int("account_id")?;
+            if payer.is_some_and(|payer| payer != owner) {
+                return invalid(format!("the hold of job {} belongs to account {owner}", step.job));
+            }
+            (payer, hold) = (Some(owner), Some(row.money("amount")?));
+        } else if matches!(step.hold, Some(HoldChange::Extend { .. })) {
+            return invalid(format!("job {} has no open hold to extend", step.job));
+        }
+        let Some(id) = payer else { return Ok(Opened::NotNeeded) };
+        let query = sqlx::query("SELECT name, currency, balance, held, money_seq FROM accounts WHERE id = $1").bind(id);
+        let Some(row) = query.fetch_optional(&mut *tx).await? else {
+            return invalid(format!("there is no account {id}"));
+        };
+        let mut till = Till {
+            id,
+            name: row.text("name")?,
+            currency: row.text("currency")?,
+            balance: row.money("balance")?,
+            held: row.money("held")?,
+            seq: row.int("money_seq")?,
+            hold,
+        };
+        match step.hold_amount() {
+            Some(amount) if !till.hold(amount) => Ok(Opened::NoFunds),
+            _ => Ok(Opened::Open(till)),
+        }
+    }
+
+    /// Sets the hold if the free balance allows.
+    fn hold(&mut self, amount: Money) -> bool {
+        let more = amount - self.hold.unwrap_or_default();
+        if more > self.balance - self.held {
+            return false;
+        }
+        self.held += more;
+        self.hold = Some(amount);
+        true
+    }
+
+    /// Charges one attempt, once, and writes its CDR. Returns what nobody could pay.
+    async fn settle(
+        &mut self,
+        tx: &mut SqliteConnection,
+        step: &Step,
+        settled: &Settlement,
+        source: &str,
+        charges: &mut BTreeMap<String, (Option<i64>, Money)>,
+    ) -> Result<Money, StoreError> {
+        let cdr_id = cdr_id(&step.job, settled.leg, settled.attempt);
+        let known = sqlx::query("SELECT 1 FROM call_records WHERE cdr_id = $1").bind(&cdr_id);
+        if known.fetch_optional(&mut *tx).await?.is_some() {
+            return Ok(Money::ZERO);
+        }
+        let from_hold = settled.cost.min(self.hold.unwrap_or_default());
+        let from_free = (settled.cost - from_hold).min(self.balance - self.held);
+        let charged = from_hold + from_free;
+        let uncovered = settled.cost - charged;
+        self.balance -= charged;
+        self.held -= from_hold;
+        self.hold = self.hold.map(|hold| hold - from_hold);
+        let seq = (charged > Money::ZERO).then_some(self.seq + 1);
+        if let Some(seq) = seq {
+            self.seq = seq;
+            let key = format!("{cdr_id}:charge:1");
+            self.post(tx, &key, &format!("account:{}", self.id), -charged, step).await?;
+            self.post(tx, &key, "revenue", charged, step).await?;
+        }
+        self.write_cdr(tx, step, settled, source, (&cdr_id, charged, uncovered, seq)).await?;
+        charges.insert(attempt_label(settled.leg, settled.attempt), (seq, self.balance));
+        Ok(uncovered)
+    }
+
+    async fn post(
+        &self,
+        tx: &mut SqliteConnection,
+        key: &str,
+        account: &str,
+        amount: Money,
+        step: &Step,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO ledger (entry_key, account, amount, currency, account_seq, job_id, created)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(key)
+        .bind(account)
+        .bind(amount.0)
+        .bind(&self.currency)
+        .bind(self.seq)
+        .bind(step.job.as_str())
+        .bind(now())
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+
+    async fn write_cdr(
+        &self,
+        tx: &mut SqliteConnection,
+        step: &Step,
+        settled: &Settlement,
+        source: &str,
+        (cdr_id, charged, uncovered, seq): (&str, Money, Money, Option<i64>),
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO call_records (cdr_id, uniqueid, job_id, leg, attempt, source, account_id, account, number, cli, trunk,
+                                       setup_time, connect_time, disconnect_time, duration_ms, billed_seconds, cost, uncovered,
+                                       currency, cause, sip_code, q850, call_id, account_seq, balance)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,
+                     $24, $25)",
+        )
+        .bind(cdr_id)
+        .bind(unique_id(cdr_id))
+        .bind(step.job.as_str())
+        .bind(settled.leg.as_str())
+        .bind(i64::from(settled.attempt))
+        .bind(source)
+        .bind(self.id)
+        .bind(&self.name)
+        .bind(&settled.number)
+        .bind(&settled.cli)
+        .bind(&settled.trunk)
+        .bind(settled.setup_time)
+        .bind(settled.connect_time)
+        .bind(settled.disconnect_time)
+        .bind(settled.duration_ms.min(i64::MAX as u64) as i64)
+        .bind(settled.billed_seconds.min(i64::MAX as u64) as i64)
+        .bind(charged.0)
+        .bind(uncovered.0)
+        .bind(&self.currency)
+        .bind(&settled.cause)
+        .bind(settled.sip_code.map(i64::from))
+        .bind(settled.q850.map(i64::from))
+        .bind(&settled.call_id)
+        .bind(seq)
+        .bind(self.balance.0)
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Writes hold and account back.
+    async fn close(&mut self, tx: &mut SqliteConnection, step: &Step) -> Result<(), StoreError> {
+        if step.release_hold {
+            self.held -= self.hold.take().unwrap_or_default();
+            sqlx::query("DELETE FROM holds WHERE job_id = $1").bind(step.job.as_str()).execute(&mut *tx).await?;
+        } else if let Some(hold) = self.hold {
+            sqlx::query(
+                "INSERT INTO holds (job_id, account_id, amount) VALUES ($1, $2, $3)
+                 ON CONFLICT (job_id) DO UPDATE SET amount = excluded.amount",
+            )
+            .bind(step.job.as_str())
+            .bind(self.id)
+            .bind(hold.0)
+            .execute(&mut *tx)
+            .await?;
+        }
+        sqlx::query("UPDATE accounts SET balance = $1, held = $2, money_seq = $3 WHERE id = $4")
+            .bind(self.balance.0)
+            .bind(self.held.0)
+            .bind(self.seq)
+            .bind(self.id)
+            .execute(tx)
+            .await?;
+        Ok(())
+    }
+}
+
+async fn write_request(tx: &mut SqliteConnection, numbered: &Numbered) -> Result<(), StoreError> {
+    let (step, change) = (&numbered.step, &numbered.step.request);
+    sqlx::query(
+        "UPDATE callback_requests SET
+            step = $1, last_alive = $2, status = coalesce($3, status), result = coalesce($4, result),
+            snapshot = coalesce($5, snapshot), next_call = coalesce($6, next_call), call_count = coalesce($7, call_count),
+            call_id = coalesce($8, call_id), twoway_call_id = coalesce($9, twoway_call_id),
+            setup_time = coalesce($10, setup_time), connect_time = coalesce($11, connect_time),
+            disconnect_time = coalesce($12, disconnect_time), finished = coalesce($13, finished),
+            alive_ms = coalesce($14, alive_ms), owner = CASE WHEN $15 THEN NULL ELSE owner END
+         WHERE job_id = $16",
+    )
+    .bind(numbered.number)
+    .bind(now())
+    .bind(&change.status)
+    .bind(&change.result)
+    .bind(&change.snapshot)
+    .bind(change.next_call)
+    .bind(change.call_count)
+    .bind(&change.call_id)
+    .bind(&change.twoway_call_id)
+    .bind(change.setup_time)
+    .bind(change.connect_time)
+    .bind(change.disconnect_time)
+    .bind(change.finished)
+    .bind(change.alive_ms)
+    .bind(change.release)
+    .bind(step.job.as_str())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_wire(tx: &mut SqliteConnection, step: &Step) -> Result<(), StoreError> {
+    for invite in &step.invites {
+        let moment = BootMoment::now();
+        sqlx::query(
+            "INSERT INTO invites (job_id, leg, attempt, try, call_id, branch, bytes, sdp, local_addr, peer_addr, expires_s, intent,
+                                  intent_boot, intent_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING",
+        )
+        .bind(step.job.as_str())
+        .bind(invite.leg.as_str())
+        .bind(i64::from(invite.attempt))
+        .bind(i64::from(invite.try_number))
+        .bind(&invite.call_id)
+        .bind(&invite.branch)
+        .bind(&invite.bytes[..])
+        .bind(&invite.sdp)
+        .bind(invite.local_addr.to_string())
+        .bind(invite.peer_addr.to_string())
+        .bind(i64::from(invite.expires_s))
+        .bind(now())
+        .bind(moment.as_ref().map(|moment| &moment.boot))
+        .bind(moment.as_ref().map(|moment| moment.ms))
+        .execute(&mut *tx)
+        .await?;
+    }
+    for response in &step.finals {
+        sqlx::query(
+            "UPDATE invites SET final_code = $1, final_bytes = $2
+             WHERE job_id = $3 AND leg = $4 AND attempt = $5 AND try = $6 AND final_code IS NULL",
+        )
+        .bind(i64::from(response.code))
+        .bind(&response.bytes[..])
+        .bind(step.job.as_str())
+        .bind(response.leg.as_str())
+        .bind(i64::from(response.attempt))
+        .bind(i64::from(response.try_number))
+        .execute(&mut *tx)
+        .await?;
+    }
+    for dialog in &step.dialogs {
+        sqlx::query(
+            "INSERT INTO dialogs (job_id, leg, attempt, state, cseq_hi) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (job_id, leg, attempt) DO UPDATE SET state = excluded.state, cseq_hi = excluded.cseq_hi",
+        )
+        .bind(step.job.as_str())
+        .bind(dialog.leg.as_str())
+        .bind(i64::from(dialog.attempt))
+        .bind(&dialog.state)
+        .bind(dialog.cseq_hi)
+        .execute(&mut *tx)
+        .await?;
+    }
+    Ok(())
+}
+
+/// The balance that a step without money shows in its events, if one of them asks.
+async fn balance_of(
+    tx: &mut SqliteConnection,
+    account_id: Option<i64>,
+    step: &Step,
+) -> Result<Option<Money>, StoreError> {
+    if !step.events.iter().any(|event| event.money == EventMoney::Balance) {
+        return Ok(None);
+    }
+    let query = sqlx::query_scalar("SELECT balance FROM accounts WHERE id = $1").bind(account_id);
+    let balance: Option<i64> = query.fetch_optional(tx).await?;
+    Ok(balance.map(Money))
+}
+
+async fn write_events(
+    tx: &mut SqliteConnection,
+    step: &Step,
+    charges: &BTreeMap<String, (Option<i64>, Money)>,
+    closing: Option<Money>,
+) -> Result<(), StoreError> {
+    for event in &step.events {
+        let (seq, balance) = match event.money.label() {
+            None => (None, None),
+            Some(_) if event.money == EventMoney::Balance => (None, closing),
+            Some(attempt) => match charges.get(&attempt) {
+                Some((seq, balance)) => (*seq, Some(*balance)),
+                None => continue,
+            },
+        };
+        insert_event(tx, event, seq, balance, now()).await?;
+    }
+    Ok(())
+}
+
+async fn insert_event(
+    tx: &mut SqliteConnection,
+    event: &super::step::OutboxEvent,
+    seq: Option<i64>,
+    balance: Option<Money>,
+    created: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO outbox (destination, routing_key, event_id, kind, body, account_seq, balance, created)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+    )
+    .bind(event.destination.as_str())
+    .bind(&event.routing_key)
+    .bind(&event.event_id)
+    .bind(&event.kind)
+    .bind(&event.body)
+    .bind(seq)
+    .bind(balance.map(|balance| balance.0))
+    .bind(created)
+    .execute(tx)
+    .await?;
+    Ok(())
+}

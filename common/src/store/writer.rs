@@ -1,0 +1,202 @@
+//! The writer: gathers the steps of many calls, writes them in one transaction, tells each call its own answer.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::backend::Backend;
+use super::error::StoreError;
+use super::step::{Step, Stepped};
+use super::{Store, postgres, sqlite};
+
+/// Steps that wait at most; whoever comes later waits for a place (back-pressure).
+const QUEUE: usize = 1024;
+/// Steps in one transaction at most.
+const BATCH: usize = 64;
+/// Above this many steps a second the writer waits a moment for company.
+const BUSY_PER_SECOND: f64 = 50.0;
+/// That moment.
+const LINGER: Duration = Duration::from_millis(1);
+/// No answer to a batch in this time: the connection is given up and the batch run again.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two tries while the database is away.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// Numbers the steps of this process. A row remembers the last number of its epoch, so a step that is run twice writes once.
+static LAST_STEP: AtomicI64 = AtomicI64::new(0);
+
+/// Writes steps. Cheap to clone; one per engine process, so that the steps of one call keep their order.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    queue: mpsc::Sender<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    step: Step,
+    answer: oneshot::Sender<Result<Stepped, StoreError>>,
+}
+
+/// A step that the writer has begun with.
+#[derive(Debug)]
+pub struct Numbered {
+    /// Above every earlier one of this process.
+    pub number: i64,
+    pub step: Step,
+    answer: oneshot::Sender<Result<Stepped, StoreError>>,
+}
+
+impl Store {
+    /// The writer of this engine. While the database is away it tries again until it is back; callers time out by themselves.
+    /// Ends when its last clone is gone.
+    pub fn writer(&self) -> Writer {
+        let (queue, arriving) = mpsc::channel(QUEUE);
+        let write = Write { store: self.clone(), line: postgres::Line::default(), pace: Pace::new() };
+        tokio::spawn(write.run(arriving));
+        Writer { queue }
+    }
+}
+
+impl Writer {
+    /// Resolves when the step is durable, or says why it was not written. A caller that stops waiting may find it written or
+    /// not: written for certain only if the writer had begun with it.
+    pub async fn step(&self, step: Step) -> Result<Stepped, StoreError> {
+        check(&step)?;
+        let (answer, answered) = oneshot::channel();
+        let gone = || StoreError::Unavailable("the writer has ended".to_owned());
+        self.queue.send(Waiting { step, answer }).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+fn check(step: &Step) -> Result<(), StoreError> {
+    let invalid = |text: &str| Err(StoreError::Invalid(format!("job {}: {text}", step.job)));
+    let payer = step.payer();
+    if step.settlements.iter().any(|settled| Some(settled.account_id) != payer) {
+        return invalid("one step charges one account");
+    }
+    if step.settlements.iter().any(|settled| settled.cost.0 < 0) {
+        return invalid("a cost below zero");
+    }
+    if step.hold_amount().is_some_and(|amount| amount.0 < 0) {
+        return invalid("a hold below zero");
+    }
+    Ok(())
+}
+
+/// Draws the number, unless nobody waits for the step any more.
+fn begin(waiting: Waiting) -> Option<Numbered> {
+    let number = || LAST_STEP.fetch_add(1, Ordering::Relaxed) + 1;
+    let Waiting { step, answer } = waiting;
+    (!answer.is_closed()).then(|| Numbered { number: number(), step, answer })
+}
+
+struct Write {
+    store: Store,
+    line: postgres::Line,
+    pace: Pace,
+}
+
+impl Write {
+    async fn run(mut self, mut arriving: mpsc::Receiver<Waiting>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while let Some(first) = arriving.recv().await {
+            let linger_until = Instant::now() + LINGER;
+            batch.extend(begin(first));
+            if self.pace.is_busy() {
+                sleep_until(linger_until).await;
+            }
+            while batch.len() < BATCH {
+                let Ok(next) = arriving.try_recv() else { break };
+                batch.extend(begin(next));
+            }
+            self.pace.count(batch.len());
+            self.commit(&mut batch).await;
+        }
+    }
+
+    /// Answers every step of the batch and leaves it empty.
+    async fn commit(&mut self, batch: &mut Vec<Numbered>) {
+        if batch.is_empty() {
+            return;
+        }
+        match self.write_until_answered(batch).await {
+            Ok(answers) => {
+                if batch.iter().any(|waiting| !waiting.step.events.is_empty()) {
+                    self.store.inner.outbox_written.notify_one();
+                }
+                for (waiting, answer) in batch.drain(..).zip(answers) {
+                    let _ = waiting.answer.send(Ok(answer));
+                }
+            }
+            Err(error) if batch.len() == 1 => {
+                for waiting in batch.drain(..) {
+                    tracing::error!(job = %waiting.step.job, %error, "a step was refused by the store");
+                    let _ = waiting.answer.send(Err(error.clone()));
+                }
+            }
+            Err(_) => {
+                for waiting in std::mem::take(batch) {
+                    let mut alone = vec![waiting];
+                    Box::pin(self.commit(&mut alone)).await;
+                }
+            }
+        }
+    }
+
+    /// Tries until the database says yes or no. A batch whose COMMIT was not answered is run again: what had been written
+    /// answers `Done` by its number.
+    async fn write_until_answered(&mut self, batch: &[Numbered]) -> Result<Vec<Stepped>, StoreError> {
+        let mut pause = BACKOFF.0;
+        loop {
+            let answer = timeout(PATIENCE, self.write(batch)).await.unwrap_or_else(|_| {
+                Err(StoreError::Unavailable(format!("no answer to a transaction within {} s", PATIENCE.as_secs())))
+            });
+            match self.store.note(answer) {
+                Err(StoreError::Unavailable(reason)) => {
+                    self.line.hang_up();
+                    tracing::warn!(%reason, steps = batch.len(), "the store does not answer; trying again");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(BACKOFF.1);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn write(&mut self, steps: &[Numbered]) -> Result<Vec<Stepped>, StoreError> {
+        match &self.store.inner.backend {
+            Backend::Sqlite(db) => sqlite::write_steps(db, steps).await,
+            Backend::Postgres(db) => self.line.write_steps(db, steps).await,
+        }
+    }
+}
+
+/// How many steps a second, roughly.
+struct Pace {
+    since: Instant,
+    steps: f64,
+    per_second: f64,
+}
+
+impl Pace {
+    fn new() -> Pace {
+        Pace { since: Instant::now(), steps: 0.0, per_second: 0.0 }
+    }
+
+    fn count(&mut self, steps: usize) {
+        self.steps += steps as f64;
+        let seconds = self.since.elapsed().as_secs_f64();
+        if seconds >= 0.2 {
+            self.per_second = self.steps / seconds;
+            self.since = Instant::now();
+            self.steps = 0.0;
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.per_second > BUSY_PER_SECOND
+    }
+}
