@@ -1,0 +1,438 @@
+//! From a datagram to a message, in one pass, and the mending on the way: compact names, folded lines, Latin-1 bytes,
+//! bad header lines, a body longer than it says.
+//!
+//! [`read`] never panics and never guesses: what it cannot make sense of is refused with a reason when it is a request that
+//! can be answered, and dropped otherwise.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod checks;
+mod name;
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+pub use checks::Refusal;
+pub use name::{Method, Name};
+
+use crate::uri::{NameAddr, param, split_host_port, split_list};
+
+/// No datagram is larger.
+pub const MAX_DATAGRAM: usize = 65_535;
+/// Start line and headers together.
+const MAX_HEAD: usize = 32 * 1024;
+const MAX_HEADERS: usize = 128;
+
+/// What a datagram turned out to be.
+#[derive(Clone, Debug)]
+pub enum Reading {
+    /// A message to act upon.
+    Message(Message),
+    /// A request that cannot be understood but can be told so, statelessly, by `Refusal::reply`.
+    Refuse(Refusal),
+    /// Nothing that deserves an answer; the text says why.
+    Drop(&'static str),
+}
+
+/// The first line.
+#[derive(Clone, Debug)]
+enum Start {
+    Request { method: Method, method_text: Span, uri: Span },
+    Response { code: u16, reason: Span },
+}
+
+/// Where in the head something stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    fn new(range: Range<usize>) -> Span {
+        Span { start: range.start as u32, end: range.end as u32 } // a head is at most 64 kB and twice that after mending
+    }
+
+    fn of<'a>(self, head: &'a str) -> &'a str {
+        head.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    name: Name,
+    written: Span,
+    value: Span,
+}
+
+/// A SIP message whose mandatory headers have been checked.
+#[derive(Clone, Debug)]
+pub struct Message {
+    raw: Bytes,
+    head: Box<str>,
+    start: Start,
+    lines: Vec<Line>,
+    body: Bytes,
+    cseq: u32,
+    cseq_method: Method,
+}
+
+/// Reads one datagram.
+pub fn read(datagram: &[u8]) -> Reading {
+    let leading = datagram.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+    let datagram = &datagram[leading..];
+    if datagram.is_empty() {
+        return Reading::Drop("keep-alive");
+    }
+    if datagram.len() > MAX_DATAGRAM {
+        return Reading::Drop("larger than any datagram");
+    }
+    let (head_end, body_start) = end_of_head(datagram);
+    if head_end > MAX_HEAD {
+        return Reading::Drop("head larger than 32 kB");
+    }
+    let head = mend(&datagram[..head_end]);
+    let mut lines = split_lines(&head);
+    let Some(first) = lines.next() else { return Reading::Drop("no start line") };
+    let (start, fault) = match read_start(&head, first) {
+        Ok(start) => (start, None),
+        Err(StartFault::Nonsense(why)) => return Reading::Drop(why),
+        Err(StartFault::Refuse(start, code, what)) => (start, Some((code, what))),
+    };
+    let mut headers = Vec::with_capacity(24);
+    headers.extend(lines.filter_map(|line| read_header(&head, line)).take(MAX_HEADERS + 1));
+    let fault = fault.or((headers.len() > MAX_HEADERS).then_some((400, "Too Many Header Fields")));
+    let message = Message::of(datagram, head, start, headers, body_start);
+    match fault {
+        Some((code, what)) => Refusal::new(message, code, what).into_reading(),
+        None => checks::check(message, head_end < datagram.len()),
+    }
+}
+
+/// The end of the headers and the beginning of the body. Lone line feeds are taken for line ends, as all stacks do.
+fn end_of_head(datagram: &[u8]) -> (usize, usize) {
+    let mut at = 0;
+    while let Some(found) = datagram[at..].iter().position(|b| *b == b'\n') {
+        let newline = at + found;
+        match &datagram[newline + 1..] {
+            [b'\r', b'\n', ..] => return (newline + 1, newline + 3),
+            [b'\n', ..] => return (newline + 1, newline + 2),
+            _ => at = newline + 1,
+        }
+    }
+    (datagram.len(), datagram.len())
+}
+
+/// Bytes that are no UTF-8 are taken for Latin-1; folded lines become one line.
+fn mend(head: &[u8]) -> Box<str> {
+    let mut text = String::with_capacity(head.len());
+    let mut rest = head;
+    loop {
+        match std::str::from_utf8(rest) {
+            Ok(good) => break text.push_str(good),
+            Err(error) => {
+                let (good, bad) = rest.split_at(error.valid_up_to());
+                text.push_str(std::str::from_utf8(good).unwrap_or_default());
+                text.push(char::from(bad[0]));
+                rest = &bad[1..];
+            }
+        }
+    }
+    let folded = |bytes: &[u8]| bytes.windows(2).any(|pair| pair[0] == b'\n' && matches!(pair[1], b' ' | b'\t'));
+    if folded(text.as_bytes()) {
+        text = text.replace("\r\n ", "   ").replace("\r\n\t", "   ").replace("\n ", "  ").replace("\n\t", "  ");
+    }
+    text.into_boxed_str()
+}
+
+/// The ranges of the lines, without their ends.
+fn split_lines(head: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = head.get(at..).filter(|rest| !rest.is_empty())?;
+        let length = rest.find('\n').unwrap_or(rest.len());
+        let line = at..at + rest[..length].trim_end_matches('\r').len();
+        at += length + 1;
+        Some(line)
+    })
+}
+
+enum StartFault {
+    Nonsense(&'static str),
+    Refuse(Start, u16, &'static str),
+}
+
+fn read_start(head: &str, line: Range<usize>) -> Result<Start, StartFault> {
+    let text = &head[line.clone()];
+    if let Some(rest) = text.strip_prefix("SIP/2.0 ") {
+        let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+        let code =
+            code.parse().ok().filter(|code| code_is_fine(*code)).ok_or(StartFault::Nonsense("no status code"))?;
+        return Ok(Start::Response { code, reason: Span::new(line.end - reason.len()..line.end) });
+    }
+    let Some((method, rest)) = text.split_once(' ') else { return Err(StartFault::Nonsense("no start line of SIP")) };
+    let Some((uri, version)) = rest.trim_end().rsplit_once(' ') else {
+        return Err(StartFault::Nonsense("no start line of SIP"));
+    };
+    if !is_token(method) || !version.get(..4).is_some_and(|v| v.eq_ignore_ascii_case("SIP/")) {
+        return Err(StartFault::Nonsense("no start line of SIP"));
+    }
+    let uri_at = line.start + method.len() + 1;
+    let start = Start::Request {
+        method: Method::of(method),
+        method_text: Span::new(line.start..line.start + method.len()),
+        uri: Span::new(uri_at..uri_at + uri.len()),
+    };
+    match () {
+        () if !version.eq_ignore_ascii_case("SIP/2.0") => Err(StartFault::Refuse(start, 505, "Version Not Supported")),
+        () if rest.ends_with([' ', '\t']) => Err(StartFault::Refuse(start, 400, "Bad Request-Line")),
+        () if uri.is_empty() || uri.contains([' ', '\t', '<', '>', '"']) => {
+            Err(StartFault::Refuse(start, 400, "Bad Request-URI"))
+        }
+        () => Ok(start),
+    }
+}
+
+fn code_is_fine(code: u16) -> bool {
+    (100..700).contains(&code)
+}
+
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|b| {
+            b.is_ascii_alphanumeric()
+                || matches!(b, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~')
+        })
+}
+
+/// One header line; None for a line that is no header, which is left out.
+fn read_header(head: &str, line: Range<usize>) -> Option<Line> {
+    let text = &head[line.clone()];
+    let (name, value) = text.split_once(':')?;
+    let name = name.trim_end();
+    if !is_token(name) || value.bytes().any(|b| b < b' ' && b != b'\t') {
+        return None;
+    }
+    let start = line.end - value.trim_start().len();
+    let value = start..start + value.trim().len();
+    Some(Line {
+        name: Name::of(name),
+        written: Span::new(line.start..line.start + name.len()),
+        value: Span::new(value),
+    })
+}
+
+impl Message {
+    fn of(datagram: &[u8], head: Box<str>, start: Start, lines: Vec<Line>, body_start: usize) -> Message {
+        let raw = Bytes::copy_from_slice(datagram);
+        let body = raw.slice(body_start..);
+        Message { raw, head, start, lines, body, cseq: 0, cseq_method: Method::Other }
+    }
+
+    /// Whether it is a request.
+    pub fn is_request(&self) -> bool {
+        matches!(self.start, Start::Request { .. })
+    }
+
+    /// The method of a request; of a response, the method it answers.
+    pub fn method(&self) -> Method {
+        match self.start {
+            Start::Request { method, .. } => method,
+            Start::Response { .. } => self.cseq_method,
+        }
+    }
+
+    /// The letters of a request's method; empty for a response.
+    pub fn method_text(&self) -> &str {
+        match self.start {
+            Start::Request { method_text, .. } => method_text.of(&self.head),
+            Start::Response { .. } => "",
+        }
+    }
+
+    /// The Request-URI; empty for a response.
+    pub fn request_uri(&self) -> &str {
+        match self.start {
+            Start::Request { uri, .. } => uri.of(&self.head),
+            Start::Response { .. } => "",
+        }
+    }
+
+    /// The status code of a response; 0 for a request.
+    pub fn code(&self) -> u16 {
+        match self.start {
+            Start::Response { code, .. } => code,
+            Start::Request { .. } => 0,
+        }
+    }
+
+    /// The reason phrase of a response.
+    pub fn reason_phrase(&self) -> &str {
+        match self.start {
+            Start::Response { reason, .. } => reason.of(&self.head),
+            Start::Request { .. } => "",
+        }
+    }
+
+    /// The first value of a header by any of its names (`"via"`, `"v"`), in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        match Name::of(name) {
+            Name::Other => {
+                self.lines.iter().find(|l| l.name == Name::Other && name::same_name(l.written.of(&self.head), name))
+            }
+            known => self.lines.iter().find(|l| l.name == known),
+        }
+        .map(|line| line.value.of(&self.head))
+    }
+
+    /// The first line of a header.
+    pub fn get(&self, name: Name) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// All lines of a header in their order; a line may still hold a list.
+    pub fn all(&self, name: Name) -> impl Iterator<Item = &str> {
+        self.lines.iter().filter(move |line| line.name == name).map(|line| line.value.of(&self.head))
+    }
+
+    /// All values of a list header, over all its lines.
+    pub fn list(&self, name: Name) -> impl Iterator<Item = &str> {
+        self.all(name).flat_map(split_list)
+    }
+
+    /// Every header as written: name and value.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.lines.iter().map(|line| (line.written.of(&self.head), line.value.of(&self.head)))
+    }
+
+    /// Whether a list header of option tags holds this one.
+    pub fn lists(&self, name: Name, tag: &str) -> bool {
+        self.list(name).any(|value| value.eq_ignore_ascii_case(tag))
+    }
+
+    /// The topmost Via.
+    pub fn via(&self) -> Option<Via<'_>> {
+        self.list(Name::Via).next().and_then(Via::parse)
+    }
+
+    /// The branch of the topmost Via; empty without one.
+    pub fn branch(&self) -> &str {
+        self.via().and_then(|via| via.branch()).unwrap_or_default()
+    }
+
+    /// The Call-ID.
+    pub fn call_id(&self) -> &str {
+        self.get(Name::CallId).unwrap_or_default()
+    }
+
+    /// The From value.
+    pub fn from(&self) -> Option<NameAddr<'_>> {
+        self.get(Name::From).and_then(NameAddr::parse)
+    }
+
+    /// The To value.
+    pub fn to(&self) -> Option<NameAddr<'_>> {
+        self.get(Name::To).and_then(NameAddr::parse)
+    }
+
+    /// The tag of the From value; empty without one.
+    pub fn from_tag(&self) -> &str {
+        self.from().and_then(|from| from.tag()).unwrap_or_default()
+    }
+
+    /// The tag of the To value; empty without one.
+    pub fn to_tag(&self) -> &str {
+        self.to().and_then(|to| to.tag()).unwrap_or_default()
+    }
+
+    /// The first Contact.
+    pub fn contact(&self) -> Option<NameAddr<'_>> {
+        self.list(Name::Contact).next().and_then(NameAddr::parse)
+    }
+
+    /// The CSeq number.
+    pub fn cseq(&self) -> u32 {
+        self.cseq
+    }
+
+    /// A header that is a number, perhaps with parameters after it (`Session-Expires: 180;refresher=uac`).
+    pub fn number(&self, name: Name) -> Option<u32> {
+        let value = self.get(name)?;
+        value.split([';', ' ', '(', '\t']).next()?.parse().ok()
+    }
+
+    /// The body, cut to its Content-Length.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The body when it is a session description.
+    pub fn sdp(&self) -> Option<&str> {
+        let kind = self.get(Name::ContentType)?.split(';').next()?.trim();
+        let text = kind.eq_ignore_ascii_case("application/sdp").then(|| std::str::from_utf8(&self.body).ok())??;
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// The Q.850 cause of a Reason header.
+    pub fn q850(&self) -> Option<u8> {
+        self.list(Name::Reason).find_map(|reason| {
+            let (protocol, params) = reason.split_once(';')?;
+            protocol.trim().eq_ignore_ascii_case("Q.850").then(|| param(params, "cause")?.parse().ok())?
+        })
+    }
+
+    /// The message as it arrived.
+    pub fn bytes(&self) -> &Bytes {
+        &self.raw
+    }
+}
+
+/// A Via value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Via<'a> {
+    /// The transport as written.
+    pub transport: &'a str,
+    /// The host of sent-by.
+    pub host: &'a str,
+    /// The port of sent-by.
+    pub port: Option<u16>,
+    params: &'a str,
+}
+
+impl<'a> Via<'a> {
+    /// Reads one value (not a list). None when it is no Via of SIP/2.0.
+    pub fn parse(text: &'a str) -> Option<Via<'a>> {
+        let (protocol, rest) = text.split_once('/')?;
+        let (version, rest) = rest.split_once('/')?;
+        if !protocol.trim().eq_ignore_ascii_case("SIP") || version.trim() != "2.0" {
+            return None;
+        }
+        let rest = rest.trim_start();
+        let (transport, rest) = rest.split_at(rest.find([' ', '\t'])?);
+        let (sent_by, params) = rest.split_once(';').unwrap_or((rest, ""));
+        let compact: (&str, Option<&str>) = match sent_by.trim().rsplit_once(':') {
+            Some((host, port)) if !host.ends_with(':') && !port.contains(']') => {
+                (host.trim_end(), Some(port.trim_start()))
+            }
+            _ => (sent_by.trim(), None),
+        };
+        let (host, inner_port) = split_host_port(compact.0)?;
+        let port = match compact.1 {
+            Some(port) => Some(port.parse().ok()?),
+            None => inner_port,
+        };
+        let params_are_fine =
+            params.is_empty() || params.split(';').all(|p| is_token(p.split('=').next().unwrap_or_default().trim()));
+        (is_token(transport) && params_are_fine).then_some(Via { transport, host, port, params })
+    }
+
+    /// The branch.
+    pub fn branch(&self) -> Option<&'a str> {
+        self.param("branch")
+    }
+
+    /// A parameter; `Some("")` when it has no value.
+    pub fn param(&self, name: &str) -> Option<&'a str> {
+        param(self.params, name)
+    }
+}

@@ -1,0 +1,387 @@
+//! The only file with sockets: one [`Endpoint`] per UDP socket, which carries every message to the call it belongs to.
+//!
+//! Datagrams from addresses nobody has vouched for (`trust`) are dropped before anything is read of them.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use thiserror::Error;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::frame::{self, MAX_DATAGRAM, Message, Method, Reading};
+use crate::talk::serve::answer_plain;
+use crate::transmit::Transmit;
+use crate::write::Reply;
+
+/// What we ask of the kernel, so that a burst waits instead of being lost.
+const RECEIVE_BUFFER: usize = 8 << 20;
+/// Messages that may wait for one call; more are dropped, and UDP repeats them.
+const LINE_DEPTH: usize = 64;
+/// Datagrams taken at one waking before other tasks have their turn.
+const BATCH: usize = 64;
+
+/// Why there is no endpoint.
+#[derive(Debug, Error)]
+pub enum EndpointError {
+    /// Another process has it.
+    #[error("SIP address {0} is in use: stop the other process or configure another address")]
+    AddrInUse(SocketAddr),
+    /// Any other reason.
+    #[error("cannot bind SIP address {0}: {1}")]
+    Bind(SocketAddr, #[source] io::Error),
+}
+
+/// An INVITE outside any dialog, with the line of its Call-ID already registered.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The INVITE.
+    pub invite: Message,
+    /// Where it came from.
+    pub from: SocketAddr,
+    /// Everything else of that call.
+    pub line: Line,
+}
+
+/// Asked before each send; false: nothing leaves.
+pub type Gate = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// What an endpoint has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Datagrams from known addresses.
+    pub received: u64,
+    /// Datagrams sent.
+    pub sent: u64,
+    /// Datagrams from unknown addresses, dropped unread.
+    pub strangers: u64,
+    /// Datagrams that are no SIP message.
+    pub malformed: u64,
+    /// Messages dropped because their call did not keep up.
+    pub overflowed: u64,
+    /// Responses that belong to no call.
+    pub stray: u64,
+    /// Datagrams the kernel would not take.
+    pub unsent: u64,
+    /// Datagrams the gate held back.
+    pub gated: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    received: AtomicU64,
+    sent: AtomicU64,
+    strangers: AtomicU64,
+    malformed: AtomicU64,
+    overflowed: AtomicU64,
+    stray: AtomicU64,
+    unsent: AtomicU64,
+    gated: AtomicU64,
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+type Carried = (Message, SocketAddr);
+
+struct Registered {
+    serial: u64,
+    to_owner: mpsc::Sender<Carried>,
+}
+
+struct Shared {
+    socket: UdpSocket,
+    local: SocketAddr,
+    calls: RwLock<HashMap<Box<str>, Registered>>,
+    serial: AtomicU64,
+    trusted: RwLock<HashMap<IpAddr, u32>>,
+    invites: RwLock<Option<mpsc::Sender<Arrival>>>,
+    orphans: RwLock<Option<mpsc::Sender<Carried>>>,
+    gate: RwLock<Option<Gate>>,
+    counters: Counters,
+    tags: RandomState,
+}
+
+/// A socket and everything that goes through it. Clones share it; the last one closes it.
+#[derive(Clone)]
+pub struct Endpoint {
+    shared: Arc<Shared>,
+    _receiving: Arc<EndWithOwner>,
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint").field("local", &self.shared.local).finish_non_exhaustive()
+    }
+}
+
+struct EndWithOwner(JoinHandle<()>);
+
+impl Drop for EndWithOwner {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Endpoint {
+    /// Binds an address that nobody else has, and begins to listen. To be called within a tokio runtime.
+    pub fn bind(address: SocketAddr) -> Result<Endpoint, EndpointError> {
+        let socket = open(address).map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => EndpointError::AddrInUse(address),
+            _ => EndpointError::Bind(address, error),
+        })?;
+        let local = socket.local_addr().map_err(|error| EndpointError::Bind(address, error))?;
+        let shared = Arc::new(Shared {
+            socket,
+            local,
+            calls: RwLock::default(),
+            serial: AtomicU64::new(0),
+            trusted: RwLock::default(),
+            invites: RwLock::default(),
+            orphans: RwLock::default(),
+            gate: RwLock::default(),
+            counters: Counters::default(),
+            tags: RandomState::new(),
+        });
+        let receiving = Arc::new(EndWithOwner(tokio::spawn(receive(shared.clone()))));
+        Ok(Endpoint { shared, _receiving: receiving })
+    }
+
+    /// The address it is bound to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.local
+    }
+
+    /// All messages with this Call-ID go to the line, until it is dropped.
+    pub fn register(&self, call_id: &str) -> Line {
+        self.shared.register(call_id)
+    }
+
+    /// Sends without waiting. What the kernel does not take is lost, as any datagram may be.
+    pub fn send(&self, transmit: &Transmit) {
+        self.shared.send(transmit);
+    }
+
+    /// Datagrams from this address are read. Counted: as many `untrust` end it.
+    pub fn trust(&self, ip: IpAddr) {
+        *write(&self.shared.trusted).entry(ip).or_default() += 1;
+    }
+
+    /// Takes one `trust` back.
+    pub fn untrust(&self, ip: IpAddr) {
+        let mut trusted = write(&self.shared.trusted);
+        if let Some(holders) = trusted.get_mut(&ip) {
+            *holders -= 1;
+            if *holders == 0 {
+                trusted.remove(&ip);
+            }
+        }
+    }
+
+    /// INVITEs outside any dialog go there; without a handler they are answered 480.
+    pub fn on_invite(&self, handler: mpsc::Sender<Arrival>) {
+        *write(&self.shared.invites) = Some(handler);
+    }
+
+    /// 2xx to INVITEs of no known call go there: somebody answered an engine that is no more.
+    pub fn on_orphan(&self, handler: mpsc::Sender<(Message, SocketAddr)>) {
+        *write(&self.shared.orphans) = Some(handler);
+    }
+
+    /// Asked before each send from now on.
+    pub fn gate(&self, gate: Gate) {
+        *write(&self.shared.gate) = Some(gate);
+    }
+
+    /// What it has seen so far.
+    pub fn counts(&self) -> Counts {
+        let counters = &self.shared.counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            received: read(&counters.received),
+            sent: read(&counters.sent),
+            strangers: read(&counters.strangers),
+            malformed: read(&counters.malformed),
+            overflowed: read(&counters.overflowed),
+            stray: read(&counters.stray),
+            unsent: read(&counters.unsent),
+            gated: read(&counters.gated),
+        }
+    }
+}
+
+/// The messages of one call.
+pub struct Line {
+    call_id: Box<str>,
+    serial: u64,
+    from_socket: mpsc::Receiver<Carried>,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").field("call_id", &self.call_id).finish_non_exhaustive()
+    }
+}
+
+impl Line {
+    /// The next message and its source. Waits for as long as it takes.
+    pub async fn recv(&mut self) -> (Message, SocketAddr) {
+        match self.from_socket.recv().await {
+            Some(carried) => carried,
+            None => std::future::pending().await, // another line took this Call-ID over
+        }
+    }
+
+    /// A message that has come already.
+    pub fn try_recv(&mut self) -> Option<(Message, SocketAddr)> {
+        self.from_socket.try_recv().ok()
+    }
+
+    /// Sends by the same socket.
+    pub fn send(&self, transmit: &Transmit) {
+        self.shared.send(transmit);
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let mut calls = write(&self.shared.calls);
+        if calls.get(&self.call_id).is_some_and(|registered| registered.serial == self.serial) {
+            calls.remove(&self.call_id);
+        }
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM.cloexec().nonblocking(), Some(Protocol::UDP))?;
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER); // the kernel gives what it may
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+async fn receive(shared: Arc<Shared>) {
+    let mut buffer = vec![0; MAX_DATAGRAM + 1];
+    loop {
+        if shared.socket.readable().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..BATCH {
+            match shared.socket.try_recv_from(&mut buffer) {
+                Ok((length, from)) => shared.arrived(&buffer[..length], from),
+                Err(_) => break,
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+impl Shared {
+    fn arrived(self: &Arc<Self>, datagram: &[u8], from: SocketAddr) {
+        if !read(&self.trusted).contains_key(&from.ip()) {
+            return count(&self.counters.strangers);
+        }
+        count(&self.counters.received);
+        match frame::read(datagram) {
+            Reading::Message(message) => self.route(message, from),
+            Reading::Refuse(refusal) => {
+                count(&self.counters.malformed);
+                self.send(&refusal.reply(from, &self.stateless_tag(refusal.message())));
+            }
+            Reading::Drop("keep-alive") => {}
+            Reading::Drop(_) => count(&self.counters.malformed),
+        }
+    }
+
+    /// To the call it belongs to, or to nobody's.
+    fn route(self: &Arc<Self>, message: Message, from: SocketAddr) {
+        let calls = read(&self.calls);
+        if let Some(registered) = calls.get(message.call_id()) {
+            if registered.to_owner.try_send((message, from)).is_err() {
+                count(&self.counters.overflowed);
+            }
+            return;
+        }
+        drop(calls);
+        match message.is_request() {
+            true => self.request_of_no_call(message, from),
+            false => self.response_of_no_call(message, from),
+        }
+    }
+
+    fn request_of_no_call(self: &Arc<Self>, request: Message, from: SocketAddr) {
+        let within_dialog = !request.to_tag().is_empty();
+        let reply = match request.method() {
+            Method::Ack => return,
+            _ if within_dialog => Reply::to(&request, 481),
+            Method::Invite => match read(&self.invites).clone() {
+                Some(handler) => return self.hand_over(handler, request, from),
+                None => Reply::to(&request, 480),
+            },
+            Method::Info => Reply::to(&request, 481),
+            _ => answer_plain(&request),
+        };
+        let tag = self.stateless_tag(&request);
+        self.send(&reply.tag(&tag).send(from));
+    }
+
+    fn hand_over(self: &Arc<Self>, handler: mpsc::Sender<Arrival>, invite: Message, from: SocketAddr) {
+        let Ok(place) = handler.try_reserve() else {
+            count(&self.counters.overflowed);
+            let tag = self.stateless_tag(&invite);
+            return self.send(&Reply::to(&invite, 503).tag(&tag).header("Retry-After", "5").send(from));
+        };
+        let line = self.register(invite.call_id());
+        place.send(Arrival { invite, from, line });
+    }
+
+    fn response_of_no_call(&self, response: Message, from: SocketAddr) {
+        count(&self.counters.stray);
+        if response.method() != Method::Invite || !(200..300).contains(&response.code()) {
+            return;
+        }
+        if let Some(handler) = &*read(&self.orphans)
+            && handler.try_send((response, from)).is_err()
+        {
+            count(&self.counters.overflowed);
+        }
+    }
+
+    fn register(self: &Arc<Self>, call_id: &str) -> Line {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let (to_owner, from_socket) = mpsc::channel(LINE_DEPTH);
+        let call_id: Box<str> = call_id.into();
+        write(&self.calls).insert(call_id.clone(), Registered { serial, to_owner });
+        Line { call_id, serial, from_socket, shared: self.clone() }
+    }
+
+    fn send(&self, transmit: &Transmit) {
+        if read(&self.gate).as_ref().is_some_and(|gate| !gate()) {
+            return count(&self.counters.gated);
+        }
+        match SockRef::from(&self.socket).send_to(&transmit.bytes, &transmit.to.into()) {
+            Ok(_) => count(&self.counters.sent),
+            Err(_) => count(&self.counters.unsent),
+        }
+    }
+
+    /// The same request gets the same tag again, and no two calls share one.
+    fn stateless_tag(&self, request: &Message) -> String {
+        format!("{:016x}", self.tags.hash_one((request.call_id(), request.branch())))
+    }
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
