@@ -3,7 +3,12 @@
 //! Numbers are compared in dialable form, so every way of writing one is blocked alike.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::fmt;
+
+use crate::config::Limits;
+use crate::money::Money;
 use crate::number::{Country, Number};
+use crate::store::Counts;
 
 /// Emergency numbers. Compared whole, never as a part of a longer number.
 const NEVER_DIAL: [&str; 6] = ["112", "911", "999", "110", "119", "000"];
@@ -36,6 +41,8 @@ pub enum Block {
     HardBlocked,
     /// Caribbean and Pacific numbers within +1 that the account has not allowed.
     CaribbeanReview,
+    /// A country that the account has not allowed.
+    Country,
 }
 
 impl Block {
@@ -45,7 +52,19 @@ impl Block {
             Block::NeverDial => "never_dial",
             Block::HardBlocked => "hard_block_prefixes",
             Block::CaribbeanReview => "nanp_caribbean_review",
+            Block::Country => "country_not_allowed",
         }
+    }
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Block::NeverDial => "emergency and service numbers are never called",
+            Block::HardBlocked => "premium rate and satellite numbers are not called",
+            Block::CaribbeanReview => "Caribbean and Pacific numbers are not allowed for this account",
+            Block::Country => "this country is not allowed for this account",
+        })
     }
 }
 
@@ -71,20 +90,52 @@ pub fn check(number: &Number, allow: &[String]) -> Result<(), Block> {
     Ok(())
 }
 
-/// Whether an account may call this country: the longest prefixes of its own list decide; without a list, the calling codes
-/// of its registered numbers. Its registered numbers themselves and the site's extensions are always within.
-pub fn country_allowed(number: &Number, allow: &[String], registered: &[String]) -> bool {
-    if number.is_extension() || registered.iter().any(|own| own == number.as_str()) {
-        return true;
-    }
+/// Whether an account may call this country: the prefixes of its own list decide; without a list, the calling codes of its
+/// registered numbers. Its registered numbers themselves and the site's extensions are always within.
+///
+/// # Errors
+/// [`Block::Country`].
+pub fn check_country(number: &Number, allow: &[String], registered: &[String]) -> Result<(), Block> {
     let digits = without_doubled_one(number.digits());
-    if !allow.is_empty() {
-        return longest_prefix(digits, allow.iter().map(String::as_str)) > 0;
-    }
-    registered
-        .iter()
-        .filter_map(|own| Country::of(&Number::e164(own).ok()?))
-        .any(|home| digits.starts_with(&home.calling_code().to_string()))
+    let within_list = || longest_prefix(digits, allow.iter().map(String::as_str)) > 0;
+    let at_home = || {
+        registered
+            .iter()
+            .filter_map(|own| Country::of(&Number::e164(own).ok()?))
+            .any(|home| digits.starts_with(&home.calling_code().to_string()))
+    };
+    let own = number.is_extension() || registered.iter().any(|own| own == number.as_str());
+    let within = own || if allow.is_empty() { at_home() } else { within_list() };
+    if within { Ok(()) } else { Err(Block::Country) }
+}
+
+/// The limit that this much use goes beyond, by its name in the settings; `counts` include the job in question.
+pub fn limit_reached(counts: &Counts, limits: &Limits) -> Option<&'static str> {
+    let numbers = [
+        ("concurrent_calls_per_account", counts.active, limits.concurrent_calls_per_account),
+        ("jobs_per_account_per_minute", counts.jobs_minute, limits.jobs_per_account_per_minute),
+        ("jobs_per_account_per_hour", counts.jobs_hour, limits.jobs_per_account_per_hour),
+        ("jobs_per_account_per_day", counts.jobs_day, limits.jobs_per_account_per_day),
+        (
+            "distinct_b_numbers_per_account_per_hour",
+            counts.distinct_b_hour,
+            limits.distinct_b_numbers_per_account_per_hour,
+        ),
+        ("same_b_number_all_accounts_per_10min", counts.same_b_10min, limits.same_b_number_all_accounts_per_10min),
+        ("same_prefix7_all_accounts_per_10min", counts.same_prefix7_10min, limits.same_prefix7_all_accounts_per_10min),
+    ];
+    let used_up = [
+        ("minutes_per_account_per_day", counts.seconds_day >= i64::from(limits.minutes_per_account_per_day) * 60),
+        ("spend_per_account_per_hour", spent(counts.spend_hour, limits.spend_per_account_per_hour)),
+        ("spend_per_account_per_day", spent(counts.spend_day, limits.spend_per_account_per_day)),
+        ("system_spend_per_hour_stop", spent(counts.system_spend_hour, limits.system_spend_per_hour_stop)),
+    ];
+    let beyond = numbers.into_iter().find(|(_, count, limit)| *count > i64::from(*limit)).map(|(name, ..)| name);
+    beyond.or_else(|| used_up.into_iter().find(|(_, reached)| *reached).map(|(name, _)| name))
+}
+
+fn spent(amount: Money, limit: Money) -> bool {
+    amount >= limit
 }
 
 /// An emergency number as it is dialled, alone or after a country code. A listed extension does not make it less of one.
@@ -163,9 +214,13 @@ mod tests {
         assert_eq!(checked("+18765551234", "US", &["1", "18765"]), Ok(()));
         assert_eq!(checked("+18764551234", "US", &["1", "18765"]), Err(Block::CaribbeanReview));
         assert_eq!(checked("+18769761234", "US", &["1876"]), Err(Block::HardBlocked), "976 stays blocked");
+    }
+
+    #[test]
+    fn countries_are_denied_until_allowed() {
         let allows = |number: &str, allow: &[&str]| {
             let allow: Vec<String> = allow.iter().map(|prefix| (*prefix).to_owned()).collect();
-            country_allowed(&number.parse().unwrap(), &allow, &["+442071838750".to_owned()])
+            check_country(&number.parse().unwrap(), &allow, &["+442071838750".to_owned()]).is_ok()
         };
         assert!(allows("+447911123456", &[]));
         assert!(!allows("+923001234567", &[]));
@@ -173,6 +228,17 @@ mod tests {
         assert!(!allows("+447911123456", &["92"]));
         assert!(allows("+442071838750", &["92"]), "its own number");
         assert!(allows("100", &["92"]));
+    }
+
+    #[test]
+    fn a_limit_is_reached_by_the_job_after_the_last_allowed_one() {
+        let limits = crate::config::Config::defaults(std::path::Path::new(".")).intake.limits;
+        let within = Counts { active: 2, jobs_minute: 3, jobs_hour: 20, same_b_10min: 5, ..Counts::default() };
+        assert_eq!(limit_reached(&within, &limits), None);
+        let beyond = Counts { jobs_minute: 4, ..within };
+        assert_eq!(limit_reached(&beyond, &limits), Some("jobs_per_account_per_minute"));
+        let spent = Counts { spend_day: "20.00".parse().unwrap(), ..within };
+        assert_eq!(limit_reached(&spent, &limits), Some("spend_per_account_per_day"));
     }
 
     #[test]

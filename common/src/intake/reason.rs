@@ -1,0 +1,92 @@
+//! Why there is no callback: a code for machines and a sentence for people.
+
+use std::fmt;
+
+use crate::guard::Block;
+use crate::number::NumberError;
+
+/// Which of the two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// The first party.
+    A,
+    /// The second party.
+    B,
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Party::A => "first number",
+            Party::B => "second number",
+        })
+    }
+}
+
+/// Why a wish is refused. `Display` is a plain sentence for the sender; it names no number and no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// Nobody has registered the sender.
+    #[error("this number is not registered here")]
+    SenderNotRegistered,
+    /// The account does not exist, is not this sender's, or the secret is wrong: nobody learns which.
+    #[error("the user name or the password is wrong")]
+    BadSecretOrUser,
+    /// A trigger vouched for an account that does not exist.
+    #[error("there is no such account")]
+    UnknownAccount,
+    /// The account is switched off.
+    #[error("the account is disabled")]
+    AccountDisabled,
+    /// The balance is not above zero.
+    #[error("there is no money on the account")]
+    NoMoney,
+    /// A number cannot be read.
+    #[error("the {0}: {1}")]
+    BadNumber(Party, NumberError),
+    /// A number is never called, or not by this account.
+    #[error("the {0}: {1}")]
+    Blocked(Party, Block),
+    /// A and B are the same.
+    #[error("both numbers are the same")]
+    SameNumber,
+    /// The same call is under way.
+    #[error("you are already being called for these two numbers")]
+    AlreadyCalling,
+    /// Too much lately; the name of the limit in the settings.
+    #[error("there were too many requests; try again later")]
+    Limit(&'static str),
+    /// The message carries more than a job may.
+    #[error("the message is too long")]
+    TooLarge,
+}
+
+impl Reason {
+    /// Stable, in snake_case.
+    pub fn code(self) -> &'static str {
+        match self {
+            Reason::SenderNotRegistered => "sender_not_registered",
+            Reason::BadSecretOrUser => "bad_secret_or_user",
+            Reason::UnknownAccount => "unknown_account",
+            Reason::AccountDisabled => "account_disabled",
+            Reason::NoMoney => "no_money",
+            Reason::BadNumber(_, error) => number_code(error),
+            Reason::Blocked(_, block) => block.code(),
+            Reason::SameNumber => "same_number",
+            Reason::AlreadyCalling => "already_calling",
+            Reason::Limit(name) => name,
+            Reason::TooLarge => "too_large",
+        }
+    }
+}
+
+/// Numbers that are too short, and service codes, are never dialled; the others are only written wrongly.
+fn number_code(error: NumberError) -> &'static str {
+    match error {
+        NumberError::TooShort | NumberError::StarOrHash => Block::NeverDial.code(),
+        NumberError::TooLong => "number_too_long",
+        NumberError::NoCountry => "country_missing",
+        NumberError::Ambiguous => "number_ambiguous",
+        NumberError::Empty | NumberError::NotDigits | NumberError::LeadingZero => "bad_number",
+    }
+}
