@@ -9,7 +9,7 @@ use crate::phone::{Entry, Log, Report};
 /// A verdict: `Err` tells what was wrong, in words for whoever reads the failed test.
 pub type Verdict = Result<(), String>;
 
-/// One INVITE transaction that was let through (answered by no 401, 407 or 422).
+/// One INVITE transaction.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     /// Who was called.
@@ -22,43 +22,56 @@ pub struct Attempt {
     pub at_us: u64,
     /// The first final response, and when it left the phone.
     pub final_response: Option<(u16, u64)>,
+    /// When the gateway first acknowledged that response: from then on it is stored.
+    pub closed_us: Option<u64>,
     /// When the first CANCEL for it came.
     pub canceled_us: Option<u64>,
 }
 
 impl Attempt {
+    /// Answered 401, 407 or 422: the phone never rang.
+    pub fn challenged(&self) -> bool {
+        matches!(self.final_response, Some((401 | 407 | 422, _)))
+    }
+
     /// Answered by a 2xx.
     pub fn answered(&self) -> bool {
         self.final_response.is_some_and(|(code, _)| code / 100 == 2)
     }
 }
 
-/// The distinct INVITE transactions of a log, challenged ones left out, in order of time.
+/// The distinct INVITE transactions that reached a phone, challenged ones left out, in order of time.
 pub fn attempts(log: &Log) -> Vec<Attempt> {
+    transactions(log).into_iter().filter(|attempt| !attempt.challenged()).collect()
+}
+
+/// The distinct INVITE transactions of a log (by topmost branch), in order of time.
+pub fn transactions(log: &Log) -> Vec<Attempt> {
     let mut seen = HashSet::new();
-    let mut found = Vec::new();
-    for invite in log.entries.iter().filter(|e| e.opens()) {
-        if !seen.insert(invite.branch.as_str()) {
-            continue;
-        }
-        let about = |e: &&Entry| e.branch == invite.branch;
-        let response =
-            log.entries.iter().filter(about).find(|e| e.method == "INVITE" && e.status.is_some_and(|c| c >= 200));
-        let final_response = response.and_then(|e| Some((e.status?, e.at_us)));
-        if matches!(final_response, Some((401 | 407 | 422, _))) {
-            continue;
-        }
-        let cancel = log.entries.iter().filter(about).find(|e| e.status.is_none() && e.method == "CANCEL");
-        found.push(Attempt {
-            number: invite.number.clone(),
-            branch: invite.branch.clone(),
-            call_id: invite.call_id.clone(),
-            at_us: invite.at_us,
-            final_response,
-            canceled_us: cancel.map(|e| e.at_us),
-        });
+    let openings = log.entries.iter().filter(|e| e.opens()).filter(|e| seen.insert(e.branch.as_str()));
+    openings.map(|invite| transaction(log, invite)).collect()
+}
+
+fn transaction(log: &Log, invite: &Entry) -> Attempt {
+    let about = |e: &&Entry| e.branch == invite.branch;
+    let response =
+        log.entries.iter().filter(about).find(|e| e.method == "INVITE" && e.status.is_some_and(|c| c >= 200));
+    let ack = |e: &&Entry| {
+        e.method == "ACK"
+            && e.call_id == invite.call_id
+            && e.cseq == invite.cseq
+            && Some(&e.to_tag) == response.map(|r| &r.to_tag)
+    };
+    let cancel = log.entries.iter().filter(about).find(|e| e.status.is_none() && e.method == "CANCEL");
+    Attempt {
+        number: invite.number.clone(),
+        branch: invite.branch.clone(),
+        call_id: invite.call_id.clone(),
+        at_us: invite.at_us,
+        final_response: response.and_then(|e| Some((e.status?, e.at_us))),
+        closed_us: log.entries.iter().find(ack).map(|e| e.at_us),
+        canceled_us: cancel.map(|e| e.at_us),
     }
-    found
 }
 
 /// I1: at most one INVITE transaction to this number got a 2xx. (Forks of one transaction count once.)
@@ -87,33 +100,39 @@ pub fn never_again_after_answer(log: &Log, number: &str) -> Verdict {
     }
 }
 
-/// No new INVITE transaction to a party before the one before it is closed: by a final response of the phone's, or after
-/// `waiting_us` from its beginning (DESIGN 5.3: intent + Expires + 32 s).
+/// No new INVITE transaction to a party before the one before it is closed: by a final response the gateway stored (seen
+/// by its ACK), or by the waiting time after its beginning (intent + Expires + 32 s), with a CANCEL sent.
 pub fn one_attempt_at_a_time(log: &Log, number: &str, waiting_us: u64) -> Verdict {
-    let attempts = attempts(&log.of_number(number));
-    for pair in attempts.windows(2) {
+    let transactions = transactions(&log.of_number(number));
+    for pair in transactions.windows(2) {
         let (earlier, later) = (&pair[0], &pair[1]);
-        let closed = earlier.final_response.is_some_and(|(_, at)| at < later.at_us);
-        if !closed && later.at_us < earlier.at_us + waiting_us {
+        let between = (later.at_us - earlier.at_us) / 1000;
+        if earlier.closed_us.is_some_and(|at| at <= later.at_us) {
+            continue;
+        }
+        if later.at_us < earlier.at_us + waiting_us {
             return Err(format!(
-                "{number} was called again {} ms after an attempt that nothing had closed ({} then {})",
-                (later.at_us - earlier.at_us) / 1000,
-                earlier.branch,
-                later.branch
+                "{number} was called again {between} ms after an attempt that nothing had closed ({} then {})",
+                earlier.branch, later.branch
             ));
+        }
+        if earlier.canceled_us.is_none_or(|at| at > later.at_us) {
+            return Err(format!("{number}: {} was never cancelled when {} began", earlier.branch, later.branch));
         }
     }
     Ok(())
 }
 
-/// Every attempt but the last was closed before by a final response or cancelled.
-pub fn every_earlier_attempt_was_cancelled_or_closed(log: &Log, number: &str) -> Verdict {
-    let attempts = attempts(&log.of_number(number));
-    for pair in attempts.windows(2) {
-        let closed = pair[0].final_response.is_some_and(|(_, at)| at < pair[1].at_us);
-        let canceled = pair[0].canceled_us.is_some_and(|at| at < pair[1].at_us);
-        if !closed && !canceled {
-            return Err(format!("{number}: {} was left ringing when {} began", pair[0].branch, pair[1].branch));
+/// The very same INVITE may come again within 32 s of the first time, never later: the phone has forgotten it by then.
+pub fn no_stale_invite(log: &Log) -> Verdict {
+    for first in transactions(log) {
+        let again = |e: &&Entry| e.opens() && e.branch == first.branch && e.at_us > first.at_us + 32_000_000;
+        if let Some(late) = log.entries.iter().find(again) {
+            let after = (late.at_us - first.at_us) / 1000;
+            return Err(format!(
+                "{} got the INVITE {} again {after} ms after the first time",
+                first.number, first.branch
+            ));
         }
     }
     Ok(())
@@ -297,20 +316,27 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_nothing_closed_must_be_waited_for() {
+    fn an_attempt_that_nothing_closed_must_be_waited_for_and_cancelled() {
         let lines = [
             (1, true, "INVITE", "x", 1, "", "g"),
-            (2, false, "180 INVITE", "x", 1, "t", "g"),
+            (2, false, "486 INVITE", "x", 1, "t", "g"),
             (3000, true, "INVITE", "y", 1, "", "g"),
         ];
-        assert!(one_attempt_at_a_time(&log(&lines), "441", 4_000_000).is_err());
-        assert_eq!(one_attempt_at_a_time(&log(&lines), "441", 2_000_000), Ok(()));
-        assert!(every_earlier_attempt_was_cancelled_or_closed(&log(&lines), "441").is_err());
+        assert!(one_attempt_at_a_time(&log(&lines), "441", 4_000_000).unwrap_err().contains("nothing had closed"));
+        assert!(one_attempt_at_a_time(&log(&lines), "441", 2_000_000).unwrap_err().contains("never cancelled"));
+        let mut canceled = lines.to_vec();
+        canceled.insert(2, (2000, true, "CANCEL", "x", 1, "", "g"));
+        assert_eq!(one_attempt_at_a_time(&log(&canceled), "441", 2_000_000), Ok(()));
         let mut closed = lines.to_vec();
-        closed.insert(2, (2000, true, "CANCEL", "x", 1, "", "g"));
-        closed.insert(3, (2001, false, "487 INVITE", "x", 1, "t", "g"));
+        closed.insert(2, (3, true, "ACK", "x", 1, "t", "g"));
         assert_eq!(one_attempt_at_a_time(&log(&closed), "441", 4_000_000), Ok(()));
-        assert_eq!(every_earlier_attempt_was_cancelled_or_closed(&log(&closed), "441"), Ok(()));
+    }
+
+    #[test]
+    fn an_invite_that_comes_again_too_late_is_found() {
+        let lines = |late| [(1, true, "INVITE", "x", 1, "", "g"), (late, true, "INVITE", "x", 1, "", "g")];
+        assert_eq!(no_stale_invite(&log(&lines(31_000))), Ok(()));
+        assert!(no_stale_invite(&log(&lines(32_100))).is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod baresip;
 pub mod billing;
 pub mod capture;
 pub mod clock;
+pub mod crash;
 pub mod http;
 pub mod judge;
 pub mod kamailio;

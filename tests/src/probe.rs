@@ -193,6 +193,16 @@ impl Probe {
         rows.into_iter().map(|row| (text(&row, 0), integer(&row, 1))).collect()
     }
 
+    /// Messages in one of the embedded queues (SQLite), each id once.
+    pub fn waiting(&self, queue: &str) -> i64 {
+        self.number(&format!("SELECT COUNT(DISTINCT message_id) FROM queue_messages WHERE queue = '{queue}'"))
+    }
+
+    /// Dead letters of the embedded queue (SQLite).
+    pub fn dead_letters(&self) -> i64 {
+        self.waiting("callback.dead")
+    }
+
     /// `Err` says what is not at rest yet: `requests` requests finished, nothing held, nothing unpublished.
     pub fn idle(&self, requests: usize) -> Result<(), String> {
         let count = |sql: &str| -> Result<i64, String> {

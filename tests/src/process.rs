@@ -42,13 +42,16 @@ impl Process {
     }
 
     /// Sends it a signal.
-    #[allow(unsafe_code)]
-    pub fn signal(&self, signal: i32) {
+    pub fn signal(&self, number: i32) {
         if self.ended.is_none() {
-            // SAFETY: kill takes no pointers; the child has not been reaped, so its id is still its own.
-            unsafe {
-                libc::kill(self.child.id() as i32, signal);
-            }
+            send(self.child.id() as i32, number);
+        }
+    }
+
+    /// Sends a signal to it and to everyone it started.
+    pub fn signal_group(&self, number: i32) {
+        if self.ended.is_none() {
+            send(-(self.child.id() as i32), number);
         }
     }
 
@@ -108,7 +111,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         if self.ended().is_none() {
             self.signal(libc::SIGCONT);
-            kill(-(self.id() as i32)); // its process group: Kamailio's workers and whoever else it made
+            self.signal_group(libc::SIGKILL); // its process group: Kamailio's workers and whoever else it made
             self.kill9();
         }
     }
@@ -135,7 +138,7 @@ pub fn run(mut command: Command, input: &str, limit: Duration) -> (i32, String, 
     let output = match done.recv_timeout(limit) {
         Ok(Ok(output)) => output,
         other => {
-            kill(id);
+            send(id, libc::SIGKILL);
             panic!("{what} did not end within {} s: {other:?}", limit.as_secs());
         }
     };
@@ -143,12 +146,20 @@ pub fn run(mut command: Command, input: &str, limit: Duration) -> (i32, String, 
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
+/// A signal to a child of ours that is not yet reaped, or (negative) to the process group it leads.
 #[allow(unsafe_code)]
-fn kill(id: i32) {
-    // SAFETY: kill takes no pointers; the child (or the group it leads) is ours and not yet reaped.
+fn send(id: i32, number: i32) {
+    // SAFETY: kill takes no pointers.
     unsafe {
-        libc::kill(id, libc::SIGKILL);
+        libc::kill(id, number);
     }
+}
+
+/// Whether the tests run as root.
+#[allow(unsafe_code)]
+pub fn am_root() -> bool {
+    // SAFETY: geteuid takes nothing and cannot fail.
+    unsafe { libc::geteuid() == 0 }
 }
 
 /// Spawns from one thread that lives as long as the test: the kernel kills a child when the *thread* that made it ends.

@@ -85,6 +85,7 @@ struct Call {
     last_response: Option<String>,
     unacked: HashMap<u32, (String, Duration, Instant)>,
     done_with: bool,
+    forgotten: bool,
     local_cseq: u32,
     remote_cseq: u32,
     target: String,
@@ -104,6 +105,7 @@ enum Due {
     Reinvite(String),
     Type(String),
     CloseMedia,
+    Forget,
     Client(String),
 }
 
@@ -209,7 +211,7 @@ impl Exchange {
     }
 
     fn on_invite(&mut self, invite: Sip, from: SocketAddr) {
-        if let Some(id) = self.calls.iter().position(|call| call.report.branch == invite.branch()) {
+        if let Some(id) = self.transaction(invite.branch()) {
             self.calls[id].report.repeats += 1;
             if let Some(again) = self.calls[id].last_response.clone() {
                 self.outgoing.push((from, again));
@@ -239,6 +241,11 @@ impl Exchange {
         if let Finish::Answer(after) | Finish::Refuse(after, ..) = manner.finish {
             self.later(id, after, Due::Finish);
         }
+    }
+
+    /// The INVITE transaction of a branch; 32 s after its final response the phone knows it no more (timers H, I and L).
+    fn transaction(&self, branch: &str) -> Option<usize> {
+        self.calls.iter().position(|call| call.report.branch == branch && !call.forgotten)
     }
 
     fn manner_for(&self, number: &str) -> Option<(usize, Manner)> {
@@ -285,6 +292,7 @@ impl Exchange {
             last_response: None,
             unacked: HashMap::new(),
             done_with: false,
+            forgotten: false,
             local_cseq: 100,
             remote_cseq: invite.cseq().0,
             target: invite.contact().unwrap_or_default(),
@@ -401,6 +409,7 @@ impl Exchange {
             let cseq = call.invite.cseq().0;
             call.unacked.insert(cseq, (text, T1, Instant::now()));
             self.later(id, T1, Due::Resend(cseq));
+            self.later(id, GIVE_UP, Due::Forget);
         }
     }
 
@@ -421,7 +430,7 @@ impl Exchange {
     }
 
     fn on_cancel(&mut self, cancel: &Sip, from: SocketAddr) {
-        let Some(id) = self.calls.iter().position(|call| call.report.branch == cancel.branch()) else {
+        let Some(id) = self.transaction(cancel.branch()) else {
             return self.reply(cancel, from, 481, "gone", "");
         };
         let tag = self.calls[id].report.tag.clone();
@@ -635,6 +644,7 @@ impl Exchange {
             }
             Due::Type(digits) if talking => self.media.type_digits(id as u64, &digits),
             Due::CloseMedia => self.media.close(id as u64),
+            Due::Forget => self.calls[id].forgotten = true,
             Due::Client(branch) => self.resend_request(&branch),
             Due::Ring | Due::Early | Due::Finish | Due::HangUp | Due::Reinvite(_) | Due::Type(_) => {}
         }

@@ -1,0 +1,209 @@
+//! One crash: the gateway dies at a named point, comes back, and the phones, the books and the queues are asked what happened.
+
+use std::time::Duration;
+
+use crate::judge::{self, Verdict};
+use crate::phone::{Bank, Challenge, Manner};
+use crate::site::{Part, Running, SECRET, SENDER, Site};
+use crate::story::{A, B, OPENING, SOON, millis, secs};
+use crate::{clock, sms};
+
+/// The phones' own password.
+const TRUNK_PASSWORD: &str = "knock knock";
+
+/// One crash and what may follow.
+pub struct Crash {
+    failpoint: String,
+    restart_after: Duration,
+    a: Vec<Manner>,
+    b: Vec<Manner>,
+    no_answer: u64,
+    orphan: Duration,
+    password: bool,
+}
+
+impl Crash {
+    /// Dies at this failpoint, restarts after that time; A and B answer soon and B hangs up after 6 s of talk.
+    pub fn at(failpoint: &str, restart_after: Duration) -> Crash {
+        Crash {
+            failpoint: failpoint.to_owned(),
+            restart_after,
+            a: vec![Manner::answers(millis(600)).plays(700)],
+            b: vec![Manner::answers(millis(600)).plays(1100).hangs_up_after(secs(6))],
+            no_answer: 10,
+            orphan: secs(5),
+            password: false,
+        }
+    }
+
+    /// A behaves so, one manner an attempt.
+    pub fn a(self, manners: Vec<Manner>) -> Crash {
+        Crash { a: manners, ..self }
+    }
+
+    /// B behaves so, one manner an attempt.
+    pub fn b(self, manners: Vec<Manner>) -> Crash {
+        Crash { b: manners, ..self }
+    }
+
+    /// Nobody may be left on a line longer than this after the gateway is back.
+    pub fn orphans_end_within(self, limit: Duration) -> Crash {
+        Crash { orphan: limit, ..self }
+    }
+
+    /// A phone may ring so many seconds.
+    pub fn no_answer(self, seconds: u64) -> Crash {
+        Crash { no_answer: seconds, ..self }
+    }
+
+    /// The trunk asks for a password (401) before any phone rings.
+    pub fn behind_a_password(mut self) -> Crash {
+        self.password = true;
+        let ask = |manner: Manner| manner.asks(Challenge::new(401, "gw", TRUNK_PASSWORD));
+        self.a = self.a.into_iter().map(ask).collect();
+        self.b = self.b.into_iter().map(ask).collect();
+        self
+    }
+
+    /// Lets it happen, and judges it.
+    pub fn happens(self) -> Aftermath {
+        let site = self.site();
+        let phones = self.phones(&site);
+        let mut dying = site.start_failing(Part::All, Some(&self.failpoint));
+        dying.wait_ready();
+        let text = sms::text("alice", crate::site::PIN, A, B);
+        let _ = dying.sms("text-1", &text); // the answer may die with the gateway: the source then repeats
+        let crash_us = dying.process.wait_killed(secs(40));
+        std::thread::sleep(self.restart_after);
+        let gateway = site.start(Part::All);
+        let back_us = clock::now_us();
+        let job = self.repeat_text(&site, &text);
+        let patience = secs(self.no_answer + 32) + secs(40);
+        site.wait_idle(1, patience);
+        let aftermath = Aftermath { site, phones, gateway, job, crash_us, back_us };
+        aftermath.judge(&self);
+        aftermath
+    }
+
+    fn site(&self) -> Site {
+        let mut site = Site::small();
+        site.set("engine.no_answer", &self.no_answer.to_string());
+        site.set("engine.backoff", "1");
+        site.set("engine.attempts", "2");
+        site.set("billing.feed.on", "true");
+        site
+    }
+
+    fn phones(&self, site: &Site) -> Bank {
+        let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
+        phones.when_each(A, self.a.clone());
+        phones.when_each(B, self.b.clone());
+        site.account("alice", "10.00");
+        if self.password {
+            let trunk = ["trunk", "add", "phones", "--sip", &phones.uri(), "--user", "gw", "--password-stdin"];
+            site.cli(&trunk, TRUNK_PASSWORD);
+        } else {
+            site.trunk("phones", &phones.uri(), "");
+        }
+        phones
+    }
+
+    /// The source sends its text again until it hears that it was accepted.
+    fn repeat_text(&self, site: &Site, text: &str) -> String {
+        clock::wait_for("the repeated text to be accepted", SOON, || {
+            let answer = sms::send(site.at(8081), SECRET, "text-1", SENDER, text).ok()?;
+            (answer.status == 202).then(|| answer.json()["job"].as_str().unwrap_or_default().to_owned())
+        })
+    }
+}
+
+/// What was found when everything was at rest again.
+pub struct Aftermath {
+    /// The site.
+    pub site: Site,
+    /// Its phones.
+    pub phones: Bank,
+    /// The gateway's second life.
+    pub gateway: Running,
+    /// The job.
+    pub job: String,
+    /// When it died.
+    pub crash_us: u64,
+    /// When it was ready again.
+    pub back_us: u64,
+}
+
+impl Aftermath {
+    fn judge(&self, crash: &Crash) {
+        let log = self.phones.log();
+        let calls = self.phones.calls();
+        let waiting_us = (crash.no_answer + 32) * 1_000_000 - 300_000;
+        let limit_us = (crash.orphan + secs(7)).as_micros() as u64;
+        judge::insist(
+            &log,
+            [
+                judge::answered_at_most_once(&log, A),
+                judge::answered_at_most_once(&log, B),
+                judge::never_again_after_answer(&log, A),
+                judge::never_again_after_answer(&log, B),
+                judge::one_attempt_at_a_time(&log, A, waiting_us),
+                judge::one_attempt_at_a_time(&log, B, waiting_us),
+                judge::no_stale_invite(&log),
+                judge::nothing_is_left(&calls),
+                judge::ended_in_time(&calls, self.back_us, limit_us),
+                judge::silent_after_the_end(&calls),
+                judge::one_owner_at_a_time(&log),
+                self.one_cdr_per_attempt(),
+            ],
+        );
+        let probe = self.site.probe();
+        let requests = probe.requests();
+        assert_eq!(requests.len(), 1, "one text is one request: {requests:?}");
+        assert_eq!((requests[0].job.as_str(), requests[0].finished), (self.job.as_str(), true));
+        probe.books_are_right("alice", OPENING);
+        self.nobody_paid_too_much();
+        let replies = self.site.replies().received();
+        assert!(replies.len() <= 1, "the sender got {} replies", replies.len());
+        assert_eq!(probe.dead_letters(), 0, "no good job among the dead letters");
+        assert_eq!(probe.waiting("callback.jobs"), 0, "the job queue is empty");
+        assert_eq!(probe.waiting("billing"), probe.cdrs().len() as i64, "every CDR reached billing, each id once");
+    }
+
+    /// I3: as many CDRs as attempts that reached a phone, each with its number.
+    fn one_cdr_per_attempt(&self) -> Verdict {
+        let attempts = judge::attempts_by_number(&self.phones.log());
+        for number in [A, B] {
+            let seen = attempts.get(number.trim_start_matches('+')).copied().unwrap_or(0);
+            let booked = self.site.probe().cdrs().iter().filter(|c| c.number == number).count();
+            if seen != booked {
+                return Err(format!("{number}: {seen} attempts on the wire, {booked} CDRs"));
+            }
+        }
+        Ok(())
+    }
+
+    /// I6: charged seconds are at most what the phone saw, rounded up.
+    fn nobody_paid_too_much(&self) {
+        for cdr in self.site.probe().cdrs() {
+            let calls = self.phones.calls_to(&cdr.number);
+            let seen = calls.iter().filter_map(judge::talk_seconds).fold(0.0, f64::max);
+            let billed = cdr.billed_seconds as f64;
+            assert!(billed <= seen.ceil(), "{}: {billed} s billed, the phone was up for {seen} s", cdr.id);
+        }
+    }
+
+    /// How many INVITE transactions reached this number's phone.
+    pub fn attempts(&self, number: &str) -> usize {
+        judge::attempts(&self.phones.log().of_number(number)).len()
+    }
+
+    /// The causes of this number's CDRs, in order of attempt.
+    pub fn causes(&self, number: &str) -> Vec<String> {
+        self.site.probe().cdrs().into_iter().filter(|c| c.number == number).map(|c| c.cause).collect()
+    }
+
+    /// The request's result.
+    pub fn result(&self) -> String {
+        self.site.probe().request(&self.job).map(|r| r.result).unwrap_or_default()
+    }
+}
