@@ -138,6 +138,3 @@ impl Store {
         answer
     }
 }
-
-#[cfg(test)]
-mod tests;

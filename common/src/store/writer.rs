@@ -200,3 +200,15 @@ impl Pace {
         self.per_second > BUSY_PER_SECOND
     }
 }
+
+/// Writes one step as if the answer to its first COMMIT had been lost.
+#[cfg(any(test, feature = "testkit"))]
+pub async fn write_twice(store: &Store, step: Step) -> [Stepped; 2] {
+    let (answer, _answered) = oneshot::channel();
+    let batch: Vec<Numbered> = begin(Waiting { step, answer }).into_iter().collect();
+    let mut write = Write { store: store.clone(), line: postgres::Line::default(), pace: Pace::new() };
+    let first = write.write(&batch).await.expect("the store answers");
+    write.line.hang_up();
+    let second = write.write(&batch).await.expect("the store answers");
+    [first[0], second[0]]
+}

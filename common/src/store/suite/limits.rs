@@ -1,0 +1,181 @@
+//! Accounts, lockout, velocity, rates, trunks, summary.
+
+use super::*;
+
+pub(super) async fn accounts_are_found_by_their_addresses(bench: Bench) {
+    let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<String>>();
+    let new = NewAccount {
+        name: "alice".to_owned(),
+        currency: "EUR".to_owned(),
+        balance: Money(5_000_000),
+        numbers: texts(&["+442071838750", "+12065554123"]),
+        dids: texts(&["+442071838751"]),
+        emails: texts(&["Alice@Example.NET"]),
+        allow: texts(&["44", "1876"]),
+        limits: [("jobs_per_account_per_hour".to_owned(), "30".to_owned())].into(),
+        limits_off: true,
+        password_hash: Some(Sealed("$argon2id$x".to_owned())),
+    };
+    let added = bench.store.add_account(&new).await.unwrap();
+    assert_eq!((added.balance, added.money_seq, added.held, added.enabled), (Money(5_000_000), 1, Money::ZERO, true));
+    assert_eq!(
+        (&added.numbers, &added.dids, &added.allow, &added.limits),
+        (&new.numbers, &new.dids, &new.allow, &new.limits)
+    );
+    assert_eq!(added.emails, ["alice@example.net"]);
+    for found in [
+        bench.other.account_by_number("+12065554123").await,
+        bench.other.account_by_did("+442071838751").await,
+        bench.other.account_by_email("ALICE@example.net").await,
+        bench.other.account_by_id(added.id).await,
+        bench.other.account_by_name("alice").await,
+    ] {
+        assert_eq!(found.unwrap().unwrap().id, added.id);
+    }
+    assert!(bench.other.account_by_did("+12065554123").await.unwrap().is_none(), "a number is not a DID");
+    let view = bench.other.view_by_number("+442071838750").await.unwrap().unwrap();
+    assert!(view.limits_off && view.available == Money(5_000_000));
+    assert!(!format!("{view:?}").contains("argon2id"), "secrets never show");
+    let twice = bench.other.add_account(&new).await;
+    assert_eq!(twice.unwrap_err(), StoreError::Conflict("account alice".to_owned()));
+    let thief = NewAccount { name: "bob".to_owned(), dids: Vec::new(), emails: Vec::new(), ..new };
+    assert!(
+        matches!(bench.other.add_account(&thief).await, Err(StoreError::Conflict(what)) if what.contains("number"))
+    );
+    assert!(bench.store.account_by_name("bob").await.unwrap().is_none(), "nothing is left of it");
+}
+
+pub(super) async fn an_account_is_changed_whole_or_not(bench: Bench) {
+    let alice = bench.account("alice", 0).await;
+    bench.account("bob", 0).await;
+    let change = AccountChange {
+        trigger_secret: Some(Sealed(vec![1, 2, 255])),
+        numbers: Some(vec!["+442071838750".to_owned()]),
+        allow: Some(vec!["49".to_owned()]),
+        limits_off: Some(true),
+        ..AccountChange::default()
+    };
+    let changed = bench.store.update_account("alice", &change).await.unwrap();
+    assert_eq!(
+        (changed.id, changed.trigger_secret, changed.limits_off),
+        (alice.id, change.trigger_secret.clone(), true)
+    );
+    let steal = AccountChange { enabled: Some(false), ..change.clone() };
+    assert!(matches!(bench.store.update_account("bob", &steal).await, Err(StoreError::Conflict(_))));
+    assert!(bench.look("bob").await.enabled, "nothing of a refused change is kept");
+    let unlist = AccountChange { numbers: Some(Vec::new()), ..AccountChange::default() };
+    let changed = bench.store.update_account("alice", &unlist).await.unwrap();
+    assert!(changed.numbers.is_empty() && changed.allow == ["49"]);
+    assert!(matches!(bench.store.update_account("carol", &unlist).await, Err(StoreError::NotFound(_))));
+    assert_eq!(bench.store.accounts().await.unwrap().len(), 2);
+    let shout = NewAccount { name: "two words".to_owned(), currency: "USD".to_owned(), ..NewAccount::default() };
+    assert!(matches!(bench.store.add_account(&shout).await, Err(StoreError::Invalid(_))));
+}
+
+pub(super) async fn a_sender_is_locked_out_after_five_failures(bench: Bench) {
+    let rule = Lockout::default();
+    for _ in 0..4 {
+        assert_eq!(bench.store.auth_failed("+1", rule).await, Ok(false));
+    }
+    assert_eq!(bench.other.auth_locked("+1").await, Ok(false));
+    assert_eq!(bench.other.auth_failed("+1", rule).await, Ok(true));
+    assert_eq!(bench.store.auth_locked("+1").await, Ok(true));
+    assert_eq!(bench.store.auth_locked("+2").await, Ok(false));
+    let brief = Lockout { failures: 1, window_s: 600, lock_s: 0 };
+    bench.store.auth_failed("+2", brief).await.unwrap();
+    assert_eq!(bench.store.auth_locked("+2").await, Ok(false), "a lock ends");
+    let forgetful = Lockout { failures: 2, window_s: 0, lock_s: 900 };
+    bench.store.auth_failed("+3", forgetful).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    assert_eq!(bench.store.auth_failed("+3", forgetful).await, Ok(false), "a window ends");
+}
+
+pub(super) async fn limits_count_distinct_jobs(bench: Bench) {
+    let me = bench.engine("e1").await;
+    let alice = bench.account("alice", 1_000).await;
+    let free =
+        NewAccount { name: "free".to_owned(), currency: "USD".to_owned(), limits_off: true, ..NewAccount::default() };
+    bench.store.add_account(&free).await.unwrap();
+    let first = bench.running(&me, &job(1, "alice")).await;
+    bench.store.take(&me, &[Take { job: job(1, "alice"), claim: true }]).await.unwrap();
+    bench.running(&me, &job(2, "alice")).await;
+    bench.running(&me, &Job { id: JobId("x".to_owned()), ..job(1, "bob") }).await;
+    bench.running(&me, &Job { id: JobId("y".to_owned()), ..job(1, "free") }).await;
+    let writer = bench.store.writer();
+    done(writer.step(first.holding(500)).await);
+    done(writer.step(first.settling(LegName::A, 1, 120)).await);
+    done(
+        writer
+            .step(Step { request: RequestChange { finished: Some(true), ..Default::default() }, ..first.step() })
+            .await,
+    );
+    let wish = job(1, "alice");
+    let counts = bench.other.velocity(alice.id, wish.b.as_ref().map(Number::as_str)).await.unwrap();
+    let expected = Counts {
+        active: 1,
+        jobs_minute: 2,
+        jobs_hour: 2,
+        jobs_day: 2,
+        distinct_b_hour: 2,
+        same_b_10min: 2,
+        same_prefix7_10min: 3,
+        seconds_day: 60,
+        spend_hour: Money(120),
+        spend_day: Money(120),
+        system_spend_hour: Money(120),
+    };
+    assert_eq!(counts, expected);
+    assert_eq!(bench.other.velocity(alice.id, None).await.unwrap().same_b_10min, 0);
+}
+
+pub(super) async fn rates_and_trunks_are_kept(bench: Bench) {
+    bench.store.set_rate("44", None, Money(100_000)).await.unwrap();
+    bench.store.set_rate("44", Some(LegName::B), Money(0)).await.unwrap();
+    let rates = bench.other.rates().await.unwrap();
+    let prices: Vec<_> = rates.iter().map(|rate| (rate.leg, rate.per_minute.0)).collect();
+    assert_eq!(prices, [(LegName::A, 100_000), (LegName::B, 0)]);
+    assert!(matches!(bench.store.set_rate("44", None, Money(-1)).await, Err(StoreError::Invalid(_))));
+    assert!(matches!(bench.store.set_rate("+44", None, Money(1)).await, Err(StoreError::Invalid(_))));
+    let trunk = |name: &str, priority| Trunk {
+        name: name.to_owned(),
+        sip: "sip:127.0.0.1:5070".to_owned(),
+        username: Some("u".to_owned()),
+        password: Some(Sealed("p".to_owned())),
+        prefixes: vec!["44".to_owned()],
+        priority,
+        cli: None,
+        enabled: true,
+    };
+    bench.store.add_trunk(&trunk("slow", 20)).await.unwrap();
+    bench.store.add_trunk(&trunk("main", 10)).await.unwrap();
+    assert!(matches!(bench.store.add_trunk(&trunk("main", 10)).await, Err(StoreError::Conflict(_))));
+    bench.other.enable_trunk("main", false).await.unwrap();
+    let off = Trunk { enabled: false, ..trunk("main", 10) };
+    assert_eq!(bench.store.trunks().await.unwrap(), [off, trunk("slow", 20)]);
+    bench.store.remove_trunk("main").await.unwrap();
+    assert!(matches!(bench.store.remove_trunk("main").await, Err(StoreError::NotFound(_))));
+    bench.store.set_setting("home", "44").await.unwrap();
+    bench.store.set_setting("home", "49").await.unwrap();
+    assert_eq!(bench.other.setting("home").await, Ok(Some("49".to_owned())));
+    assert_eq!(bench.other.setting("none").await, Ok(None));
+}
+
+pub(super) async fn the_summary_tells_the_state(bench: Bench) {
+    let me = bench.engine("e1").await;
+    bench.account("alice", 1_000).await;
+    let call = bench.running(&me, &job(1, "alice")).await;
+    let later = Job { not_before: Some(moment() + TimeDelta::hours(1)), ..job(3, "alice") };
+    let takes = [Take { job: job(2, "alice"), claim: false }, Take { job: later, claim: false }];
+    bench.store.take(&me, &takes).await.unwrap();
+    let talking = RequestChange { status: Some("Second leg connected".to_owned()), ..RequestChange::default() };
+    done(bench.store.writer().step(Step { request: talking, ..call.holding(300) }).await);
+    bench.store.beat(&me).await.unwrap();
+    let summary = bench.other.summary().await.unwrap();
+    assert_eq!(summary.live, [("Second leg connected".to_owned(), 1)]);
+    assert_eq!((summary.backlog, summary.scheduled, summary.holds), (1, 1, 1));
+    assert_eq!(summary.held, [("USD".to_owned(), Money(300))]);
+    assert_eq!((summary.unpublished.len(), summary.unpublished[0].1), (1, 1));
+    let engine = &summary.engines[0];
+    assert_eq!((engine.id.as_str(), engine.incarnation, engine.beat, engine.live), ("e1", 1, 1, 1));
+    assert!(bench.other.healthy());
+}
