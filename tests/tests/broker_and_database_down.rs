@@ -1,0 +1,201 @@
+//! The broker or the database dies during ringing and talk: calls live on, nothing is lost, nothing doubled.
+
+use ringback_tests::billing::Broker;
+use ringback_tests::clock;
+use ringback_tests::judge;
+use ringback_tests::peers::postgres::Postgres;
+use ringback_tests::peers::rabbit::Rabbit;
+use ringback_tests::phone::{Bank, Manner};
+use ringback_tests::site::{PIN, Part, Running, SECRET, SENDER, Site};
+use ringback_tests::sms;
+use ringback_tests::story::{millis, secs};
+
+/// The big shape with phones of our own.
+struct Shape {
+    rabbit: Rabbit,
+    postgres: Postgres,
+    phones: Bank,
+    engines: Vec<Running>,
+    trigger: Running,
+    site: Site,
+}
+
+fn shape(engines: u8, slots: usize, talk: u64) -> Shape {
+    let rabbit = Rabbit::start().expect("RabbitMQ starts");
+    let postgres = Postgres::start().expect("PostgreSQL starts");
+    let mut site = Site::big(&postgres.database("ringback").expect("a database can be made"), &rabbit.url());
+    site.set("billing.feed.on", "true");
+    site.set("engine.slots", &slots.to_string());
+    let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
+    phones.when("44100*", Manner::answers(millis(500)).plays(700));
+    phones.when("44200*", Manner::answers(secs(3)).plays(1100).hangs_up_after(secs(talk)));
+    site.account("alice", "1000.00");
+    site.trunk("phones", &phones.uri(), "");
+    let engines = (1..=engines).map(|number| site.start(Part::Engine(number))).collect();
+    let trigger = site.start(Part::Sms(1));
+    Shape { rabbit, postgres, phones, engines, trigger, site }
+}
+
+const OPENING: i64 = 1_000_000_000;
+
+fn a(number: usize) -> String {
+    format!("+44100{number:07}")
+}
+
+fn b(number: usize) -> String {
+    format!("+44200{number:07}")
+}
+
+impl Shape {
+    fn text(&self, number: usize) -> String {
+        sms::text("alice", PIN, &a(number), &b(number))
+    }
+
+    fn ask(&self, number: usize) {
+        self.trigger.accepted(&format!("text-{number}"), &self.text(number));
+    }
+
+    fn talking(&self, number: usize) {
+        self.phones.wait_call(&b(number), "talks", secs(30), |call| call.audio.heard_ms(700) >= 500);
+    }
+
+    fn ringing(&self, number: usize) {
+        self.phones.wait_call(&b(number), "rings", secs(30), |call| call.ringing_us.is_some());
+    }
+
+    /// So many callbacks, all well, each once, each booked and published once.
+    fn all_is_well(&self, callbacks: usize) {
+        self.site.wait_idle(callbacks, secs(120));
+        let probe = self.site.probe();
+        let results: Vec<String> = probe.requests().into_iter().map(|r| r.result).collect();
+        assert_eq!(results, vec!["Successful".to_owned(); callbacks]);
+        assert_eq!(probe.cdrs().len(), 2 * callbacks);
+        probe.books_are_right("alice", OPENING);
+        let log = self.phones.log();
+        let twice = judge::attempts_by_number(&log).into_iter().find(|(_, count)| *count != 1);
+        assert_eq!(twice, None, "{}", log.ladder());
+        judge::insist(
+            &log,
+            [judge::nothing_is_left(&self.phones.calls()), judge::silent_after_the_end(&self.phones.calls())],
+        );
+        let broker = Broker::at(&self.rabbit.url());
+        let mut ids: Vec<String> = broker
+            .drain("billing")
+            .expect("billing can be drained")
+            .iter()
+            .map(|e| e["data"]["cdr_id"].to_string())
+            .collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 2 * callbacks, "every CDR reached billing");
+        for queue in ["callback.jobs", "callback.dead"] {
+            broker.wait_empty(queue, secs(30));
+        }
+    }
+
+    /// How long the longest gap in what a phone heard of its other party was, in microseconds.
+    fn longest_gap(&self, number: &str, hz: u32) -> u64 {
+        let call = self.phones.calls_to(number).pop().expect("the phone was called");
+        let heard: Vec<_> = call.audio.heard.iter().filter(|h| h.hz == Some(hz)).collect();
+        heard.windows(2).map(|pair| pair[1].from_us.saturating_sub(pair[0].until_us)).max().unwrap_or(0)
+    }
+}
+
+#[test]
+fn a_broker_killed_during_ringing_and_talk_is_not_noticed_by_the_calls() {
+    let mut shape = shape(1, 50, 15);
+    shape.ask(1);
+    shape.talking(1);
+    shape.ask(2);
+    shape.ringing(2);
+    shape.rabbit.kill9();
+    let answer = sms::send((shape.trigger.ip, 8081).into(), SECRET, "text-3", SENDER, &shape.text(3))
+        .expect("the trigger listens");
+    assert_eq!(answer.status, 503, "a broker that is away is said politely: {}", answer.body);
+    assert!(answer.headers.contains_key("retry-after"));
+    shape.talking(2);
+    shape.rabbit.restart().expect("RabbitMQ starts again");
+    clock::wait_for("the refused text to be accepted", secs(60), || {
+        let answer = shape.trigger.sms("text-3", &shape.text(3)).ok()?;
+        (answer.status == 202).then_some(())
+    });
+    shape.all_is_well(3);
+    for number in [1, 2] {
+        assert!(shape.longest_gap(&a(number), 1100) < 300_000, "A of {number} noticed");
+    }
+}
+
+#[test]
+fn a_database_killed_during_ringing_and_talk_is_not_noticed_by_the_calls() {
+    let mut shape = shape(1, 50, 15);
+    shape.ask(1);
+    shape.talking(1);
+    shape.ask(2);
+    shape.ringing(2);
+    shape.postgres.kill9();
+    std::thread::sleep(secs(3)); // the time the database is away: part of the story
+    shape.postgres.restart().expect("PostgreSQL starts again");
+    shape.ask(3);
+    shape.all_is_well(3);
+    assert!(shape.longest_gap(&a(1), 1100) < 300_000, "the call that was up noticed");
+}
+
+#[test]
+fn a_database_away_for_a_minute_under_two_engines_costs_no_call() {
+    let mut shape = shape(2, 20, 75);
+    let calls = 40;
+    for number in 1..=calls {
+        shape.ask(number);
+    }
+    for number in 1..=calls {
+        shape.talking(number);
+    }
+    let epochs = || shape.site.probe().requests().into_iter().map(|r| (r.job, r.owner, r.epoch)).collect::<Vec<_>>();
+    let before = epochs();
+    let owners: std::collections::BTreeSet<_> = before.iter().map(|(_, owner, _)| owner.clone()).collect();
+    assert_eq!(owners.len(), 2, "both engines have calls");
+    shape.postgres.kill9();
+    std::thread::sleep(secs(60)); // the time the database is away: part of the story
+    shape.postgres.restart().expect("PostgreSQL starts again");
+    std::thread::sleep(secs(7)); // longer than an adopter would need to find an engine silent
+    for (job, owner, epoch) in before {
+        let now = shape.site.probe().request(&job).expect("the request is there");
+        assert_eq!(now.epoch, epoch, "{job} of {owner:?} was adopted");
+    }
+    shape.all_is_well(calls);
+    for number in 1..=calls {
+        assert!(shape.longest_gap(&a(number), 1100) < 300_000, "A of {number} lost its audio");
+        assert!(shape.longest_gap(&b(number), 700) < 300_000, "B of {number} lost its audio");
+    }
+    assert_eq!(shape.engines.len(), 2);
+}
+
+#[test]
+fn the_embedded_store_is_shared_by_engine_trigger_and_command_line_under_load() {
+    let site = Site::small();
+    let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
+    phones.when("44100*", Manner::answers(millis(100)));
+    phones.when("44200*", Manner::answers(millis(100)).hangs_up_after(secs(1)));
+    site.account("alice", "1000.00");
+    site.trunk("phones", &phones.uri(), "");
+    let _engine = site.start(Part::OnlyEngine);
+    let trigger = site.start(Part::OnlySms);
+    let calls = 60;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..10 {
+                site.cli(&["account", "topup", "alice", "1.00"], "");
+                site.cli(&["rate", "set", &format!("4477{number}"), "0.20"], "");
+            }
+        });
+        for number in 1..=calls {
+            trigger.accepted(&format!("text-{number}"), &sms::text("alice", PIN, &a(number), &b(number)));
+        }
+    });
+    site.wait_idle(calls, secs(60));
+    let probe = site.probe();
+    assert!(probe.requests().iter().all(|r| r.result == "Successful"), "{:?}", probe.requests());
+    probe.books_are_right("alice", OPENING + 10_000_000);
+    let twice = judge::attempts_by_number(&phones.log()).into_iter().find(|(_, count)| *count != 1);
+    assert_eq!(twice, None);
+}

@@ -1,0 +1,71 @@
+//! An engine that stops breathing: another one takes over its calls, and the old one, come back, says nothing.
+
+use ringback_tests::capture::{Capture, Packet};
+use ringback_tests::clock;
+use ringback_tests::judge;
+use ringback_tests::peers::postgres::Postgres;
+use ringback_tests::peers::rabbit::Rabbit;
+use ringback_tests::phone::{Bank, Manner};
+use ringback_tests::site::{PIN, Part, Site};
+use ringback_tests::sms;
+use ringback_tests::story::{A, B, OPENING, SOON, millis, secs};
+
+#[test]
+fn an_engine_stopped_for_20_s_while_talking_is_adopted_and_stays_silent() {
+    let rabbit = Rabbit::start().expect("RabbitMQ starts");
+    let postgres = Postgres::start().expect("PostgreSQL starts");
+    let site = Site::big(&postgres.database("ringback").expect("a database can be made"), &rabbit.url());
+    let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
+    phones.when(A, Manner::answers(millis(300)).plays(700));
+    phones.when(B, Manner::answers(millis(300)).plays(1100).hangs_up_after(secs(40)));
+    site.account("alice", "10.00");
+    site.trunk("phones", &phones.uri(), "");
+    let old = site.start(Part::Engine(1));
+    let trigger = site.start(Part::Sms(1));
+    let job = trigger.accepted("1", &sms::text("alice", PIN, A, B));
+    phones.wait_call(B, "talks", SOON, |call| call.audio.heard_ms(700) >= 500);
+    let capture = Capture::start(&format!("host {}", old.ip), site.folder()).expect("tcpdump starts");
+    let adopter = site.start(Part::Engine(2));
+
+    old.process.signal(libc::SIGSTOP);
+    let stopped_us = clock::now_us();
+    phones.wait("both parties to be called by the adopter's re-INVITE", secs(15), |calls| {
+        calls.iter().filter(|c| c.answered_us.is_some()).all(|c| c.refreshes > 0).then_some(())
+    });
+    phones.wait_call(A, "hears B again", SOON, |call| heard_since(call, 1100, stopped_us + 6_000_000));
+    phones.wait_call(B, "hears A again", SOON, |call| heard_since(call, 700, stopped_us + 6_000_000));
+    let left = secs(20).saturating_sub(std::time::Duration::from_micros(clock::now_us() - stopped_us));
+    std::thread::sleep(left);
+    let epoch = site.probe().request(&job).map(|r| r.epoch);
+    old.process.signal(libc::SIGCONT);
+    let continued_us = clock::now_us();
+
+    phones.wait_call(B, "hangs up", secs(40), |call| call.ended_us.is_some());
+    site.wait_idle(1, SOON);
+    let packets = capture.stop().expect("the capture can be read");
+    let late: Vec<&Packet> = packets.iter().filter(|p| p.from.ip() == old.ip && p.at_us > continued_us).collect();
+    let sip = late.iter().filter(|p| p.from.port() == 5068).count();
+    assert_eq!(sip, 0, "the old engine sent SIP after it came back");
+    let rtp_until = late.iter().filter(|p| p.is_rtp()).map(|p| p.at_us - continued_us).max().unwrap_or(0);
+    assert!(rtp_until <= 20_000, "the old engine sent RTP for {rtp_until} us after it came back");
+
+    let log = phones.log();
+    judge::insist(
+        &log,
+        [
+            judge::one_owner_at_a_time(&log),
+            judge::nothing_is_left(&phones.calls()),
+            judge::never_again_after_answer(&log, A),
+        ],
+    );
+    let probe = site.probe();
+    assert_eq!(probe.request(&job).map(|r| r.epoch), epoch, "no write of the old owner after the adoption");
+    assert_eq!(probe.cdrs().len(), 2, "one CDR an attempt");
+    probe.books_are_right("alice", OPENING);
+    drop(adopter);
+}
+
+/// Whether a phone has heard this tone for half a second after that moment.
+fn heard_since(call: &ringback_tests::phone::Report, hz: u32, moment_us: u64) -> bool {
+    call.audio.heard.iter().any(|h| h.hz == Some(hz) && h.until_us >= moment_us.max(h.from_us) + 500_000)
+}
