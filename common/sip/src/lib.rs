@@ -23,6 +23,7 @@ pub mod leg;
 mod moment;
 pub mod net;
 pub mod ping;
+pub mod stray;
 mod talk;
 mod transaction;
 pub mod transmit;
