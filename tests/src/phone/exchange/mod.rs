@@ -1,15 +1,20 @@
 //! The signalling of a bank: server transactions, dialogs and timers of RFC 3261, in one table.
 
+mod call;
+mod requests;
+mod timers;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use call::Call;
+pub use call::{Report, Who};
 
 use super::log::Log;
 use super::manner::{Finish, Manner, Voice};
-use super::media::{Audio, Media, Speech};
+use super::media::{Media, Speech};
 use super::wire::{self, Sdp, Sip};
 use crate::clock;
 
@@ -18,82 +23,6 @@ const T2: Duration = Duration::from_secs(4);
 const GIVE_UP: Duration = Duration::from_secs(32);
 /// A dead call's RTP socket stays open so long, to see what still comes.
 const AFTERMATH: Duration = Duration::from_secs(5);
-
-/// Who ended an answered call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Who {
-    /// The gateway sent BYE.
-    Gateway,
-    /// The phone did.
-    Phone,
-    /// The phone gave up: nobody acknowledged its 200.
-    Timeout,
-}
-
-/// One INVITE transaction and what came of it. Moments are microseconds of [`crate::clock`].
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// Who was called.
-    pub number: String,
-    /// Call-ID.
-    pub call_id: String,
-    /// Branch of the INVITE.
-    pub branch: String,
-    /// To-tag of this phone.
-    pub tag: String,
-    /// Where the INVITE came from.
-    pub gateway: String,
-    /// The number it showed (From).
-    pub from: String,
-    /// When the INVITE came first.
-    pub invite_us: u64,
-    /// How often it came again.
-    pub repeats: u32,
-    /// When the first 180 or 183 left.
-    pub ringing_us: Option<u64>,
-    /// When the 200 left.
-    pub answered_us: Option<u64>,
-    /// When its ACK came.
-    pub acked_us: Option<u64>,
-    /// The refusal sent, 487 after a CANCEL included.
-    pub refused: Option<u16>,
-    /// When a CANCEL came.
-    pub canceled_us: Option<u64>,
-    /// When the answered call ended.
-    pub ended_us: Option<u64>,
-    /// Who ended it.
-    pub ended_by: Option<Who>,
-    /// The Reason header of the gateway's BYE or CANCEL.
-    pub reason: Option<String>,
-    /// Answered 401 or 407 for want of credentials.
-    pub challenged: bool,
-    /// A further phone behind a fork.
-    pub fork: bool,
-    /// re-INVITEs and UPDATEs that came.
-    pub refreshes: u32,
-    /// The status that answered the phone's own re-INVITE.
-    pub reinvite_status: Option<u16>,
-    /// What it heard.
-    pub audio: Audio,
-}
-
-struct Call {
-    report: Report,
-    invite: Sip,
-    peer: SocketAddr,
-    manner: Manner,
-    last_response: Option<String>,
-    unacked: HashMap<u32, (String, Duration, Instant)>,
-    done_with: bool,
-    forgotten: bool,
-    local_cseq: u32,
-    remote_cseq: u32,
-    target: String,
-    routes: Vec<String>,
-    media: SocketAddr,
-    offer: Option<Sdp>,
-    sdp_version: u32,
-}
 
 #[derive(Clone, Debug)]
 enum Due {
@@ -262,46 +191,7 @@ impl Exchange {
     fn add_call(&mut self, invite: Sip, peer: SocketAddr, manner: Manner) -> usize {
         let id = self.calls.len();
         let media = self.media.open(id as u64).unwrap_or(self.address);
-        let report = Report {
-            number: invite.number(),
-            call_id: invite.call_id().to_owned(),
-            branch: invite.branch().to_owned(),
-            tag: format!("{:08x}", rand::random::<u32>()),
-            gateway: peer.to_string(),
-            from: invite.header("From").map(wire::uri_in).unwrap_or_default(),
-            invite_us: clock::now_us(),
-            repeats: 0,
-            ringing_us: None,
-            answered_us: None,
-            acked_us: None,
-            refused: None,
-            canceled_us: None,
-            ended_us: None,
-            ended_by: None,
-            reason: None,
-            challenged: false,
-            fork: false,
-            refreshes: 0,
-            reinvite_status: None,
-            audio: Audio::default(),
-        };
-        self.calls.push(Call {
-            report,
-            peer,
-            manner,
-            last_response: None,
-            unacked: HashMap::new(),
-            done_with: false,
-            forgotten: false,
-            local_cseq: 100,
-            remote_cseq: invite.cseq().0,
-            target: invite.contact().unwrap_or_default(),
-            routes: invite.all("Record-Route").flat_map(|v| v.split(',')).map(|v| v.trim().to_owned()).collect(),
-            media,
-            offer: invite.sdp(),
-            sdp_version: 1,
-            invite,
-        });
+        self.calls.push(Call::new(invite, peer, manner, media));
         id
     }
 
@@ -528,166 +418,4 @@ impl Exchange {
         self.media.silence(id as u64);
         self.later(id, AFTERMATH, Due::CloseMedia);
     }
-
-    fn on_response(&mut self, response: &Sip) {
-        let (branch, code) = (response.branch().to_owned(), response.status().unwrap_or(0));
-        let Some(pending) = self.pending.get_mut(&branch) else {
-            return;
-        };
-        if code < 200 {
-            pending.provisional = true;
-            return;
-        }
-        let (id, method, to) = (pending.call, pending.method, pending.to);
-        self.pending.remove(&branch);
-        if method != "INVITE" {
-            return;
-        }
-        self.calls[id].report.reinvite_status = Some(code);
-        let (cseq, _) = response.cseq();
-        let ack_branch = if code < 300 { new_branch() } else { branch };
-        let ack = self.request(id, "ACK", cseq, &ack_branch, &[], "");
-        self.outgoing.push((to, ack));
-        if let Some(sdp) = response.sdp() {
-            self.calls[id].offer = Some(sdp);
-            self.speak(id);
-        }
-    }
-
-    fn send_bye(&mut self, id: usize, who: Who) {
-        self.send_request(id, "BYE", &[], "");
-        self.end(id, who);
-    }
-
-    fn send_request(&mut self, id: usize, method: &'static str, headers: &[(&str, String)], body: &str) {
-        self.calls[id].local_cseq += 1;
-        let branch = new_branch();
-        let text = self.request(id, method, self.calls[id].local_cseq, &branch, headers, body);
-        let call = &self.calls[id];
-        let hop = call.routes.first().map_or(call.target.clone(), |route| wire::uri_in(route));
-        let to = wire::address_of(&hop).unwrap_or(call.peer);
-        let until = Instant::now() + GIVE_UP;
-        self.pending.insert(
-            branch.clone(),
-            Pending { call: id, method, text: text.clone(), to, interval: T1, until, provisional: false },
-        );
-        self.outgoing.push((to, text));
-        self.later(id, T1, Due::Client(branch));
-    }
-
-    fn request(
-        &self,
-        id: usize,
-        method: &str,
-        cseq: u32,
-        branch: &str,
-        headers: &[(&str, String)],
-        body: &str,
-    ) -> String {
-        let call = &self.calls[id];
-        let mut text = format!("{method} {} SIP/2.0\r\n", call.target);
-        text.push_str(&format!("Via: SIP/2.0/UDP {};rport;branch={branch}\r\nMax-Forwards: 70\r\n", self.address));
-        for route in &call.routes {
-            text.push_str(&format!("Route: {route}\r\n"));
-        }
-        let to = call.invite.header("To").unwrap_or("");
-        text.push_str(&format!(
-            "From: {to};tag={}\r\nTo: {}\r\n",
-            call.report.tag,
-            call.invite.header("From").unwrap_or("")
-        ));
-        text.push_str(&format!("Call-ID: {}\r\nCSeq: {cseq} {method}\r\n", call.report.call_id));
-        text.push_str(&format!("Contact: <sip:{}@{}>\r\n", call.report.number, self.address));
-        wire::close(text, headers, body)
-    }
-
-    fn later(&mut self, id: usize, after: Duration, due: Due) {
-        self.counter += 1;
-        self.due.insert((Instant::now() + after, self.counter), (id, due));
-    }
-
-    /// Does what is due.
-    pub fn tick(&mut self, now: Instant) {
-        while let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) {
-            let (id, due) = entry.remove();
-            self.perform(id, due);
-        }
-    }
-
-    fn perform(&mut self, id: usize, due: Due) {
-        let talking = self.calls[id].report.answered_us.is_some() && !self.calls[id].done_with;
-        let ringing = self.calls[id].report.answered_us.is_none() && !self.calls[id].done_with;
-        match due {
-            Due::Ring if ringing => {
-                self.respond(id, 180, &[], "");
-                self.calls[id].report.ringing_us.get_or_insert(clock::now_us());
-            }
-            Due::Early if ringing => {
-                let body = self.describe(id, "sendrecv");
-                self.respond(id, 183, &[], &body);
-                self.calls[id].report.ringing_us.get_or_insert(clock::now_us());
-                self.speak(id);
-            }
-            Due::Finish if ringing => match self.calls[id].manner.finish.clone() {
-                Finish::Refuse(_, code, reason) => {
-                    let headers: Vec<_> = reason.into_iter().map(|r| ("Reason", r)).collect();
-                    self.refuse(id, code, &headers);
-                }
-                _ => self.answer(id),
-            },
-            Due::Resend(cseq) => self.resend(id, cseq),
-            Due::HangUp if talking => self.send_bye(id, Who::Phone),
-            Due::Reinvite(direction) if talking => {
-                self.calls[id].sdp_version += 1;
-                let body = self.describe(id, &direction);
-                self.send_request(id, "INVITE", &[], &body);
-            }
-            Due::Type(digits) if talking => self.media.type_digits(id as u64, &digits),
-            Due::CloseMedia => self.media.close(id as u64),
-            Due::Forget => self.calls[id].forgotten = true,
-            Due::Client(branch) => self.resend_request(&branch),
-            Due::Ring | Due::Early | Due::Finish | Due::HangUp | Due::Reinvite(_) | Due::Type(_) => {}
-        }
-    }
-
-    /// Repeats a final response nobody has acknowledged; after 32 s a phone hangs up (RFC 3261 13.3.1.4).
-    fn resend(&mut self, id: usize, cseq: u32) {
-        let call = &mut self.calls[id];
-        let Some((text, interval, since)) = call.unacked.get_mut(&cseq) else {
-            return;
-        };
-        if since.elapsed() >= GIVE_UP {
-            call.unacked.remove(&cseq);
-            if call.report.answered_us.is_some() && !call.done_with {
-                self.send_bye(id, Who::Timeout);
-            }
-            return;
-        }
-        *interval = (*interval * 2).min(T2);
-        let (text, next) = (text.clone(), *interval);
-        self.outgoing.push((call.peer, text));
-        self.later(id, next, Due::Resend(cseq));
-    }
-
-    fn resend_request(&mut self, branch: &str) {
-        let Some(pending) = self.pending.get_mut(branch) else {
-            return;
-        };
-        if Instant::now() >= pending.until {
-            self.pending.remove(branch);
-            return;
-        }
-        if pending.method == "INVITE" && pending.provisional {
-            let id = pending.call;
-            return self.later(id, T2, Due::Client(branch.to_owned()));
-        }
-        pending.interval = (pending.interval * 2).min(T2);
-        let (id, next, again) = (pending.call, pending.interval, (pending.to, pending.text.clone()));
-        self.outgoing.push(again);
-        self.later(id, next, Due::Client(branch.to_owned()));
-    }
-}
-
-fn new_branch() -> String {
-    format!("z9hG4bK{:016x}", rand::random::<u64>())
 }
