@@ -1,8 +1,13 @@
 //! One crash: the gateway dies at a named point, comes back, and the phones, the books and the queues are asked what happened.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::billing::Broker;
 use crate::judge::{self, Verdict};
+use crate::peers::Peers;
 use crate::phone::{Bank, Challenge, Manner};
 use crate::site::{Part, Running, SECRET, SENDER, Site};
 use crate::story::{A, B, OPENING, SOON, millis, secs};
@@ -20,6 +25,7 @@ pub struct Crash {
     no_answer: u64,
     orphan: Duration,
     password: bool,
+    big: bool,
 }
 
 impl Crash {
@@ -33,7 +39,13 @@ impl Crash {
             no_answer: 10,
             orphan: secs(5),
             password: false,
+            big: false,
         }
+    }
+
+    /// An engine of its own, on PostgreSQL and RabbitMQ, with the trigger beside it.
+    pub fn on_the_big_shape(self) -> Crash {
+        Crash { big: true, ..self }
     }
 
     /// A behaves so, one manner an attempt.
@@ -67,26 +79,30 @@ impl Crash {
 
     /// Lets it happen, and judges it.
     pub fn happens(self) -> Aftermath {
-        let site = self.site();
+        let peers = self.big.then(Peers::shared);
+        let site = self.site(peers.as_deref());
         let phones = self.phones(&site);
-        let mut dying = site.start_failing(Part::All, Some(&self.failpoint));
+        let trigger = peers.is_some().then(|| site.start(Part::Sms(1)));
+        let part = if self.big { Part::Engine(1) } else { Part::All };
+        let door = SocketAddr::new(trigger.as_ref().map_or(site.ip(), |t| t.ip), 8081);
+        let mut dying = site.start_at(part, site.ip(), Some(&self.failpoint)).expect("the gateway's binary starts");
         dying.wait_ready();
         let text = sms::text("alice", crate::site::PIN, A, B);
-        let _ = dying.sms("text-1", &text); // the answer may die with the gateway: the source then repeats
+        let _ = sms::send(door, SECRET, "text-1", SENDER, &text); // the answer may die with the gateway: the source repeats
         let crash_us = dying.process.wait_killed(secs(40));
         std::thread::sleep(self.restart_after);
-        let gateway = site.start(Part::All);
+        let mut gateway = site.start_at(part, site.ip(), None).expect("the gateway's binary starts");
+        gateway.wait_ready();
         let back_us = clock::now_us();
-        let job = self.repeat_text(&site, &text);
-        let patience = secs(self.no_answer + 32) + secs(40);
-        site.wait_idle(1, patience);
-        let aftermath = Aftermath { site, phones, gateway, job, crash_us, back_us };
+        let job = repeat_text(door, &text);
+        site.wait_idle(1, secs(self.no_answer + 32) + secs(40));
+        let aftermath = Aftermath { site, phones, gateway, job, crash_us, back_us, peers, _trigger: trigger };
         aftermath.judge(&self);
         aftermath
     }
 
-    fn site(&self) -> Site {
-        let mut site = Site::small();
+    fn site(&self, peers: Option<&Peers>) -> Site {
+        let mut site = peers.map_or_else(Site::small, Site::beside);
         site.set("engine.no_answer", &self.no_answer.to_string());
         site.set("engine.backoff", "1");
         site.set("engine.attempts", "2");
@@ -107,14 +123,14 @@ impl Crash {
         }
         phones
     }
+}
 
-    /// The source sends its text again until it hears that it was accepted.
-    fn repeat_text(&self, site: &Site, text: &str) -> String {
-        clock::wait_for("the repeated text to be accepted", SOON, || {
-            let answer = sms::send(site.at(8081), SECRET, "text-1", SENDER, text).ok()?;
-            (answer.status == 202).then(|| answer.json()["job"].as_str().unwrap_or_default().to_owned())
-        })
-    }
+/// The source sends its text again until it hears that it was accepted.
+fn repeat_text(door: SocketAddr, text: &str) -> String {
+    clock::wait_for("the repeated text to be accepted", SOON, || {
+        let answer = sms::send(door, SECRET, "text-1", SENDER, text).ok()?;
+        (answer.status == 202).then(|| answer.json()["job"].as_str().unwrap_or_default().to_owned())
+    })
 }
 
 /// What was found when everything was at rest again.
@@ -131,6 +147,8 @@ pub struct Aftermath {
     pub crash_us: u64,
     /// When it was ready again.
     pub back_us: u64,
+    peers: Option<Arc<Peers>>,
+    _trigger: Option<Running>,
 }
 
 impl Aftermath {
@@ -164,9 +182,30 @@ impl Aftermath {
         self.nobody_paid_too_much();
         let replies = self.site.replies().received();
         assert!(replies.len() <= 1, "the sender got {} replies", replies.len());
-        assert_eq!(probe.dead_letters(), 0, "no good job among the dead letters");
-        assert_eq!(probe.waiting("callback.jobs"), 0, "the job queue is empty");
-        assert_eq!(probe.waiting("billing"), probe.cdrs().len() as i64, "every CDR reached billing, each id once");
+        self.queues_are_right(probe.cdrs().len());
+    }
+
+    /// I7: no job waits, none is dead, every CDR reached billing under an id of its own.
+    fn queues_are_right(&self, cdrs: usize) {
+        let billed = match &self.peers {
+            None => {
+                let probe = self.site.probe();
+                assert_eq!(
+                    (probe.waiting("callback.jobs"), probe.waiting("callback.dead")),
+                    (0, 0),
+                    "jobs and dead letters"
+                );
+                probe.waiting("billing") as usize
+            }
+            Some(peers) => {
+                let broker = Broker::at(&peers.rabbit.url());
+                broker.wait_empty(&self.site.queue("callback.jobs"), SOON);
+                broker.wait_empty(&self.site.queue("callback.dead"), SOON);
+                let events = broker.drain(&self.site.queue("billing")).expect("billing can be drained");
+                events.iter().map(|event| event["data"]["cdr_id"].to_string()).collect::<BTreeSet<_>>().len()
+            }
+        };
+        assert_eq!(billed, cdrs, "every CDR reached billing, each id once");
     }
 
     /// I3: as many CDRs as attempts that reached a phone, each with its number.

@@ -198,11 +198,6 @@ impl Probe {
         self.number(&format!("SELECT COUNT(DISTINCT message_id) FROM queue_messages WHERE queue = '{queue}'"))
     }
 
-    /// Dead letters of the embedded queue (SQLite).
-    pub fn dead_letters(&self) -> i64 {
-        self.waiting("callback.dead")
-    }
-
     /// `Err` says what is not at rest yet: `requests` requests finished, nothing held, nothing unpublished.
     pub fn idle(&self, requests: usize) -> Result<(), String> {
         let count = |sql: &str| -> Result<i64, String> {

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::http::{self, Answer, Receiver};
+use crate::peers::Peers;
 use crate::probe::Probe;
 use crate::process::{self, Process};
 use crate::{clock, net, sms};
@@ -31,9 +32,12 @@ pub struct Site {
     ip: IpAddr,
     settings: BTreeMap<String, String>,
     store_url: String,
+    prefix: String,
     replies: Receiver,
     senders: AtomicUsize,
 }
+
+static NEXT: AtomicUsize = AtomicUsize::new(1);
 
 /// What one process of a site is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +69,20 @@ impl Site {
         Site::new(None)
     }
 
-    /// A site on this database and this broker.
-    pub fn big(store_url: &str, queue_url: &str) -> Site {
-        Site::new(Some((store_url, queue_url)))
+    /// A site on a database and a queue prefix of its own among these peers.
+    pub fn beside(peers: &Peers) -> Site {
+        let name = format!("case{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let url = peers.postgres.database(&name).unwrap_or_else(|e| panic!("{e}"));
+        let mut site = Site::new(Some((&url, &peers.rabbit.url())));
+        site.prefix = format!("{name}.");
+        let prefix = site.prefix.clone();
+        site.set("queue.prefix", &prefix);
+        site
+    }
+
+    /// The name of one of its queues on the broker.
+    pub fn queue(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     fn new(peers: Option<(&str, &str)>) -> Site {
@@ -79,6 +94,7 @@ impl Site {
             ip,
             settings: BTreeMap::new(),
             store_url: String::new(),
+            prefix: String::new(),
             replies,
             senders: AtomicUsize::new(0),
         };

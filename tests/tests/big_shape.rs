@@ -7,8 +7,7 @@ use std::time::Duration;
 use ringback_tests::billing::Broker;
 use ringback_tests::capture::{self, Capture};
 use ringback_tests::judge;
-use ringback_tests::peers::postgres::Postgres;
-use ringback_tests::peers::rabbit::Rabbit;
+use ringback_tests::peers::Peers;
 use ringback_tests::sipp::{Scenario, Sipp};
 use ringback_tests::site::{PIN, Part, Running, SECRET, SENDER, Site};
 use ringback_tests::sms;
@@ -19,18 +18,15 @@ const OPENING: i64 = 1_000_000_000;
 
 /// Broker, database, phones and site, before anything of the gateway runs.
 struct Shape {
-    rabbit: Rabbit,
-    _postgres: Postgres,
+    peers: Peers,
     site: Site,
     a: Sipp,
     b: Sipp,
 }
 
 fn shape() -> Shape {
-    let rabbit = Rabbit::start().expect("RabbitMQ starts");
-    let postgres = Postgres::start().expect("PostgreSQL starts");
-    let url = postgres.database("ringback").expect("a database can be made");
-    let mut site = Site::big(&url, &rabbit.url());
+    let peers = Peers::start();
+    let mut site = Site::beside(&peers);
     site.set("billing.feed.on", "true");
     site.set("service.log_level", "info");
     let a = Sipp::start("a", Scenario::AnswerAndWait, site.at(5070), site.folder()).expect("sipp starts");
@@ -39,7 +35,7 @@ fn shape() -> Shape {
     site.account("load", "1000.00");
     site.trunk("a", &a.uri(), "44100");
     site.trunk("b", &b.uri(), "44200");
-    Shape { rabbit, _postgres: postgres, site, a, b }
+    Shape { peers, site, a, b }
 }
 
 fn text_of(number: usize) -> String {
@@ -106,16 +102,16 @@ fn everything_is_in_order(shape: &Shape, capture: Capture) {
     probe.books_are_right("load", OPENING);
     assert_eq!(probe.cdrs().len(), 2 * TEXTS);
 
-    let broker = Broker::at(&shape.rabbit.url());
+    let broker = Broker::at(&shape.peers.rabbit.url());
     let ids: BTreeSet<String> = broker
-        .drain("billing")
+        .drain(&site.queue("billing"))
         .expect("billing can be drained")
         .iter()
         .map(|event| event["data"]["cdr_id"].as_str().unwrap_or("no cdr_id").to_owned())
         .collect();
     assert_eq!(ids.len(), 2 * TEXTS, "distinct CDRs on the billing queue");
     for queue in ["callback.jobs", "callback.replies.sms", "callback.dead"] {
-        broker.wait_empty(queue, secs(30));
+        broker.wait_empty(&site.queue(queue), secs(30));
     }
 }
 

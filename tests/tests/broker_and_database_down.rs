@@ -3,8 +3,7 @@
 use ringback_tests::billing::Broker;
 use ringback_tests::clock;
 use ringback_tests::judge;
-use ringback_tests::peers::postgres::Postgres;
-use ringback_tests::peers::rabbit::Rabbit;
+use ringback_tests::peers::Peers;
 use ringback_tests::phone::{Bank, Manner};
 use ringback_tests::site::{PIN, Part, Running, SECRET, SENDER, Site};
 use ringback_tests::sms;
@@ -12,8 +11,7 @@ use ringback_tests::story::{millis, secs};
 
 /// The big shape with phones of our own.
 struct Shape {
-    rabbit: Rabbit,
-    postgres: Postgres,
+    peers: Peers,
     phones: Bank,
     engines: Vec<Running>,
     trigger: Running,
@@ -21,9 +19,8 @@ struct Shape {
 }
 
 fn shape(engines: u8, slots: usize, talk: u64) -> Shape {
-    let rabbit = Rabbit::start().expect("RabbitMQ starts");
-    let postgres = Postgres::start().expect("PostgreSQL starts");
-    let mut site = Site::big(&postgres.database("ringback").expect("a database can be made"), &rabbit.url());
+    let peers = Peers::start();
+    let mut site = Site::beside(&peers);
     site.set("billing.feed.on", "true");
     site.set("engine.slots", &slots.to_string());
     let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
@@ -33,7 +30,7 @@ fn shape(engines: u8, slots: usize, talk: u64) -> Shape {
     site.trunk("phones", &phones.uri(), "");
     let engines = (1..=engines).map(|number| site.start(Part::Engine(number))).collect();
     let trigger = site.start(Part::Sms(1));
-    Shape { rabbit, postgres, phones, engines, trigger, site }
+    Shape { peers, phones, engines, trigger, site }
 }
 
 const OPENING: i64 = 1_000_000_000;
@@ -78,7 +75,7 @@ impl Shape {
             &log,
             [judge::nothing_is_left(&self.phones.calls()), judge::silent_after_the_end(&self.phones.calls())],
         );
-        let broker = Broker::at(&self.rabbit.url());
+        let broker = Broker::at(&self.peers.rabbit.url());
         let mut ids: Vec<String> = broker
             .drain("billing")
             .expect("billing can be drained")
@@ -89,7 +86,7 @@ impl Shape {
         ids.dedup();
         assert_eq!(ids.len(), 2 * callbacks, "every CDR reached billing");
         for queue in ["callback.jobs", "callback.dead"] {
-            broker.wait_empty(queue, secs(30));
+            broker.wait_empty(&self.site.queue(queue), secs(30));
         }
     }
 
@@ -108,13 +105,13 @@ fn a_broker_killed_during_ringing_and_talk_is_not_noticed_by_the_calls() {
     shape.talking(1);
     shape.ask(2);
     shape.ringing(2);
-    shape.rabbit.kill9();
+    shape.peers.rabbit.kill9();
     let answer = sms::send((shape.trigger.ip, 8081).into(), SECRET, "text-3", SENDER, &shape.text(3))
         .expect("the trigger listens");
     assert_eq!(answer.status, 503, "a broker that is away is said politely: {}", answer.body);
     assert!(answer.headers.contains_key("retry-after"));
     shape.talking(2);
-    shape.rabbit.restart().expect("RabbitMQ starts again");
+    shape.peers.rabbit.restart().expect("RabbitMQ starts again");
     clock::wait_for("the refused text to be accepted", secs(60), || {
         let answer = shape.trigger.sms("text-3", &shape.text(3)).ok()?;
         (answer.status == 202).then_some(())
@@ -132,9 +129,9 @@ fn a_database_killed_during_ringing_and_talk_is_not_noticed_by_the_calls() {
     shape.talking(1);
     shape.ask(2);
     shape.ringing(2);
-    shape.postgres.kill9();
+    shape.peers.postgres.kill9();
     std::thread::sleep(secs(3)); // the time the database is away: part of the story
-    shape.postgres.restart().expect("PostgreSQL starts again");
+    shape.peers.postgres.restart().expect("PostgreSQL starts again");
     shape.ask(3);
     shape.all_is_well(3);
     assert!(shape.longest_gap(&a(1), 1100) < 300_000, "the call that was up noticed");
@@ -154,9 +151,9 @@ fn a_database_away_for_a_minute_under_two_engines_costs_no_call() {
     let before = epochs();
     let owners: std::collections::BTreeSet<_> = before.iter().map(|(_, owner, _)| owner.clone()).collect();
     assert_eq!(owners.len(), 2, "both engines have calls");
-    shape.postgres.kill9();
+    shape.peers.postgres.kill9();
     std::thread::sleep(secs(60)); // the time the database is away: part of the story
-    shape.postgres.restart().expect("PostgreSQL starts again");
+    shape.peers.postgres.restart().expect("PostgreSQL starts again");
     std::thread::sleep(secs(7)); // longer than an adopter would need to find an engine silent
     for (job, owner, epoch) in before {
         let now = shape.site.probe().request(&job).expect("the request is there");

@@ -82,6 +82,17 @@ fn a_cdr_without_a_confirm_is_published_again_under_the_same_id() {
     once_and_well(&Crash::at("cdr.published_no_confirm", secs(1)).orphans_end_within(secs(33)).happens());
 }
 
+#[test]
+fn a_settlement_that_was_rolled_back_in_postgresql_is_done_again() {
+    once_and_well(&Crash::at("bill.in_txn", secs(1)).on_the_big_shape().orphans_end_within(secs(33)).happens());
+}
+
+#[test]
+fn a_cdr_without_a_confirm_of_rabbitmq_is_published_again_under_the_same_id() {
+    let crash = Crash::at("cdr.published_no_confirm", secs(1)).on_the_big_shape();
+    once_and_well(&crash.orphans_end_within(secs(33)).happens());
+}
+
 /// A's phone, busy at the first attempt, picked up at the second.
 fn busy_then_there() -> Vec<Manner> {
     vec![Manner::refuses(millis(300), 486), Manner::answers(millis(300)).plays(700)]

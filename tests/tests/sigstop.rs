@@ -3,8 +3,7 @@
 use ringback_tests::capture::{Capture, Packet};
 use ringback_tests::clock;
 use ringback_tests::judge;
-use ringback_tests::peers::postgres::Postgres;
-use ringback_tests::peers::rabbit::Rabbit;
+use ringback_tests::peers::Peers;
 use ringback_tests::phone::{Bank, Manner};
 use ringback_tests::site::{PIN, Part, Site};
 use ringback_tests::sms;
@@ -12,9 +11,8 @@ use ringback_tests::story::{A, B, OPENING, SOON, millis, secs};
 
 #[test]
 fn an_engine_stopped_for_20_s_while_talking_is_adopted_and_stays_silent() {
-    let rabbit = Rabbit::start().expect("RabbitMQ starts");
-    let postgres = Postgres::start().expect("PostgreSQL starts");
-    let site = Site::big(&postgres.database("ringback").expect("a database can be made"), &rabbit.url());
+    let peers = Peers::shared();
+    let site = Site::beside(&peers);
     let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
     phones.when(A, Manner::answers(millis(300)).plays(700));
     phones.when(B, Manner::answers(millis(300)).plays(1100).hangs_up_after(secs(40)));
