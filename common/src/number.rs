@@ -91,6 +91,11 @@ impl Number {
         self.0.strip_prefix('+').unwrap_or(&self.0)
     }
 
+    /// Whether some country's numbering plan has such a number. A hint for telling readings of a text apart, never a gate.
+    pub fn fits_a_plan(&self) -> bool {
+        !self.is_extension() && country::is_known(self.digits())
+    }
+
     /// A short number of the site rather than one of the world.
     pub fn is_extension(&self) -> bool {
         !self.0.starts_with('+')
