@@ -42,6 +42,11 @@ pub(crate) struct Dialog {
 }
 
 impl Dialog {
+    /// Whether this address may speak for the peer.
+    pub fn is_peer(&self, ip: IpAddr) -> bool {
+        ip == self.peer.ip() || self.peers().contains(&ip)
+    }
+
     /// Addresses that may speak for the peer.
     pub fn peers(&self) -> Vec<IpAddr> {
         let mut peers = vec![self.peer.ip()];

@@ -3,20 +3,22 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::dialog::{CSEQ_BLOCK, Dialog, routes_of_request};
+use crate::dialog::{Dialog, routes_of_request};
 use crate::digest::Auth;
 use crate::frame::{Message, Method, Name};
 use crate::identity::{draw_tag, draw_wait_ms};
 use crate::moment::{Moment, earliest};
+use crate::stray::refuse_extensions;
 use crate::talk::Talk;
 use crate::talk::serve::answer_plain;
 use crate::talk::session::{MIN_SE, SessionTimer};
 use crate::transaction::{Answered, AwaitingAck};
 use crate::transmit::{LegEvent, Outbox, OverCause, Reason, Transmit};
+use crate::uri::split_list;
 use crate::write::{ALLOW, Reply, contact_of};
 
-/// The extensions we can be required to understand.
-const SUPPORTED: [&str; 1] = ["timer"];
+/// An incoming call is not continued by others: its CSeq numbers need no reserving.
+const NEVER_RESERVED: u32 = 1 << 30;
 
 #[derive(Debug)]
 enum Stage {
@@ -158,7 +160,7 @@ impl IncomingCall {
 
     /// A message with this Call-ID.
     pub fn receive(&mut self, message: &Message, from: SocketAddr, now: Moment) {
-        if !self.peers().contains(&from.ip()) {
+        if from.ip() != self.from.ip() && !self.peers().contains(&from.ip()) {
             if message.is_request() && message.method() != Method::Ack {
                 self.out.send(Reply::to(message, 481).tag(&draw_tag()).send(from));
             }
@@ -270,11 +272,7 @@ impl IncomingCall {
     }
 
     fn follow_talk(&mut self) {
-        let Some(talk) = &mut self.talk else { return };
-        if self.out.events.contains(&LegEvent::Reserve) {
-            self.out.events.retain(|event| *event != LegEvent::Reserve);
-            talk.reserve_done(Moment::default(), &mut self.out);
-        }
+        let Some(talk) = &self.talk else { return };
         self.over |= talk.is_over();
     }
 
@@ -293,13 +291,13 @@ impl IncomingCall {
             remote: self.invite.get(Name::From).unwrap_or_default().to_owned(),
             local_tag: self.local_tag.clone(),
             remote_tag: self.invite.from_tag().to_owned(),
-            target: self.invite.contact().map(|contact| contact.uri.to_owned()).unwrap_or_default(),
+            target: target_of(&self.invite),
             routes: routes_of_request(&self.invite),
             peer: self.from,
             local_addr: self.local,
             invite_cseq: self.invite.cseq(),
             cseq,
-            reserved: cseq + CSEQ_BLOCK,
+            reserved: cseq + NEVER_RESERVED,
             remote_cseq: self.invite.cseq(),
             local_sdp: sdp,
             remote_sdp: self.invite.sdp().unwrap_or_default().to_owned(),
@@ -309,21 +307,32 @@ impl IncomingCall {
 
 /// What an INVITE may not ask for; else our Session-Expires.
 fn acceptable<'a>(invite: &'a Message, session: &mut SessionTimer, now: Moment) -> Result<(String, bool), Reply<'a>> {
-    let unknown: Vec<&str> = invite
-        .list(Name::Require)
-        .filter(|tag| !SUPPORTED.iter().any(|known| known.eq_ignore_ascii_case(tag)))
-        .collect();
-    if !unknown.is_empty() {
-        return Err(Reply::to(invite, 420).header("Unsupported", unknown.join(", ")));
+    if let Some(refusal) = refuse_extensions(invite) {
+        return Err(refusal);
     }
     if invite.get(Name::Replaces).is_some() {
         return Err(Reply::to(invite, 403));
     }
-    if invite.contact().is_none() {
-        return Err(Reply::to(invite, 400).phrase("Missing Contact"));
-    }
     if !invite.body().is_empty() && invite.sdp().is_none() {
         return Err(Reply::to(invite, 415).header("Accept", "application/sdp"));
     }
+    if invite.header("accept").is_some() && !accepts_sdp(invite) {
+        return Err(Reply::to(invite, 406));
+    }
     session.asked(invite, now).map_err(|()| Reply::to(invite, 422).header("Min-SE", MIN_SE.to_string()))
+}
+
+/// Whether the caller can read our answer (RFC 3261 20.1).
+fn accepts_sdp(invite: &Message) -> bool {
+    let lines = invite.headers().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
+    lines.flat_map(|(_, value)| split_list(value)).any(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        ["application/sdp", "application/*", "*/*"].iter().any(|fine| fine.eq_ignore_ascii_case(kind))
+    })
+}
+
+/// Where our requests go: the caller's Contact, or its From where old gear wrote none (RFC 2543).
+fn target_of(invite: &Message) -> String {
+    let value = invite.contact().or_else(|| invite.from());
+    value.map(|value| value.uri.to_owned()).unwrap_or_default()
 }

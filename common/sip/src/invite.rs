@@ -80,6 +80,25 @@ pub struct Invite {
     pub expires_s: u32,
 }
 
+impl Invite {
+    /// An INVITE as it was stored: its bytes and the two addresses. None when the bytes are not an INVITE of ours.
+    pub fn read(bytes: Bytes, local: SocketAddr, peer: SocketAddr, try_number: u32) -> Option<Invite> {
+        let Reading::Message(message) = frame::read(&bytes) else { return None };
+        let expires_s = message.number(Name::Expires).unwrap_or(0);
+        Some(Invite {
+            call_id: message.call_id().to_owned(),
+            local_tag: message.from_tag().to_owned(),
+            branch: message.branch().to_owned(),
+            cseq: message.cseq(),
+            bytes,
+            local,
+            peer,
+            try_number,
+            expires_s,
+        })
+    }
+}
+
 /// INVITEs of ours are UTF-8; the store keeps them readable.
 mod as_text {
     use bytes::Bytes;

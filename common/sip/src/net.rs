@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::frame::{self, MAX_DATAGRAM, Message, Method, Reading};
-use crate::talk::serve::answer_plain;
+use crate::stray;
 use crate::transmit::Transmit;
 use crate::write::Reply;
 
@@ -317,19 +317,15 @@ impl Shared {
     }
 
     fn request_of_no_call(self: &Arc<Self>, request: Message, from: SocketAddr) {
-        let within_dialog = !request.to_tag().is_empty();
-        let reply = match request.method() {
-            Method::Ack => return,
-            _ if within_dialog => Reply::to(&request, 481),
-            Method::Invite => match read(&self.invites).clone() {
-                Some(handler) => return self.hand_over(handler, request, from),
-                None => Reply::to(&request, 480),
-            },
-            Method::Info => Reply::to(&request, 481),
-            _ => answer_plain(&request),
-        };
-        let tag = self.stateless_tag(&request);
-        self.send(&reply.tag(&tag).send(from));
+        if request.method() == Method::Invite && request.to_tag().is_empty() {
+            let handler = read(&self.invites).clone();
+            if let Some(handler) = handler {
+                return self.hand_over(handler, request, from);
+            }
+        }
+        if let Some(answer) = stray::answer(&request, from, &self.stateless_tag(&request)) {
+            self.send(&answer);
+        }
     }
 
     fn hand_over(self: &Arc<Self>, handler: mpsc::Sender<Arrival>, invite: Message, from: SocketAddr) {

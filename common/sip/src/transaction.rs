@@ -114,6 +114,8 @@ pub(crate) struct AwaitingAck {
     pub cseq: u32,
     pub branch: String,
     pub accepted: bool,
+    /// The 2xx made the offer: the ACK brings the answer.
+    pub offered: bool,
     transmit: Transmit,
     repeat_at: Moment,
     interval: u64,
@@ -127,6 +129,7 @@ impl AwaitingAck {
             cseq: request.cseq(),
             branch: request.branch().to_owned(),
             accepted,
+            offered: accepted && request.sdp().is_none(),
             transmit,
             repeat_at: now.plus_ms(T1),
             interval: T1,

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::frame::digits;
+
 /// A `sip:` or `sips:` URI, or one of a scheme we do not dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Uri<'a> {
@@ -84,7 +86,7 @@ pub(crate) fn split_host_port(text: &str) -> Option<(&str, Option<u16>)> {
         return None;
     }
     match rest.strip_prefix(':') {
-        Some(port) => Some((host, Some(port.parse().ok()?))),
+        Some(port) => Some((host, Some(digits(port)?))),
         None if rest.is_empty() => Some((host, None)),
         None => None,
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Message, Method, Name, Reading, Start, Via, is_token};
+use super::{Message, Method, Name, Reading, Start, Via, digits, is_token};
 use crate::transmit::Transmit;
 use crate::uri::{NameAddr, Uri, split_list};
 use crate::write::Reply;
@@ -27,7 +27,7 @@ impl Refusal {
 
     /// A refusal when there is somebody to tell: a request other than ACK with a readable top Via.
     pub(super) fn into_reading(self) -> Reading {
-        if !self.message.is_request() || self.message.method() == Method::Ack || self.message.via().is_none() {
+        if !self.message.is_request() || self.message.method() == Method::Ack || self.message.get(Name::Via).is_none() {
             return Reading::Drop(self.what);
         }
         Reading::Refuse(self)
@@ -84,6 +84,9 @@ fn check_vias(message: &Message) -> Result<(), Fault> {
     if !line_is_clean || bare_cookie || vias.any(|via| Via::parse(via).is_none()) {
         return Err((400, "Bad Via"));
     }
+    if !message.is_request() && message.list(Name::Via).nth(1).is_some() {
+        return Err((400, "Response For Somebody Else")); // RFC 3261 8.1.3.3
+    }
     Ok(())
 }
 
@@ -104,7 +107,7 @@ fn check_cseq(message: &mut Message) -> Result<(), Fault> {
     let value = message.get(Name::CSeq).ok_or((400, "Missing CSeq"))?;
     let (number, method) = value.split_once([' ', '\t']).ok_or(BAD)?;
     let method = method.trim();
-    let number: u32 = number.parse().ok().filter(|n| *n < CSEQ_LIMIT).ok_or(BAD)?;
+    let number: u32 = digits(number).filter(|n| *n < CSEQ_LIMIT).ok_or(BAD)?;
     if !is_token(method) {
         return Err(BAD);
     }
@@ -121,7 +124,7 @@ fn check_cseq(message: &mut Message) -> Result<(), Fault> {
 
 /// Numbers beyond their range end a response and are told to the sender of a request (RFC 4475 3.1.2.4, 3.1.2.5).
 fn check_numbers(message: &Message) -> Result<(), Fault> {
-    if message.get(Name::MaxForwards).is_some_and(|v| v.parse::<u32>().map_or(true, |n| n > 255)) {
+    if message.get(Name::MaxForwards).is_some_and(|v| digits::<u32>(v).is_none_or(|n| n > 255)) {
         return Err((400, "Bad Max-Forwards"));
     }
     Ok(())
@@ -132,7 +135,7 @@ fn cut_body(message: &mut Message, has_end_of_head: bool) -> Result<(), Fault> {
         return Err((400, "No End of Header Fields"));
     }
     let Some(length) = message.get(Name::ContentLength) else { return Ok(()) };
-    let length: usize = length.parse().map_err(|_| (400, "Bad Content-Length"))?;
+    let length: usize = digits(length).ok_or((400, "Bad Content-Length"))?;
     if length > message.body.len() {
         return Err((400, "Body Shorter Than Content-Length"));
     }

@@ -166,8 +166,7 @@ fn read_start(head: &str, line: Range<usize>) -> Result<Start, StartFault> {
     let text = &head[line.clone()];
     if let Some(rest) = text.strip_prefix("SIP/2.0 ") {
         let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
-        let code =
-            code.parse().ok().filter(|code| code_is_fine(*code)).ok_or(StartFault::Nonsense("no status code"))?;
+        let code = digits(code).filter(|code| code_is_fine(*code)).ok_or(StartFault::Nonsense("no status code"))?;
         return Ok(Start::Response { code, reason: Span::new(line.end - reason.len()..line.end) });
     }
     let Some((method, rest)) = text.split_once(' ') else { return Err(StartFault::Nonsense("no start line of SIP")) };
@@ -210,7 +209,7 @@ fn read_header(head: &str, line: Range<usize>) -> Option<Line> {
     let text = &head[line.clone()];
     let (name, value) = text.split_once(':')?;
     let name = name.trim_end();
-    if !is_token(name) || value.bytes().any(|b| b < b' ' && b != b'\t') {
+    if !is_token(name) || has_bare_control(value) {
         return None;
     }
     let start = line.end - value.trim_start().len();
@@ -220,6 +219,21 @@ fn read_header(head: &str, line: Range<usize>) -> Option<Line> {
         written: Span::new(line.start..line.start + name.len()),
         value: Span::new(value),
     })
+}
+
+/// A control character that no backslash introduces (RFC 3261 25.1, quoted-pair). A carriage return is never legal.
+fn has_bare_control(value: &str) -> bool {
+    let mut escaped = false;
+    value.bytes().any(|byte| {
+        let legal = escaped && byte != b'\r' || byte >= b' ' && byte != 0x7f || byte == b'\t';
+        escaped = byte == b'\\' && !escaped;
+        !legal
+    })
+}
+
+/// A number written as digits and nothing else.
+pub(crate) fn digits<T: std::str::FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 impl Message {
@@ -358,7 +372,7 @@ impl Message {
     /// A header that is a number, perhaps with parameters after it (`Session-Expires: 180;refresher=uac`).
     pub fn number(&self, name: Name) -> Option<u32> {
         let value = self.get(name)?;
-        value.split([';', ' ', '(', '\t']).next()?.parse().ok()
+        digits(value.split([';', ' ', '(', '\t']).next()?)
     }
 
     /// The body, cut to its Content-Length.
@@ -418,7 +432,7 @@ impl<'a> Via<'a> {
         };
         let (host, inner_port) = split_host_port(compact.0)?;
         let port = match compact.1 {
-            Some(port) => Some(port.parse().ok()?),
+            Some(port) => Some(digits(port)?),
             None => inner_port,
         };
         let params_are_fine =

@@ -46,10 +46,6 @@ impl Leg {
             100..200 => self.proceeding(response, now),
             200..300 if is_calling && self.hanging.is_none() => self.accepted(response, now),
             200..300 => self.accepted_again(response, now),
-            _ if is_calling && self.hanging.is_some() => {
-                self.send_refusal_ack(Some(self.refusal_ack(response)));
-                self.finish(OverCause::Canceled { code: Some(response.code()) });
-            }
             _ if is_calling => self.refused(response, from),
             _ => {
                 self.repeat_refusal_ack(response);
@@ -126,6 +122,7 @@ impl Leg {
 
     fn may_retry(&mut self, response: &Message, from: SocketAddr) -> bool {
         match response.code() {
+            _ if self.hanging.is_some() => false,
             401 | 407 => self.auth.challenged(response, self.invite.peer, from),
             422 => self.session.raise(response) && !std::mem::replace(&mut self.raised_once, true),
             491 => self.invite.try_number == 1,

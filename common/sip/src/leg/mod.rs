@@ -172,6 +172,7 @@ impl Leg {
                 match retry {
                     true => self.stage = Stage::Written,
                     false if silent => self.finish(OverCause::NoResponse),
+                    false if self.hanging.is_some() => self.finish(OverCause::Canceled { code: Some(code) }),
                     false => self.finish(OverCause::Refused { code }),
                 }
                 if retry && self.hanging.is_some() {
@@ -242,9 +243,7 @@ impl Leg {
     }
 
     fn is_peer(&self, ip: IpAddr) -> bool {
-        ip == self.invite.peer.ip()
-            || self.talk.as_ref().is_some_and(|talk| talk.dialog.peers().contains(&ip))
-            || self.unwanted.iter().any(|talk| talk.dialog.peers().contains(&ip))
+        ip == self.invite.peer.ip() || self.talk.iter().chain(&self.unwanted).any(|talk| talk.dialog.is_peer(ip))
     }
 
     /// When to come back at the latest.

@@ -63,6 +63,11 @@ impl Leg {
         }
     }
 
+    /// The same process again, before any answer: the INVITE as it was stored, to be taken up by `resume`.
+    pub fn stored(invite: &Invite) -> Leg {
+        Leg::of_stored(invite)
+    }
+
     /// The same process again, at the same address. An unanswered leg is `Written`: `resume` it or drop it for `abandon`. An
     /// answered one sends its ACK (again), tells `Reserve`, and asks nothing before `reserve_done`.
     pub fn restore(state: LegState, invite: Invite, now: Moment) -> Leg {

@@ -188,11 +188,10 @@ impl Talk {
                 self.wants.push_front(want);
             }
             408 | 481 => self.lose_peer(code == 408, now, out),
-            code => {
-                if matches!(want, Want::Offer { refresh: false, .. }) {
-                    out.tell(LegEvent::ReinviteFailed { code });
-                }
-            }
+            code => match want {
+                Want::Offer { refresh: true, .. } => self.session.refresh_later(now),
+                _ => out.tell(LegEvent::ReinviteFailed { code }),
+            },
         }
     }
 

@@ -33,7 +33,7 @@ enum Want {
 struct Offered {
     request: Message,
     from: SocketAddr,
-    session: (String, bool),
+    session: (SessionTimer, (String, bool)),
 }
 
 /// The answered call.
@@ -168,8 +168,9 @@ impl Talk {
         match self.session.handle_timeout(now) {
             Some(Due::Expired) => self.end(OverCause::SessionExpired, None, now, out),
             Some(Due::Refresh) => {
+                let is_waiting = self.reinvite.is_some() || !self.wants.is_empty();
                 let sdp = self.dialog.local_sdp.clone();
-                self.wants.push_back(Want::Offer { sdp, refresh: true });
+                self.wants.extend((!is_waiting).then_some(Want::Offer { sdp, refresh: true }));
             }
             None => {}
         }

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::session::MIN_SE;
+use super::session::{MIN_SE, SessionTimer};
 use super::{Offered, Talk};
 use crate::frame::{Message, Method, Name};
 use crate::moment::Moment;
@@ -89,9 +89,11 @@ impl Talk {
         if code != 200 {
             return self.refuse(code, request, from, now, out);
         }
-        let Ok(session) = self.session.asked(request, now) else {
+        let mut timer = self.session.clone();
+        let Ok(header) = timer.asked(request, now) else {
             return self.refuse(422, request, from, now, out);
         };
+        let session = (timer, header);
         let unchanged = request.sdp().is_some_and(|sdp| sdp == self.dialog.remote_sdp);
         match is_invite {
             true if unchanged => {
@@ -141,18 +143,19 @@ impl Talk {
         &mut self,
         request: &Message,
         from: SocketAddr,
-        session: &(String, bool),
+        (timer, header): &(SessionTimer, (String, bool)),
         sdp: Option<String>,
         now: Moment,
         out: &mut Outbox,
     ) {
+        self.session = timer.clone();
         let contact = self.dialog.contact();
         let mut reply =
             Reply::to(request, 200).header("Contact", contact).header("Allow", ALLOW).header("Supported", "timer");
         if !self.session.missing {
-            reply = reply.header("Session-Expires", session.0.as_str());
+            reply = reply.header("Session-Expires", header.0.as_str());
         }
-        if session.1 {
+        if header.1 {
             reply = reply.header("Require", "timer");
         }
         let transmit = reply.sdp(sdp.as_deref()).send(from);
@@ -196,7 +199,7 @@ impl Talk {
             if unacked.cseq == self.dialog.invite_cseq && !self.owns_call_id {
                 out.tell(LegEvent::Confirmed);
             }
-            if let Some(answer) = ack.sdp() {
+            if let Some(answer) = ack.sdp().filter(|_| unacked.offered) {
                 self.dialog.remote_sdp = answer.to_owned();
                 out.tell(LegEvent::Reinvited { sdp: Some(answer.to_owned()) });
             }

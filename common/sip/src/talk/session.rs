@@ -10,6 +10,9 @@ use crate::uri::param;
 /// The shortest interval we accept.
 pub(crate) const MIN_SE: u32 = 90;
 
+/// How long after a refused refresh the next is tried.
+const REFRESH_AGAIN: u64 = 10_000;
+
 /// The agreed interval of one dialog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SessionTimer {
@@ -47,7 +50,7 @@ impl SessionTimer {
     pub fn agreed(&mut self, response: &Message, now: Moment) {
         match read(response) {
             Some((interval_s, refresher)) => {
-                self.interval_s = interval_s.max(MIN_SE);
+                self.interval_s = interval_s.max(MIN_SE).min(self.interval_s);
                 self.we_refresh = refresher != Some(Refresher::Uas);
                 self.missing = false;
             }
@@ -68,7 +71,7 @@ impl SessionTimer {
                     Some(refresher) => refresher == Refresher::Uas,
                     None => !speaks_it,
                 };
-                self.missing = !speaks_it;
+                self.missing = false;
             }
             None => (self.we_refresh, self.missing) = (true, !speaks_it),
         }
@@ -92,6 +95,13 @@ impl SessionTimer {
         let interval = u64::from(self.interval_s) * 1000;
         self.refresh_at = self.we_refresh.then(|| now.plus_ms(interval / 2));
         self.ends_at = (!self.missing).then(|| now.plus_ms(interval - (interval / 3).min(32_000)));
+    }
+
+    /// A refresh was refused, not fatally: once more before the end.
+    pub fn refresh_later(&mut self, now: Moment) {
+        if self.we_refresh && !self.missing {
+            self.refresh_at = Some(now.plus_ms(REFRESH_AGAIN));
+        }
     }
 
     /// No more of it.

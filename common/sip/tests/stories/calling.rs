@@ -151,7 +151,11 @@ fn loose_routers_stand_in_route_and_the_contact_in_the_request_uri() {
     let story = Story::answered_with(&[CONTACT, routes]);
     let (_, transmit, ack) = story.last_sent("ACK").clone();
     assert_eq!(ack.request_uri(), "sip:bob@10.0.0.3:5060");
-    assert_eq!(ack.list(Name::Route).collect::<Vec<_>>(), ["<sip:10.0.0.2;lr>", "<sip:10.0.0.5;lr>"], "the other way round");
+    assert_eq!(
+        ack.list(Name::Route).collect::<Vec<_>>(),
+        ["<sip:10.0.0.2;lr>", "<sip:10.0.0.5;lr>"],
+        "the other way round"
+    );
     assert_eq!(transmit.to, trunk());
 }
 
@@ -224,20 +228,20 @@ fn our_own_invite_that_comes_back_is_a_loop() {
 #[test]
 fn what_a_job_says_cannot_leave_its_place_in_the_invite() {
     let mut setup = setup();
-    setup.caller.display = Some("a\r\nX: \"y\\".to_owned());
-    setup.caller.from_uri = "sip:a@b>\r\nX: y".to_owned();
+    setup.caller.display = Some("a\r\nX-Evil: \"y\\".to_owned());
+    setup.caller.from_uri = "sip:a@b>\r\nX-Evil: y".to_owned();
     setup.caller.extra_headers = vec![
-        ("P-Asserted-Identity".to_owned(), "<sip:+1@x>\r\nX: y".to_owned()),
-        ("X:\r\n".to_owned(), "y".to_owned()),
+        ("P-Asserted-Identity".to_owned(), "<sip:+1@x>\r\nX-Evil: y".to_owned()),
+        ("X-Evil:\r\n".to_owned(), "y".to_owned()),
         ("Via".to_owned(), "SIP/2.0/UDP evil".to_owned()),
         ("v".to_owned(), "SIP/2.0/UDP evil".to_owned()),
         ("Content-Length".to_owned(), "0".to_owned()),
     ];
     let leg = Leg::new(setup);
     let invite = parsed(&leg.invite().bytes);
-    assert!(invite.header("X").is_none());
+    assert!(invite.header("X-Evil").is_none());
     assert_eq!(invite.all(Name::Via).count(), 1);
     assert_eq!(invite.sdp(), Some(OFFER));
-    assert_eq!(invite.from().unwrap().display_text(), "aX: \"y\\");
+    assert_eq!(invite.from().unwrap().display_text(), "aX-Evil: \"y\\");
     assert!(invite.header("p-asserted-identity").unwrap().starts_with("<sip:+1@x>"));
 }

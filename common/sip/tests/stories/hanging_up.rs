@@ -32,6 +32,9 @@ fn cancel_carries_the_branch_the_uri_and_the_way_of_the_invite() {
     story.replies("CANCEL", 200, "bob", &[], None);
     story.sends();
     story.replies("INVITE", 487, "bob", &[], None);
+    assert!(matches!(&story.tells()[..], [LegEvent::Final(told)] if told.code == 487));
+    assert!(story.sends().is_empty(), "it is stored first, as any final response");
+    story.does(|leg, now| leg.acknowledge(now));
     assert_eq!(story.sends(), ["ACK"]);
     assert_eq!(story.tells(), over(OverCause::Canceled { code: Some(487) }));
 }

@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ringback_sip::{
-    Caller, Credentials, Identity, Leg, LegEvent, LegSetup, Message, Method, Moment, Name, Reading, Target, Transmit, read,
+    Caller, Credentials, Identity, Leg, LegEvent, LegSetup, Message, Method, Moment, Name, Reading, Target, Transmit,
+    read,
 };
 
-pub const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 20000 RTP/AVP 0\r\n";
-pub const ANSWER: &str = "v=0\r\no=- 2 1 IN IP4 10.0.0.3\r\ns=-\r\nc=IN IP4 10.0.0.3\r\nt=0 0\r\nm=audio 30000 RTP/AVP 0\r\n";
+pub const OFFER: &str =
+    "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 20000 RTP/AVP 0\r\n";
+pub const ANSWER: &str =
+    "v=0\r\no=- 2 1 IN IP4 10.0.0.3\r\ns=-\r\nc=IN IP4 10.0.0.3\r\nt=0 0\r\nm=audio 30000 RTP/AVP 0\r\n";
 
 pub fn ours() -> SocketAddr {
     "10.0.0.1:5068".parse().unwrap()
@@ -33,9 +36,17 @@ pub fn setup() -> LegSetup {
             request_uri: "sip:+442071838750@10.0.0.2".to_owned(),
             peer: trunk(),
             route: None,
-            credentials: Some(Credentials { username: "ringback".to_owned(), password: "open sesame".to_owned(), realm: None }),
+            credentials: Some(Credentials {
+                username: "ringback".to_owned(),
+                password: "open sesame".to_owned(),
+                realm: None,
+            }),
         },
-        caller: Caller { from_uri: "sip:+12065550100@ringback.example".to_owned(), display: None, extra_headers: Vec::new() },
+        caller: Caller {
+            from_uri: "sip:+12065550100@ringback.example".to_owned(),
+            display: None,
+            extra_headers: Vec::new(),
+        },
         local: ours(),
         sdp: OFFER.to_owned(),
         expires: Duration::from_secs(45),
@@ -97,7 +108,8 @@ pub struct Story {
 
 impl Story {
     pub fn of(leg: Leg) -> Story {
-        let mut story = Story { leg, now: Moment(1_000), sent: Vec::new(), told: 0, events: Vec::new(), peer_cseq: 100 };
+        let mut story =
+            Story { leg, now: Moment(1_000), sent: Vec::new(), told: 0, events: Vec::new(), peer_cseq: 100 };
         story.gather();
         story
     }
@@ -198,7 +210,9 @@ impl Story {
         let from = to.get(Name::To).unwrap();
         let from = if from.contains("tag=") { from.to_owned() } else { format!("{from};tag=bob") };
         let name = method.as_str();
-        let mut text = format!("{name} sip:10.0.0.1:5068 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bK{name}{cseq};rport\r\n");
+        let mut text = format!(
+            "{name} sip:10.0.0.1:5068 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bK{name}{cseq};rport\r\n"
+        );
         text.push_str(&format!("From: {from}\r\nTo: {}\r\n", invite.get(Name::From).unwrap()));
         text.push_str(&format!("Call-ID: {}\r\nCSeq: {cseq} {name}\r\nMax-Forwards: 70\r\n", invite.call_id()));
         for line in extra {
