@@ -5,7 +5,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::Connection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
 use super::StoreConfig;
@@ -125,10 +126,20 @@ impl Postgres {
             .max_connections(config.connections.max(2))
             .acquire_timeout(Duration::from_secs(4))
             .test_before_acquire(false)
+            .before_acquire(|connection, meta| Box::pin(async move { still_there(connection, meta.idle_for).await }))
             .connect_with(options.clone())
             .await?;
         Ok(Postgres { write: pool.clone(), read: pool, options })
     }
+}
+
+/// Whether a pooled connection still works. Busy ones are not asked: a round trip costs as much as the work itself.
+async fn still_there(connection: &mut PgConnection, idle_for: Duration) -> Result<bool, sqlx::Error> {
+    if idle_for < Duration::from_secs(1) {
+        return Ok(true);
+    }
+    let answered = tokio::time::timeout(Duration::from_secs(1), connection.ping()).await;
+    Ok(matches!(answered, Ok(Ok(()))))
 }
 
 /// The wall clock, to the millisecond: what both databases keep.
