@@ -347,3 +347,228 @@ fn direction(attributes: &[Attribute]) -> Option<Direction> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn home() -> Home {
+        Home { ip: "198.51.100.7".parse().expect("address"), ports: 20_000..=29_999 }
+    }
+
+    fn policy(home: &Home) -> Policy<'_> {
+        Policy { home, signalling_ip: "203.0.113.5".parse().expect("address"), nat: false }
+    }
+
+    fn ours() -> LocalSdp {
+        LocalSdp::offer("198.51.100.7:20002".parse().expect("address"), 42)
+    }
+
+    fn read_answer(answer: &str) -> Result<Negotiated, SdpError> {
+        ours().read_answer(answer, &policy(&home()))
+    }
+
+    /// A description with this address, port and whatever else.
+    fn theirs(ip: &str, port: &str, more: &str) -> String {
+        format!(
+            "v=0\r\no=x 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n{more}"
+        )
+    }
+
+    #[test]
+    fn the_offer_says_what_we_can() {
+        let offer = ours();
+        assert_eq!(
+            offer.text(),
+            "v=0\r\no=- 42 1 IN IP4 198.51.100.7\r\ns=-\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\nm=audio 20002 RTP/AVP 0 8 101\r\n\
+             a=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n\
+             a=ptime:20\r\na=sendrecv\r\n"
+        );
+        assert_eq!(LocalSdp::restore(offer.text()), Ok(offer), "read back after a crash");
+    }
+
+    #[test]
+    fn an_answer_is_understood() {
+        let agreed = read_answer(&theirs("203.0.113.5", "4000", "a=ptime:30\r\na=sendonly\r\n")).expect("good");
+        assert_eq!(agreed.remote.to_string(), "203.0.113.5:4000");
+        assert_eq!((agreed.codec, agreed.also_accepts, agreed.ptime), (Codec::Pcmu, None, 30));
+        assert_eq!((agreed.dtmf_pt, agreed.dtmf_pt_in), (Some(101), Some(101)));
+        assert_eq!(agreed.direction, Direction::RecvOnly);
+    }
+
+    #[test]
+    fn the_media_lines_own_address_and_the_peers_order_and_numbers_count() {
+        let answer = "v=0\no=x 1 1 IN IP4 203.0.113.5\ns=-\nc=IN IP4 127.0.0.1\na=inactive\nm=audio 4000 RTP/AVP 18 8 0 96\n\
+                      c=IN IP4 203.0.113.9\na=rtpmap:96 Telephone-Event/8000\na=sendrecv\n";
+        let agreed = read_answer(answer).expect("bare line feeds and no t= line are common enough");
+        assert_eq!(agreed.remote.to_string(), "203.0.113.9:4000");
+        assert_eq!((agreed.codec, agreed.also_accepts), (Codec::Pcma, Some(Codec::Pcmu)));
+        assert_eq!((agreed.dtmf_pt, agreed.dtmf_pt_in), (Some(96), Some(101)));
+        assert_eq!(agreed.direction, Direction::SendRecv);
+        let wideband = answer.replace("Telephone-Event/8000", "telephone-event/16000");
+        assert_eq!(read_answer(&wideband).expect("good").dtmf_pt, None);
+    }
+
+    #[test]
+    fn an_answer_without_our_codecs_or_audio_is_refused() {
+        let answer = |media: &str| read_answer(&format!("v=0\r\nc=IN IP4 203.0.113.5\r\n{media}\r\n"));
+        assert_eq!(answer("m=audio 4000 RTP/AVP 18 101"), Err(SdpError::NoCodec));
+        assert_eq!(answer("m=audio 0 RTP/AVP 0"), Err(SdpError::NoAudio));
+        assert_eq!(answer("m=audio 4000 RTP/SAVP 0"), Err(SdpError::NoAudio));
+        assert_eq!(answer("m=video 4000 RTP/AVP 0"), Err(SdpError::NoAudio));
+        assert_eq!(read_answer("v=0\r\nm=audio 4000 RTP/AVP 0\r\n"), Err(SdpError::NoAddress));
+        assert_eq!(read_answer("v=0\r\nc=IN IP4 host.example\r\nm=audio 4000 RTP/AVP 0\r\n"), Err(SdpError::NoAddress));
+        assert_eq!(read_answer(""), Err(SdpError::Unreadable));
+        assert_eq!(read_answer("hello"), Err(SdpError::Unreadable));
+    }
+
+    #[test]
+    fn an_offer_is_answered_in_our_own_words() {
+        let home = home();
+        let mut ours = ours();
+        let offer = "v=0\r\no=evil 1 1 IN IP4 203.0.113.5\r\ns=evil\r\nc=IN IP4 203.0.113.5\r\nt=0 0\r\n\
+                     m=video 5000 RTP/AVP 96\r\na=rtpmap:96 evil/90000\r\nm=image 5002 udptl t38\r\nm=audio 4000 RTP/AVP 8 97 0\r\n\
+                     a=rtpmap:97 telephone-event/8000\r\na=sendonly\r\nm=audio 4002 RTP/AVP 0\r\nm=evil 9 evil evil\r\n";
+        let agreed = ours.answer(offer, &policy(&home)).expect("good");
+        assert_eq!((agreed.codec, agreed.dtmf_pt, agreed.direction), (Codec::Pcma, Some(97), Direction::RecvOnly));
+        let media: Vec<&str> =
+            ours.text().lines().filter(|line| line.starts_with("m=") || line.ends_with("only")).collect();
+        assert_eq!(
+            media,
+            [
+                "m=video 0 RTP/AVP 0",
+                "m=image 0 udptl t38",
+                "m=audio 20002 RTP/AVP 8 97",
+                "a=recvonly",
+                "m=audio 0 RTP/AVP 0",
+                "m=audio 0 RTP/AVP 0"
+            ]
+        );
+        assert!(!ours.text().contains("evil"));
+    }
+
+    #[test]
+    fn the_version_rises_only_with_a_change() {
+        let (home, mut ours) = (home(), ours());
+        let mut answer = |more: &str| {
+            ours.answer(&theirs("203.0.113.5", "4000", more), &policy(&home)).expect("good");
+            ours.text().lines().nth(1).expect("o=").to_owned()
+        };
+        assert_eq!(answer(""), "o=- 42 2 IN IP4 198.51.100.7", "one codec instead of two");
+        assert_eq!(answer(""), "o=- 42 2 IN IP4 198.51.100.7", "a refresh changes nothing");
+        assert_eq!(answer("a=sendonly\r\n"), "o=- 42 3 IN IP4 198.51.100.7", "hold");
+        assert_eq!(answer("a=sendrecv\r\n"), "o=- 42 4 IN IP4 198.51.100.7", "and back");
+        let moved = "198.51.100.8:20004".parse().expect("address");
+        assert!(ours.reoffer(moved).contains("o=- 42 5 IN IP4 198.51.100.8\r\n"));
+        assert!(ours.text().contains("m=audio 20004 RTP/AVP 0 8 101\r\n"));
+        let before = ours.text().to_owned();
+        assert_eq!(ours.reoffer(moved), before);
+    }
+
+    #[test]
+    fn holds_of_every_kind() {
+        let home = home();
+        let agreed = |ip: &str, more: &str| {
+            ours().answer(&theirs(ip, "4000", more), &policy(&home)).map(|agreed| agreed.direction)
+        };
+        assert_eq!(agreed("203.0.113.5", ""), Ok(Direction::SendRecv));
+        assert_eq!(agreed("203.0.113.5", "a=sendonly\r\n"), Ok(Direction::RecvOnly));
+        assert_eq!(agreed("203.0.113.5", "a=recvonly\r\n"), Ok(Direction::SendOnly));
+        assert_eq!(agreed("203.0.113.5", "a=inactive\r\n"), Ok(Direction::Inactive));
+        assert_eq!(agreed("0.0.0.0", ""), Ok(Direction::RecvOnly), "RFC 2543");
+        assert_eq!(agreed("0.0.0.0", "a=inactive\r\n"), Ok(Direction::Inactive));
+    }
+
+    #[test]
+    fn rtp_19_answers_that_point_where_nothing_may_go() {
+        let answer = |ip: &str| read_answer(&theirs(ip, "4000", ""));
+        assert_eq!(answer("0.0.0.0"), Err(SdpError::Forbidden(Forbidden::Unspecified)));
+        assert_eq!(answer("127.0.0.1"), Err(SdpError::Forbidden(Forbidden::Loopback)));
+        assert_eq!(answer("169.254.169.254"), Err(SdpError::Forbidden(Forbidden::LinkLocal)));
+        assert_eq!(answer("224.0.0.1/127"), Err(SdpError::Forbidden(Forbidden::NotOneHost)));
+        assert_eq!(read_answer(&theirs("198.51.100.7", "20002", "")), Err(SdpError::Forbidden(Forbidden::Ourselves)));
+        let (home, mut local) = (home(), ours());
+        assert!(local.answer(&theirs("127.0.0.1", "4000", ""), &policy(&home)).is_err(), "nor in a re-INVITE");
+        assert_eq!(local, ours(), "a refused offer changes nothing");
+    }
+
+    #[test]
+    fn rtp_21_ports_that_are_none() {
+        for port in ["0", "1", "22", "53", "1023", "65536", "-1", "99999999999", "", "x"] {
+            let refused = read_answer(&theirs("203.0.113.5", port, ""));
+            assert!(refused.is_err_and(|error| error.status() == 488), "port {port}");
+        }
+        assert!(read_answer(&theirs("203.0.113.5", "65535", "")).is_ok());
+    }
+
+    #[test]
+    fn rtp_22_too_much_of_everything_is_refused_in_no_time() {
+        let begun = Instant::now();
+        let base = theirs("203.0.113.5", "4000", "");
+        for (more, times) in
+            [("m=audio 4000 RTP/AVP 0\r\n", 1_000), ("a=x\r\n", 10_000), ("a=x", 400_000), ("b=AS:1\r\n", 2_000)]
+        {
+            let text = base.clone() + &more.repeat(times);
+            assert_eq!(read_answer(&text), Err(SdpError::TooLarge));
+        }
+        assert_eq!(SdpError::TooLarge.status(), 413);
+        let long_line = base.clone() + "a=" + &"x".repeat(60_000) + "\r\n";
+        assert!(read_answer(&long_line).is_ok());
+        assert!(read_answer(&(base + &"a=x\r\n".repeat(500))).is_ok());
+        assert!(begun.elapsed() < Duration::from_millis(250), "five times 50 ms: {:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn rtp_23_foreign_text_is_never_repeated() {
+        let home = home();
+        for evil in ["evil\r\na=evil", "ev\0il", "\u{fffd}evil", "evil\ra=evil"] {
+            let mut local = ours();
+            let offer = format!(
+                "v=0\r\no=evil 1 1 IN IP4 203.0.113.5\r\ns={evil}\r\nc=IN IP4 203.0.113.5\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\na={evil}\r\n"
+            );
+            let _ = local.answer(&offer, &policy(&home)); // refused or not: it is not repeated
+            assert!(!local.text().contains("evil") && !local.text().contains('\0') && local.text().is_ascii());
+        }
+    }
+
+    #[test]
+    fn rtp_24_keys_appear_in_no_message() {
+        let secret = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
+        let crypto = format!(
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{secret}\r\nk=clear:{secret}\r\na=fingerprint:sha-256 {secret}\r\n"
+        );
+        let good = read_answer(&theirs("203.0.113.5", "4000", &crypto));
+        assert!(good.is_ok() && !format!("{good:?}").contains(secret));
+        let secure = theirs("203.0.113.5", "4000", &crypto).replace("RTP/AVP", "RTP/SAVP");
+        for broken in [secure, theirs("203.0.113.5", "x", &crypto), theirs("127.0.0.1", "4000", &crypto)] {
+            let error = read_answer(&broken).expect_err("refused");
+            assert!(!format!("{error} {error:?}").contains(secret));
+        }
+    }
+
+    #[test]
+    fn no_text_can_hurt() {
+        let base = theirs("203.0.113.5", "4000", "a=ptime:20\r\na=sendrecv\r\nk=clear:x\r\nr=1 1 1\r\nz=0 -1h\r\n");
+        let mut noise = 11u64;
+        let mut next = |below: usize| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (noise >> 33) as usize % below
+        };
+        let mut readable = 0;
+        for _ in 0..20_000 {
+            let mut bytes = base.clone().into_bytes();
+            for _ in 0..1 + next(4) {
+                let place = next(bytes.len());
+                match next(3) {
+                    0 => bytes[place] = next(128) as u8,
+                    1 => drop(bytes.remove(place)),
+                    _ => bytes.insert(place, b"\r\n=/: 0909"[next(10)]),
+                }
+            }
+            readable += usize::from(read_answer(&String::from_utf8_lossy(&bytes)).is_ok());
+        }
+        assert!((1..20_000).contains(&readable));
+    }
+}

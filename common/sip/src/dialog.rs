@@ -24,6 +24,8 @@ pub(crate) struct Dialog {
     pub remote_tag: String,
     /// Their Contact: the Request-URI of our requests.
     pub target: String,
+    /// The Contact before that, from where a last word may still come.
+    pub former_target: String,
     /// The way there, in the order of our Route headers.
     pub routes: Vec<String>,
     /// Where the INVITE went, or came from.
@@ -52,7 +54,7 @@ impl Dialog {
         let mut peers = vec![self.peer.ip()];
         let literal = |uri: &str| Uri::parse(uri)?.address().map(|address| address.ip());
         let route = self.routes.first().and_then(|route| NameAddr::parse(route)).map(|route| route.uri);
-        for ip in [literal(&self.target), route.and_then(literal)].into_iter().flatten() {
+        for ip in [literal(&self.target), literal(&self.former_target), route.and_then(literal)].into_iter().flatten() {
             if !peers.contains(&ip) {
                 peers.push(ip);
             }
@@ -130,7 +132,9 @@ impl Dialog {
     /// A target refresh: the peer's new Contact.
     pub fn refresh_target(&mut self, message: &Message) {
         if let Some(contact) = message.contact() {
-            self.target = contact.uri.to_owned();
+            if self.target != contact.uri {
+                self.former_target = std::mem::replace(&mut self.target, contact.uri.to_owned());
+            }
         }
     }
 

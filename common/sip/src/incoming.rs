@@ -292,6 +292,7 @@ impl IncomingCall {
             local_tag: self.local_tag.clone(),
             remote_tag: self.invite.from_tag().to_owned(),
             target: target_of(&self.invite),
+            former_target: String::new(),
             routes: routes_of_request(&self.invite),
             peer: self.from,
             local_addr: self.local,

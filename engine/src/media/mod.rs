@@ -27,6 +27,8 @@ mod relay;
 mod source;
 mod stream;
 mod terms;
+#[cfg(test)]
+mod tests;
 pub mod tone;
 mod wire;
 
@@ -34,7 +36,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use thiserror::Error;
@@ -200,7 +202,7 @@ impl Media {
     /// Opens a leg on a port of our choice.
     pub fn open(&self, key: CallKey, events: &mpsc::Sender<MediaEvent>) -> Result<LegMedia, MediaError> {
         for _ in 0..BIND_TRIES {
-            let lease = self.inner.ports.take().ok_or(MediaError::NoPort)?;
+            let lease = self.inner.ports.take(Instant::now()).ok_or(MediaError::NoPort)?;
             match self.bind(&lease) {
                 Ok(socket) => return self.seat(key, events, socket, lease),
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {} // another program's

@@ -46,10 +46,10 @@ impl Ports {
         Arc::new(Ports { free: Mutex::new(free) })
     }
 
-    /// The port that has rested longest; `None` if all are taken or resting.
-    pub fn take(self: &Arc<Ports>) -> Option<Lease> {
+    /// The port that has rested longest by now; `None` if all are taken or resting.
+    pub fn take(self: &Arc<Ports>, now: Instant) -> Option<Lease> {
         let mut free = self.lock();
-        let rested = free.front()?.since.is_none_or(|since| since.elapsed() >= DRAIN);
+        let rested = free.front()?.since.is_none_or(|since| now.saturating_duration_since(since) >= DRAIN);
         if !rested {
             return None;
         }
@@ -85,24 +85,24 @@ mod tests {
     #[test]
     fn ports_are_even_and_begin_anywhere() {
         let ports = Ports::new(&(40_001..=40_009));
-        let mut leases: Vec<Lease> = std::iter::from_fn(|| ports.take()).collect();
+        let mut leases: Vec<Lease> = std::iter::from_fn(|| ports.take(Instant::now())).collect();
         leases.sort_by_key(|lease| lease.port);
         assert_eq!(leases.iter().map(|lease| lease.port).collect::<Vec<_>>(), [40_002, 40_004, 40_006, 40_008]);
-        let begins: std::collections::HashSet<u16> =
-            (0..50).filter_map(|_| Ports::new(&(40_000..=41_000)).take().map(|lease| lease.port)).collect();
+        let begins: std::collections::HashSet<u16> = (0..50)
+            .filter_map(|_| Ports::new(&(40_000..=41_000)).take(Instant::now()).map(|lease| lease.port))
+            .collect();
         assert!(begins.len() > 1, "the first port is not always the same");
     }
 
     #[test]
     fn rtp_07_a_port_rests_before_it_is_used_again() {
         let ports = Ports::new(&(40_000..=40_001));
-        let lease = ports.take().expect("one port");
-        assert!(ports.take().is_none(), "taken");
+        let lease = ports.take(Instant::now()).expect("one port");
+        assert!(ports.take(Instant::now()).is_none(), "taken");
         drop(lease);
-        assert!(ports.take().is_none(), "resting");
+        assert!(ports.take(Instant::now()).is_none(), "resting");
         let again = ports.take_exactly(40_000).expect("recovery does not wait");
         drop(again);
-        std::thread::sleep(DRAIN);
-        assert!(ports.take().is_some());
+        assert!(ports.take(Instant::now() + DRAIN).is_some());
     }
 }

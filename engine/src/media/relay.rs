@@ -113,18 +113,22 @@ impl Relay {
     }
 
     fn carry(&mut self) -> Round {
-        let may_send = self.gate.is_open();
+        self.take_commands(); // first, so that what was said before a packet was sent holds for that packet
         let mut round = Round::default();
-        if self.wire.carry(&mut self.board, may_send, self.now, &mut round) {
+        if self.wire.carry(&mut self.board, self.gate.is_open(), self.now, &mut round) {
             self.commands.hush();
-        }
-        while let Some(command) = self.commands.take() {
-            self.obey(command);
+            self.take_commands();
         }
         let may_send = self.gate.is_open();
         self.board.frames(self.now, |slot, frame, to| Wire::send_frame(slot, frame, to, may_send, &mut round));
         self.packets += round.received + round.sent;
         round
+    }
+
+    fn take_commands(&mut self) {
+        while let Some(command) = self.commands.take() {
+            self.obey(command);
+        }
     }
 
     fn look(&mut self) {

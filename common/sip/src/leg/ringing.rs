@@ -59,6 +59,7 @@ impl Leg {
             local_tag: self.invite.local_tag.clone(),
             remote_tag: remote_tag.to_owned(),
             target: contact.or_else(|| early?.contact.clone()).unwrap_or_else(|| self.setup.target.request_uri.clone()),
+            former_target: String::new(),
             routes,
             peer: self.invite.peer,
             local_addr: self.setup.local,

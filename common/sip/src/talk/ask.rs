@@ -4,12 +4,15 @@
 use std::net::SocketAddr;
 
 use super::{Talk, Want};
-use crate::frame::{Message, Method};
+use crate::frame::{Message, Method, Name};
 use crate::identity::{draw_branch, draw_wait_ms};
 use crate::moment::Moment;
 use crate::transaction::ClientTransaction;
 use crate::transmit::{LegEvent, Outbox, OverCause, Reason, Transmit};
 use crate::write::ALLOW;
+
+/// So often an offer meets a peer that is busy with one of its own.
+const MOST_TRIES: u8 = 5;
 
 impl Talk {
     /// Acknowledges the 2xx that began the dialog; repeats of it are acknowledged from now on by themselves.
@@ -52,7 +55,7 @@ impl Talk {
             self.dialog.local_addr = contact;
         }
         self.wants.retain(|want| !matches!(want, Want::Offer { .. }));
-        self.wants.push_back(Want::Offer { sdp, refresh: false });
+        self.wants.push_back(Want::Offer { sdp, refresh: false, tries: 0 });
         self.pump(now, out);
     }
 
@@ -127,10 +130,7 @@ impl Talk {
     pub(super) fn reinvite_answered(&mut self, response: &Message, from: SocketAddr, now: Moment, out: &mut Outbox) {
         let Some((transaction, _)) = self.reinvite.as_mut().filter(|(transaction, _)| transaction.matches(response))
         else {
-            if response.code() >= 200 {
-                self.repeat_ack(response.cseq(), out);
-            }
-            return;
+            return self.reinvite_answered_again(response, out);
         };
         if response.code() < 200 {
             return transaction.proceed(true, now);
@@ -139,17 +139,32 @@ impl Talk {
         match response.code() {
             200..300 => self.offer_accepted(want, response, now, out),
             code => {
-                self.ack_refusal(&transaction, response, out);
+                self.ack_refusal(transaction.cseq, &transaction.branch, transaction.to, out);
                 self.offer_refused(code, want, transaction.to, response, from, now, out);
             }
         }
         self.pump(now, out);
     }
 
+    /// A final response that came again, or after the call was over: it is acknowledged, so that the peer falls silent.
+    fn reinvite_answered_again(&mut self, response: &Message, out: &mut Outbox) {
+        if response.code() < 200 || response.to_tag() != self.dialog.remote_tag {
+            return;
+        }
+        let is_known = self.acks.iter().any(|(cseq, _)| *cseq == response.cseq());
+        match is_known {
+            true => self.repeat_ack(response.cseq(), out),
+            false if response.code() >= 300 && response.cseq() != self.dialog.invite_cseq => {
+                self.ack_refusal(response.cseq(), response.branch(), self.dialog.next_hop(), out);
+            }
+            false => {}
+        }
+    }
+
     fn offer_accepted(&mut self, want: Want, response: &Message, now: Moment, out: &mut Outbox) {
         self.dialog.refresh_target(response);
         self.ack(response.cseq(), out);
-        let Want::Offer { sdp, refresh } = want else { return };
+        let Want::Offer { sdp, refresh, .. } = want else { return };
         self.dialog.local_sdp = sdp;
         if let Some(answer) = response.sdp() {
             self.dialog.remote_sdp = answer.to_owned();
@@ -168,7 +183,7 @@ impl Talk {
     fn offer_refused(
         &mut self,
         code: u16,
-        want: Want,
+        mut want: Want,
         asked: SocketAddr,
         response: &Message,
         from: SocketAddr,
@@ -182,11 +197,7 @@ impl Talk {
                 None => self.wants.push_front(want),
             },
             422 if self.session.raise(response) => self.wants.push_front(want),
-            491 => {
-                let wait = if self.owns_call_id { draw_wait_ms(2_100, 4_000) } else { draw_wait_ms(0, 2_000) };
-                self.glare_until = Some(now.plus_ms(wait));
-                self.wants.push_front(want);
-            }
+            491 | 500 if self.may_wait(&mut want, response, now) => self.wants.push_front(want),
             408 | 481 => self.lose_peer(code == 408, now, out),
             code => match want {
                 Want::Offer { refresh: true, .. } => self.session.refresh_later(now),
@@ -195,14 +206,28 @@ impl Talk {
         }
     }
 
+    /// After a glare, or when the peer still waits for an ACK (500 with Retry-After), the same is asked again a little later.
+    fn may_wait(&mut self, want: &mut Want, response: &Message, now: Moment) -> bool {
+        let Want::Offer { tries, .. } = want else { return false };
+        let wait = match (response.code(), response.number(Name::RetryAfter)) {
+            (491, _) if self.owns_call_id => draw_wait_ms(2_100, 4_000),
+            (491, _) => draw_wait_ms(0, 2_000),
+            (_, Some(seconds)) => u64::from(seconds.min(10)) * 1_000,
+            (_, None) => return false,
+        };
+        *tries += 1;
+        self.glare_until = Some(now.plus_ms(wait));
+        *tries <= MOST_TRIES
+    }
+
     /// The ACK to a refusal belongs to the transaction: the same branch, the same hop.
-    fn ack_refusal(&mut self, transaction: &ClientTransaction, response: &Message, out: &mut Outbox) {
-        let writer = self.dialog.request(Method::Ack, transaction.cseq, &transaction.branch);
-        let ack = Transmit { to: transaction.to, bytes: writer.finish(None) };
+    fn ack_refusal(&mut self, cseq: u32, branch: &str, to: SocketAddr, out: &mut Outbox) {
+        let writer = self.dialog.request(Method::Ack, cseq, branch);
+        let ack = Transmit { to, bytes: writer.finish(None) };
         if self.acks.len() > 2 {
             self.acks.remove(1);
         }
-        self.acks.push_back((response.cseq(), ack.clone()));
+        self.acks.push_back((cseq, ack.clone()));
         out.send(ack);
     }
 

@@ -24,7 +24,7 @@ const KEPT_FOR_BYE: u32 = 4;
 /// Something we want to ask of the peer as soon as we may.
 #[derive(Debug)]
 enum Want {
-    Offer { sdp: String, refresh: bool },
+    Offer { sdp: String, refresh: bool, tries: u8 },
     Bye { reason: Option<Reason> },
 }
 
@@ -170,7 +170,7 @@ impl Talk {
             Some(Due::Refresh) => {
                 let is_waiting = self.reinvite.is_some() || !self.wants.is_empty();
                 let sdp = self.dialog.local_sdp.clone();
-                self.wants.extend((!is_waiting).then_some(Want::Offer { sdp, refresh: true }));
+                self.wants.extend((!is_waiting).then_some(Want::Offer { sdp, refresh: true, tries: 0 }));
             }
             None => {}
         }

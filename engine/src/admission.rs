@@ -1,0 +1,159 @@
+//! May this callback be made, how, and with what money? Pure: the worker brings the facts, this says yes or a named no.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use ringback_common::config::{EngineConfig, Limits, TariffConfig};
+use ringback_common::event::LegName;
+use ringback_common::guard;
+use ringback_common::job::Job;
+use ringback_common::money::Money;
+use ringback_common::number::Number;
+use ringback_common::store::{AccountView, Counts, Rate};
+
+use crate::billing::{Tariff, hold_for};
+use crate::call::{CallPlan, Party, Verdict};
+use crate::routing::Trunks;
+
+/// A callback shorter than this is not worth beginning: the hold must cover both legs for so many seconds.
+pub const LEAST_SECONDS: u64 = 30;
+
+/// Everything the decision depends on.
+pub struct Situation<'a> {
+    /// The wish.
+    pub job: &'a Job,
+    /// Attempts so far.
+    pub call_count: u32,
+    /// The account of the job, as it is now.
+    pub account: Option<&'a AccountView>,
+    /// What the limits are held against; `None` for an account without limits.
+    pub counts: Option<&'a Counts>,
+    /// The trunks that can be used now.
+    pub trunks: &'a Trunks,
+    /// The stored rates.
+    pub rates: &'a [Rate],
+    /// Prices of numbers that no rate covers.
+    pub tariff: &'a TariffConfig,
+    /// How callbacks are run.
+    pub engine: &'a EngineConfig,
+    /// The site's limits.
+    pub limits: &'a Limits,
+    /// The wall clock.
+    pub now: DateTime<Utc>,
+}
+
+/// Yes.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// How.
+    pub plan: CallPlan,
+    /// Who pays.
+    pub account_id: i64,
+    /// In what.
+    pub currency: String,
+    /// To be held before anything is dialled.
+    pub hold: Money,
+}
+
+/// No, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The result of the request.
+    pub verdict: Verdict,
+    /// In plain words, for the sender.
+    pub reason: String,
+}
+
+fn no(verdict: Verdict, reason: impl Into<String>) -> Refusal {
+    Refusal { verdict, reason: reason.into() }
+}
+
+/// Yes with a plan and a hold, or no with a reason.
+pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Refusal> {
+    let Situation { job, engine, .. } = situation;
+    if situation.now > job.not_after {
+        return Err(no(Verdict::Expired, "the request was too old to be tried"));
+    }
+    let account = situation.account.ok_or_else(|| no(Verdict::Rejected, "there is no such account"))?;
+    if !account.enabled {
+        return Err(no(Verdict::Rejected, "the account is disabled"));
+    }
+    let b = job.b.as_ref().ok_or_else(|| no(Verdict::Rejected, "the request names nobody to call"))?;
+    if job.a == *b {
+        return Err(no(Verdict::Rejected, "both numbers are the same"));
+    }
+    for number in [&job.a, b] {
+        may_be_dialled(number, account)?;
+    }
+    let limits =
+        situation.limits.overridden(&account.limits).map_err(|error| no(Verdict::Rejected, error.to_string()))?;
+    within_limits(situation.counts, &limits)?;
+
+    let a = party(situation, account, LegName::A, &job.a, b)?;
+    let b = party(situation, account, LegName::B, b, &job.a)?;
+    let longest = Duration::from_secs(u64::from(limits.max_call_seconds)).min(engine.max_call);
+    let plan = CallPlan {
+        a,
+        b,
+        attempt: situation.call_count + 1,
+        attempts: engine.attempts.min(limits.max_leg_attempts).max(1),
+        no_answer: engine.no_answer,
+        backoff: engine.backoff,
+        max_call: longest,
+        slice_seconds: engine.hold_seconds.max(LEAST_SECONDS),
+    };
+    let hold = plan.slice().min(account.available);
+    if account.available <= Money::ZERO || hold < hold_for(plan.a.tariff, plan.b.tariff, LEAST_SECONDS) {
+        return Err(no(Verdict::NoFunds, "there is not enough money on the account"));
+    }
+    Ok(Admitted { plan, account_id: account.id, currency: account.currency.clone(), hold })
+}
+
+fn may_be_dialled(number: &Number, account: &AccountView) -> Result<(), Refusal> {
+    guard::check(number, &account.allow)
+        .and_then(|()| guard::check_country(number, &account.allow, &account.numbers))
+        .map_err(|block| no(Verdict::Blocked, block.to_string()))
+}
+
+/// The limits are checked once, when the job is first run: its own retries are not new jobs. The counts include this job.
+fn within_limits(counts: Option<&Counts>, limits: &Limits) -> Result<(), Refusal> {
+    match counts.and_then(|counts| guard::limit_reached(counts, limits)) {
+        Some(limit) => Err(no(Verdict::Rejected, format!("too many requests: the limit {limit} is reached"))),
+        None => Ok(()),
+    }
+}
+
+fn party(
+    situation: &Situation<'_>,
+    account: &AccountView,
+    leg: LegName,
+    number: &Number,
+    shown: &Number,
+) -> Result<Party, Refusal> {
+    let routes = situation.trunks.routes(number, shown);
+    if routes.is_empty() {
+        return Err(no(Verdict::Rejected, "no trunk carries this number now"));
+    }
+    let tariff = tariff_of(situation, account, leg, number)
+        .ok_or_else(|| no(Verdict::Rejected, "there is no price for this number"))?;
+    Ok(Party { number: number.clone(), routes, tariff })
+}
+
+/// The longest matching rate of this leg in the account's currency, else the flat price; no price is a refusal, never free.
+fn tariff_of(situation: &Situation<'_>, account: &AccountView, leg: LegName, number: &Number) -> Option<Tariff> {
+    let digits = number.digits();
+    let stored = situation
+        .rates
+        .iter()
+        .filter(|rate| rate.leg == leg && digits.starts_with(rate.prefix.as_str()))
+        .max_by_key(|rate| rate.prefix.len())
+        .map(|rate| rate.per_minute);
+    let flat = match leg {
+        LegName::A => situation.tariff.a,
+        LegName::B => situation.tariff.b,
+    };
+    let flat = flat.filter(|_| situation.tariff.currency == account.currency);
+    stored.or(flat).map(|per_minute| Tariff { per_minute })
+}

@@ -1,0 +1,111 @@
+//! One leg's equipment: its SIP leg, its place at the SIP socket, its audio, and what was agreed on.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ringback_common::event::LegName;
+use ringback_common::store::{DialogState, NewInvite};
+use ringback_sip::net::{Endpoint, Line};
+use ringback_sip::{Leg, Message};
+
+use crate::call::Cause;
+use crate::media::LegMedia;
+use crate::sdp::LocalSdp;
+
+/// One leg, ready to be dialled or on the line.
+pub struct PhoneLine {
+    /// Which party.
+    pub name: LegName,
+    /// The dialled attempt, from 1.
+    pub attempt: u32,
+    /// Tries of the same attempt that earlier legs used up, through other trunks.
+    pub tries_before: u32,
+    /// Its SIP side.
+    pub sip: Leg,
+    /// What arrives for it.
+    pub wire: Line,
+    /// Who may speak in it.
+    pub welcome: Welcome,
+    /// Its audio, until the call is settled.
+    pub media: Option<LegMedia>,
+    /// Our side of offer and answer.
+    pub offer: LocalSdp,
+    /// Where its trunk's signalling comes from: the only address that audio may be learned from.
+    pub signalling: IpAddr,
+    /// Whether it was answered, so that there is a dialog to be stored.
+    pub answered: bool,
+    /// What its end is called, when we know better than its last response says.
+    pub verdict: Option<Cause>,
+    /// Whether it has said its last word.
+    pub over: bool,
+}
+
+impl PhoneLine {
+    /// The number of its present try within the attempt.
+    pub fn try_number(&self) -> u32 {
+        self.tries_before + self.sip.invite().try_number
+    }
+
+    /// The INVITE that is to leave next, as it is stored.
+    pub fn new_invite(&self, expires: Duration) -> NewInvite {
+        let invite = self.sip.invite();
+        NewInvite {
+            leg: self.name,
+            attempt: self.attempt,
+            try_number: self.try_number(),
+            call_id: invite.call_id.clone(),
+            branch: invite.branch.clone(),
+            bytes: invite.bytes.clone(),
+            sdp: Some(self.offer.text().to_owned()),
+            local_addr: invite.local,
+            peer_addr: invite.peer,
+            expires_s: u32::try_from(expires.as_secs()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The dialog as it is stored.
+    pub fn dialog(&self) -> DialogState {
+        let state = serde_json::to_string(&self.sip.snapshot()).expect("a leg's state is plain structs with text keys");
+        DialogState { leg: self.name, attempt: self.attempt, state, cseq_hi: i64::from(self.sip.cseq_reserved()) }
+    }
+}
+
+/// The next message for a line; never, where there is no line.
+pub async fn hear(line: &mut Option<PhoneLine>) -> (Message, SocketAddr) {
+    match line {
+        Some(line) => line.wire.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The addresses that may speak in one call, known to the SIP socket as long as the call lasts.
+pub struct Welcome {
+    endpoint: Endpoint,
+    ips: Vec<IpAddr>,
+}
+
+impl Welcome {
+    /// Lets the trunk speak.
+    pub fn trunk(endpoint: &Endpoint, ip: IpAddr) -> Welcome {
+        endpoint.trust(ip);
+        Welcome { endpoint: endpoint.clone(), ips: vec![ip] }
+    }
+
+    /// Lets the answered dialog's own addresses speak as well.
+    pub fn add(&mut self, peers: Vec<IpAddr>) {
+        for ip in peers.into_iter().filter(|ip| !ip.is_unspecified()) {
+            if !self.ips.contains(&ip) {
+                self.endpoint.trust(ip);
+                self.ips.push(ip);
+            }
+        }
+    }
+}
+
+impl Drop for Welcome {
+    fn drop(&mut self) {
+        for ip in &self.ips {
+            self.endpoint.untrust(*ip);
+        }
+    }
+}

@@ -1,0 +1,537 @@
+//! The driver: does what the call machine decides, and tells it what happened. It acts and never decides.
+//!
+//! Outputs are worked off in order; one that must be durable holds up those behind it, while news from the phones still
+//! comes in and a hang-up goes out at once (DESIGN 5, rule 5: a BYE needs no store).
+
+mod line;
+mod phone;
+mod record;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use ringback_common::event::LegName::{self, A, B};
+use ringback_common::failpoint::failpoint;
+use ringback_common::job::{Job, JobId};
+use ringback_common::money::Money;
+use ringback_common::number::Country;
+use ringback_common::store::{Step, Stepped, StoreError};
+use ringback_sip::Moment;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
+
+use crate::admission::Admitted;
+use crate::call::{Call, Cause, Ending, Input, Output, State};
+use crate::media::{CallKey, LegMedia, MediaError, MediaEvent, Sound, What};
+use crate::world::World;
+
+pub use line::{PhoneLine, Welcome};
+pub use record::{Keeper, Record, StoredCall, attempt_of, index, reason_of};
+
+/// What others may tell a running call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Somebody cancelled it, or its account was disabled.
+    Cancel,
+}
+
+/// How a driver came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Everything is settled and said.
+    Settled,
+    /// There was no money when the first step was written; nothing was dialled and nothing is stored.
+    NoFunds,
+    /// Cancelled before anything was dialled; nothing is stored.
+    Cancelled,
+    /// The call belongs to somebody else now: everything was dropped.
+    Fenced,
+}
+
+/// Milliseconds since the call began, by the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub struct CallClock {
+    zero: Instant,
+}
+
+impl CallClock {
+    /// A clock that shows `moment` now.
+    pub fn showing(moment: Moment) -> CallClock {
+        CallClock { zero: Instant::now().checked_sub(Duration::from_millis(moment.0)).unwrap_or_else(Instant::now) }
+    }
+
+    /// The moment it is.
+    pub fn now(&self) -> Moment {
+        Moment(u64::try_from(self.zero.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// When a moment comes.
+    pub fn instant(&self, at: Moment) -> Instant {
+        self.zero + Duration::from_millis(at.0)
+    }
+}
+
+/// Something that waits its turn.
+#[derive(Debug)]
+enum Work {
+    /// An output of the call machine.
+    Do(Output),
+    /// A challenged or refused INVITE has a new try to be stored and sent.
+    NewTry(LegName),
+    /// A leg's block of CSeq numbers is used up: the next one must be durable first.
+    Reserve(LegName),
+    /// Final responses wait to be stored.
+    Note,
+}
+
+/// A step on its way to the store.
+struct InFlight {
+    answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+    carried: record::Carried,
+    work: Work,
+}
+
+enum Answer {
+    Step(Result<Stepped, StoreError>),
+    Extended(Option<Money>),
+}
+
+/// One callback being run.
+pub struct Driver {
+    world: Arc<World>,
+    call: Call,
+    record: Record,
+    clock: CallClock,
+    lines: [Option<PhoneLine>; 2],
+    tries: [u32; 2],
+    given_up: [bool; 2],
+    audio: Audio,
+    work: VecDeque<Work>,
+    in_flight: Option<InFlight>,
+    slot: Option<OwnedSemaphorePermit>,
+    end: Option<End>,
+}
+
+impl Driver {
+    /// A callback that was just admitted.
+    pub fn begin(
+        world: Arc<World>,
+        job: Job,
+        admitted: Admitted,
+        epoch: i64,
+        seq: u32,
+        slot: OwnedSemaphorePermit,
+        began: DateTime<Utc>,
+    ) -> Driver {
+        let clock = CallClock::showing(Moment(0));
+        let keeper = world.keeper(epoch);
+        let record = Record::begin(keeper, job, admitted.account_id, admitted.currency, admitted.hold, seq, began);
+        let call = Call::new(admitted.plan, admitted.hold, clock.now());
+        Driver::new(world, call, record, clock, Some(slot))
+    }
+
+    /// A callback that is taken up again: `lines` are the phones that are still ours to talk to.
+    pub fn take_up(
+        world: Arc<World>,
+        call: Call,
+        record: Record,
+        clock: CallClock,
+        audio: Audio,
+        lines: [Option<PhoneLine>; 2],
+        slot: Option<OwnedSemaphorePermit>,
+    ) -> Driver {
+        let mut driver = Driver::new(world, call, record, clock, slot);
+        driver.audio = audio;
+        driver.tries = [0, 1].map(|i| lines[i].as_ref().map_or(0, |line| line.sip.invite().try_number));
+        driver.given_up = [0, 1].map(|i| lines[i].is_none() && driver.record.legs[i].stored);
+        driver.lines = lines;
+        driver
+    }
+
+    fn new(
+        world: Arc<World>,
+        call: Call,
+        record: Record,
+        clock: CallClock,
+        slot: Option<OwnedSemaphorePermit>,
+    ) -> Driver {
+        let (lines, tries, given_up) = ([None, None], [0, 0], [false, false]);
+        let audio = Audio::new(&world, &record);
+        Driver {
+            world,
+            call,
+            record,
+            clock,
+            lines,
+            tries,
+            given_up,
+            audio,
+            work: VecDeque::new(),
+            in_flight: None,
+            slot,
+            end: None,
+        }
+    }
+
+    /// The job it runs.
+    pub fn job(&self) -> &JobId {
+        &self.record.job().id
+    }
+
+    /// The call's clock.
+    pub fn clock(&self) -> CallClock {
+        self.clock
+    }
+
+    /// Tells the call machine something before the driver runs, as recovery does.
+    pub fn hears(&mut self, input: Input) {
+        self.call.handle(input, self.clock.now());
+    }
+
+    /// What the parties hear when their call is taken up again.
+    pub fn resume_audio(&mut self) {
+        let output = match self.call.state() {
+            State::RingingDestination { .. } => Output::RingBack,
+            State::Talking { .. } => Output::Bridge,
+            State::RingingCaller { .. } | State::Closing { .. } | State::Ended => return,
+        };
+        self.work.push_back(Work::Do(output));
+    }
+
+    /// Runs the callback to its end.
+    pub async fn run(mut self, mut control: mpsc::Receiver<Control>) -> End {
+        loop {
+            self.work_off();
+            if let Some(end) = self.over() {
+                return end;
+            }
+            let deadline = self.deadline();
+            let [a, b] = &mut self.lines;
+            tokio::select! {
+                biased;
+                answer = answer_of(&mut self.in_flight) => self.answered_by_store(answer),
+                (message, from) = line::hear(a) => self.heard(A, &message, from),
+                (message, from) = line::hear(b) => self.heard(B, &message, from),
+                Some(Control::Cancel) = control.recv() => self.hears(Input::Cancel),
+                Some(event) = self.audio.events.recv() => self.heard_audio(&event),
+                () = tokio::time::sleep_until(deadline) => self.tick(),
+            }
+        }
+    }
+
+    fn over(&self) -> Option<End> {
+        let end = self.end?;
+        let silent = self.lines.iter().flatten().all(|line| line.over) && self.in_flight.is_none();
+        (end != End::Settled || silent).then_some(end)
+    }
+
+    fn deadline(&self) -> Instant {
+        let legs = self.lines.iter().flatten().filter_map(|line| line.sip.poll_timeout());
+        let earliest = legs.chain(self.call.poll_timeout()).min();
+        earliest.map_or_else(|| Instant::now() + Duration::from_secs(60), |at| self.clock.instant(at))
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        for line in self.lines.iter_mut().flatten() {
+            if line.sip.poll_timeout().is_some_and(|due| due <= now) {
+                line.sip.handle_timeout(now);
+            }
+        }
+        self.call.handle(Input::Tick, now);
+    }
+
+    /// Does all that can be done without waiting.
+    fn work_off(&mut self) {
+        loop {
+            let news = self.listen_to_legs() | self.sort_outputs();
+            self.send_all();
+            if self.end.is_some_and(|end| end != End::Settled) {
+                return;
+            }
+            let began = self.in_flight.is_none() && self.begin_next();
+            if !news && !began {
+                return;
+            }
+        }
+    }
+
+    /// Hang-ups go out at once, everything else in order.
+    fn sort_outputs(&mut self) -> bool {
+        let mut any = false;
+        while let Some(output) = self.call.poll_output() {
+            any = true;
+            match output {
+                Output::HangUp(leg, cause) => self.hang_up(leg, cause),
+                other => self.work.push_back(Work::Do(other)),
+            }
+        }
+        any
+    }
+
+    fn begin_next(&mut self) -> bool {
+        let next = self.work.pop_front().or_else(|| self.unstored_finals().then_some(Work::Note));
+        next.map(|work| self.begin_work(work)).is_some()
+    }
+
+    fn unstored_finals(&mut self) -> bool {
+        if self.end.is_some() {
+            // The request is settled and no longer ours to write: a phone that speaks so late is answered all the same.
+            let now = self.clock.now();
+            for one in std::mem::take(&mut self.record.finals) {
+                if let Some(line) = &mut self.lines[index(one.leg)] {
+                    line.sip.acknowledge(now);
+                }
+            }
+        }
+        !self.record.finals.is_empty()
+    }
+
+    fn begin_work(&mut self, work: Work) {
+        match work {
+            Work::Do(Output::Store(ref snapshot)) => {
+                let snapshot = snapshot.clone();
+                let invites = self.prepare_lines(&snapshot);
+                let dialogs = self.lines.iter().flatten().filter(|line| line.answered).map(PhoneLine::dialog).collect();
+                let now = self.clock.now();
+                let step = self.record.step(&self.call, snapshot, invites, dialogs, now);
+                self.write(step, work);
+            }
+            Work::Do(Output::Dial(leg)) => self.dial(leg),
+            Work::Do(Output::RingBack) => self.ring_back(),
+            Work::Do(Output::PassEarlyMedia) => self.pass_early_media(),
+            Work::Do(Output::Bridge) => self.bridge(),
+            Work::Do(Output::Extend(amount)) => self.extend(amount, work),
+            Work::Do(Output::Finish(ending)) => self.finish(ending, work),
+            Work::Do(Output::HangUp(leg, cause)) => self.hang_up(leg, cause),
+            Work::NewTry(leg) => self.store_new_try(leg, work),
+            Work::Reserve(_) | Work::Note => {
+                let mut step = self.record.bare_step();
+                step.dialogs =
+                    self.lines.iter().flatten().filter(|line| line.answered).map(PhoneLine::dialog).collect();
+                self.write(step, work);
+            }
+        }
+    }
+
+    // --- Writing down --------------------------------------------------------------------------------------------------
+
+    fn write(&mut self, step: Step, work: Work) {
+        let carried = record::Carried::of(&step);
+        let writer = self.world.writer.clone();
+        let answer = Box::pin(async move { Answer::Step(writer.step(step).await) });
+        self.in_flight = Some(InFlight { answer, carried, work });
+    }
+
+    fn store_new_try(&mut self, leg: LegName, work: Work) {
+        let Some(line) = &self.lines[index(leg)] else { return };
+        let mut step = self.record.bare_step();
+        step.honour_cancel = true;
+        step.invites.push(line.new_invite(self.call.plan().no_answer));
+        self.write(step, work);
+    }
+
+    fn finish(&mut self, ending: Ending, work: Work) {
+        failpoint("end.stored");
+        let now = self.clock.now();
+        let step = self.record.final_step(&self.call, ending, now);
+        self.write(step, work);
+    }
+
+    /// Asks for the whole amount, and for whatever is free if there is not so much.
+    fn extend(&mut self, amount: Money, work: Work) {
+        let step = self.record.extend_step(amount);
+        let carried = record::Carried::of(&step);
+        let (writer, store, account) = (self.world.writer.clone(), self.world.store.clone(), self.record.account_id());
+        let held = self.call.snapshot().held;
+        let answer = async move {
+            if let Ok(Stepped::Done { .. }) = writer.step(step.clone()).await {
+                return Answer::Extended(Some(amount));
+            }
+            let free = match store.account_by_id(account).await {
+                Ok(Some(account)) if account.balance > account.held => account.balance - account.held,
+                _ => return Answer::Extended(None),
+            };
+            let rest = Step { hold: record::extension(held + free), ..step };
+            match writer.step(rest).await {
+                Ok(Stepped::Done { .. }) => Answer::Extended(Some(held + free)),
+                _ => Answer::Extended(None),
+            }
+        };
+        self.in_flight = Some(InFlight { answer: Box::pin(answer), carried, work });
+    }
+
+    fn answered_by_store(&mut self, answer: Answer) {
+        let Some(InFlight { carried, work, .. }) = self.in_flight.take() else { return };
+        match answer {
+            Answer::Extended(Some(held)) => {
+                failpoint("talk.reservation_extended");
+                self.hears(Input::Extended(held));
+            }
+            Answer::Extended(None) => {
+                failpoint("talk.reservation_refused");
+                self.hears(Input::NoMoreMoney);
+            }
+            Answer::Step(Ok(Stepped::Done { .. })) => self.durable(&carried, work),
+            Answer::Step(Ok(Stepped::Fenced)) => self.end = Some(End::Fenced),
+            Answer::Step(Ok(Stepped::NoFunds)) => self.end = Some(End::NoFunds),
+            Answer::Step(Ok(Stepped::Cancelled)) => self.refused_by_cancel(&carried),
+            Answer::Step(Err(error)) => {
+                tracing::error!(job = %self.record.job().id, %error, "a durable point could not be written; the call is dropped for recovery");
+                self.end = Some(End::Fenced);
+            }
+        }
+    }
+
+    /// What the step explained may now be done: ACKs first, then what stands behind it in the queue.
+    fn durable(&mut self, carried: &record::Carried, work: Work) {
+        let now = self.clock.now();
+        self.record.written(carried);
+        self.fail_after(carried, &work);
+        for (leg, code) in &carried.finals {
+            if let Some(line) = &mut self.lines[index(*leg)] {
+                line.sip.acknowledge(now);
+            }
+            self.send_all();
+            if *leg == A && *code < 300 {
+                failpoint("leg_a.acked");
+            }
+        }
+        match work {
+            Work::NewTry(leg) => self.dial(leg),
+            Work::Reserve(leg) => {
+                if let Some(line) = &mut self.lines[index(leg)] {
+                    line.sip.reserve_done(now);
+                }
+            }
+            Work::Do(Output::Finish(_)) => {
+                failpoint("bill.committed");
+                self.end = Some(End::Settled);
+                self.slot = None;
+                for line in self.lines.iter_mut().flatten() {
+                    line.media = None;
+                }
+            }
+            Work::Do(_) | Work::Note => {}
+        }
+    }
+
+    fn fail_after(&self, carried: &record::Carried, work: &Work) {
+        let stored = |leg: LegName| carried.invites.contains(&leg);
+        let answered = |leg: LegName| carried.finals.iter().any(|(of, code)| *of == leg && *code < 300);
+        let refused = |leg: LegName| carried.finals.iter().any(|(of, code)| *of == leg && *code >= 300);
+        if stored(A) && !matches!(work, Work::NewTry(_)) {
+            failpoint("eng.reserved");
+        }
+        if answered(A) {
+            failpoint("leg_a.answered_stored");
+        }
+        if stored(B) {
+            failpoint("leg_b.intent");
+        }
+        if answered(B) {
+            failpoint("leg_b.answered_stored");
+        }
+        if refused(A) && matches!(work, Work::Do(Output::Finish(_))) {
+            failpoint("leg_a.failed_stored");
+        }
+        if carried.ringing == Some(A) {
+            failpoint("leg_a.got_180");
+        }
+        if carried.ringing == Some(B) {
+            failpoint("leg_b.ringing");
+        }
+    }
+
+    /// Somebody cancelled before the INVITE was stored: it never leaves.
+    fn refused_by_cancel(&mut self, carried: &record::Carried) {
+        if carried.hold {
+            self.end = Some(End::Cancelled);
+            return;
+        }
+        for leg in &carried.invites {
+            self.give_up(*leg);
+        }
+        self.work.clear();
+        self.hears(Input::Cancel);
+    }
+
+    // --- Audio ---------------------------------------------------------------------------------------------------------
+
+    /// A command that the media thread does not take is an alarm, not the end of a call: silence will end it.
+    fn with_media(&self, leg: LegName, act: impl FnOnce(&LegMedia) -> Result<(), MediaError>) {
+        let media = self.lines[index(leg)].as_ref().and_then(|line| line.media.as_ref());
+        if let Some(Err(error)) = media.map(act) {
+            tracing::warn!(job = %self.record.job().id, leg = leg.as_str(), %error, "audio");
+        }
+    }
+
+    /// The tone that A's own country plays.
+    fn ring_back(&self) {
+        let country = Country::of(&self.record.job().a);
+        let sound = Sound::ringback(country.map_or("", Country::code));
+        self.with_media(A, |media| media.play(sound));
+    }
+
+    fn pass_early_media(&self) {
+        if let Some(from) = self.lines[index(B)].as_ref().and_then(|line| line.media.as_ref()) {
+            self.with_media(A, |media| media.relay_one_way(from));
+        }
+    }
+
+    fn bridge(&self) {
+        if let Some(other) = self.lines[index(B)].as_ref().and_then(|line| line.media.as_ref()) {
+            self.with_media(A, |media| media.bridge(other));
+        }
+        failpoint("talk.bridged");
+    }
+
+    fn heard_audio(&mut self, event: &MediaEvent) {
+        let of = |line: &PhoneLine| line.media.as_ref().is_some_and(|media| media.id() == event.leg);
+        let Some(leg) = self.lines.iter().flatten().find(|line| of(line)).map(|line| line.name) else { return };
+        if event.what == What::Silent {
+            self.hears(Input::Silent(leg));
+        }
+    }
+}
+
+/// A call's end of the media threads.
+pub struct Audio {
+    /// Names the call to the media threads.
+    pub key: CallKey,
+    /// What they notice.
+    pub events: mpsc::Receiver<MediaEvent>,
+    sender: mpsc::Sender<MediaEvent>,
+}
+
+impl Audio {
+    /// For one run of one call.
+    pub fn new(world: &World, record: &Record) -> Audio {
+        let (sender, events) = mpsc::channel(64);
+        Audio { key: CallKey { call: world.next_call(), epoch: record.epoch() }, events, sender }
+    }
+
+    /// Opens a leg on a port of our choice.
+    pub fn open(&self, world: &World) -> Result<LegMedia, MediaError> {
+        world.media.open(self.key, &self.sender)
+    }
+
+    /// Opens a leg on the port of an SDP that was sent before.
+    pub fn open_port(&self, world: &World, port: u16) -> Result<LegMedia, MediaError> {
+        world.media.open_port(port, self.key, &self.sender)
+    }
+}
+
+async fn answer_of(in_flight: &mut Option<InFlight>) -> Answer {
+    match in_flight {
+        Some(step) => step.answer.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The cause of a leg whose party said nothing at all.
+pub(crate) const NO_SIGN_OF_LIFE: Cause = Cause::TrunkFailed;

@@ -1,0 +1,300 @@
+//! The driver at the telephone: what it does with a leg, and what it makes of a leg's news.
+
+use std::net::SocketAddr;
+
+use ringback_common::event::LegName::{self, A, B};
+use ringback_common::failpoint::failpoint;
+use ringback_common::store::{FinalResponse as StoredFinal, NewInvite};
+use ringback_sip::{
+    Caller, Credentials, FinalResponse, Identity, Leg, LegEvent, LegSetup, Message, OverCause, Reason, Target,
+};
+
+use super::line::{PhoneLine, Welcome};
+use super::record::{attempt_of, index};
+use super::{Driver, Work};
+use crate::call::{Cause, Input, Snapshot};
+use crate::sdp::{LocalSdp, Policy};
+
+impl Driver {
+    // --- Doing ---------------------------------------------------------------------------------------------------------
+
+    /// Legs that the snapshot says are dialled and that have no equipment yet; answers the INVITEs to be stored with it.
+    pub(super) fn prepare_lines(&mut self, snapshot: &Snapshot) -> Vec<NewInvite> {
+        let mut invites = Vec::new();
+        for (leg, track) in [(A, &snapshot.a), (B, &snapshot.b)] {
+            let i = index(leg);
+            let wanted = track.dialled.is_some() && track.answered.is_none() && track.ended.is_none();
+            let ready = self.lines[i].as_ref().is_some_and(|line| !line.over);
+            if !wanted || ready || self.given_up[i] || self.call.track(leg).ended.is_some() {
+                continue;
+            }
+            match self.prepare(leg, track.route) {
+                Some(line) => {
+                    self.record.legs[i].call_id = line.sip.call_id().to_owned();
+                    self.record.legs[i].sip_code = None;
+                    invites.push(line.new_invite(self.call.plan().no_answer));
+                    self.lines[i] = Some(line);
+                }
+                None => self.hears(Input::Over(leg, Cause::TrunkFailed)),
+            }
+        }
+        invites
+    }
+
+    fn prepare(&mut self, leg: LegName, route: usize) -> Option<PhoneLine> {
+        let world = &self.world;
+        let party = self.call.plan().party(leg);
+        let route = party.routes.get(route)?;
+        let trunks = world.tables.borrow().trunks.clone();
+        let trunk = trunks.named(&route.trunk)?;
+        let media =
+            self.audio.open(world).inspect_err(|error| tracing::error!(%error, "no audio for a new leg")).ok()?;
+        let offer = LocalSdp::offer(media.local(), rand::random());
+        let local = world.endpoint.local_addr();
+        let credentials = trunk.credentials.as_ref().map(|(user, password)| Credentials {
+            username: user.clone(),
+            password: password.clone(),
+            realm: None,
+        });
+        let setup = LegSetup {
+            identity: Identity::draw(),
+            target: Target {
+                request_uri: format!("sip:{}@{}", party.number.as_str(), trunk.host),
+                peer: trunk.address,
+                route: None,
+                credentials,
+            },
+            caller: Caller {
+                from_uri: format!("sip:{}@{}", route.cli, local),
+                display: None,
+                extra_headers: Vec::new(),
+            },
+            local,
+            sdp: offer.text().to_owned(),
+            expires: self.call.plan().no_answer,
+            session: world.sip.session_expires,
+        };
+        let sip = Leg::new(setup);
+        let wire = world.endpoint.register(sip.call_id());
+        let tries_before = self.tries[index(leg)];
+        Some(PhoneLine {
+            name: leg,
+            attempt: attempt_of(&self.call, leg),
+            tries_before,
+            sip,
+            wire,
+            welcome: Welcome::trunk(&world.endpoint, trunk.address.ip()),
+            media: Some(media),
+            offer,
+            signalling: trunk.address.ip(),
+            answered: false,
+            verdict: None,
+            over: false,
+        })
+    }
+
+    pub(super) fn dial(&mut self, leg: LegName) {
+        let now = self.clock.now();
+        let Some(line) = &mut self.lines[index(leg)] else { return };
+        line.sip.dial(now);
+        self.tries[index(leg)] = line.try_number();
+        self.send_all();
+        failpoint(if leg == A { "leg_a.invite_sent" } else { "leg_b.invite_sent" });
+    }
+
+    /// CANCEL or BYE, at once. A leg that has no equipment was never sent anything.
+    pub(super) fn hang_up(&mut self, leg: LegName, cause: Cause) {
+        let now = self.clock.now();
+        match &mut self.lines[index(leg)] {
+            Some(line) => {
+                line.sip.hang_up(Some(Reason::q850(cause.q850())), now);
+                self.send_all();
+                failpoint("end.bye_sent");
+            }
+            None => self.give_up(leg),
+        }
+    }
+
+    /// The INVITE of this leg never leaves.
+    pub(super) fn give_up(&mut self, leg: LegName) {
+        self.given_up[index(leg)] = true;
+        self.lines[index(leg)] = None;
+        self.hears(Input::Over(leg, Cause::Canceled));
+    }
+
+    /// Everything that the legs have to send goes to the socket.
+    pub(super) fn send_all(&mut self) {
+        for line in self.lines.iter_mut().flatten() {
+            while let Some(transmit) = line.sip.poll_transmit() {
+                self.world.endpoint.send(&transmit);
+            }
+        }
+    }
+
+    // --- Hearing -------------------------------------------------------------------------------------------------------
+
+    pub(super) fn heard(&mut self, leg: LegName, message: &Message, from: SocketAddr) {
+        let now = self.clock.now();
+        if let Some(line) = &mut self.lines[index(leg)] {
+            line.sip.receive(message, from, now);
+        }
+    }
+
+    /// Takes the legs' news; answers whether there was any.
+    pub(super) fn listen_to_legs(&mut self) -> bool {
+        let mut any = false;
+        for leg in [A, B] {
+            while let Some(event) = self.lines[index(leg)].as_mut().and_then(|line| line.sip.poll_event()) {
+                any = true;
+                self.leg_said(leg, event);
+            }
+        }
+        any
+    }
+
+    fn leg_said(&mut self, leg: LegName, event: LegEvent) {
+        match event {
+            LegEvent::Trying if leg == A => failpoint("leg_a.got_100"),
+            LegEvent::Ringing { code, sdp, q850 } => self.rings(leg, code, sdp.as_deref(), q850),
+            LegEvent::Final(last) => self.final_response(leg, last),
+            LegEvent::Offer { sdp } => self.offered(leg, sdp.as_deref()),
+            LegEvent::Reinvited { sdp: Some(answer) } => {
+                self.agree(leg, &answer);
+            }
+            LegEvent::ReinviteFailed { code } => self.reinvite_failed(leg, code),
+            LegEvent::Refreshed => failpoint("talk.session_refresh"),
+            LegEvent::Reserve => self.work.push_back(Work::Reserve(leg)),
+            LegEvent::RemoteHangUp { .. } => {
+                failpoint("end.bye_received");
+                self.hears(Input::Over(leg, Cause::HungUp));
+            }
+            LegEvent::Over { cause } => self.leg_over(leg, &cause),
+            LegEvent::Trying | LegEvent::Reinvited { sdp: None } | LegEvent::Confirmed | LegEvent::Digits(_) => {}
+        }
+    }
+
+    fn rings(&mut self, leg: LegName, code: u16, early: Option<&str>, q850: Option<u8>) {
+        self.record.legs[index(leg)].sip_code = Some(code);
+        if q850 == Some(17) {
+            // Some carriers say "user busy" in a 183 and then play a tone (P56): it is a busy line, not progress.
+            if let Some(line) = &mut self.lines[index(leg)] {
+                line.verdict = Some(Cause::Busy);
+            }
+            return self.hang_up(leg, Cause::Busy);
+        }
+        self.hears(Input::Ringing(leg));
+        if let Some(early) = early
+            && leg == B
+            && self.agree(leg, early)
+        {
+            self.hears(Input::EarlyMedia(leg));
+        }
+    }
+
+    /// The first final response of a try: it is stored, and only then ACKed.
+    fn final_response(&mut self, leg: LegName, last: FinalResponse) {
+        let i = index(leg);
+        let Some(line) = &self.lines[i] else { return };
+        let try_number = if last.retry { line.try_number() - 1 } else { line.try_number() };
+        self.record.finals.push(StoredFinal {
+            leg,
+            attempt: line.attempt,
+            try_number,
+            code: last.code,
+            bytes: last.bytes.clone(),
+        });
+        self.record.legs[i].sip_code = Some(last.code);
+        self.record.legs[i].q850 = last.q850;
+        match last.code {
+            _ if last.retry => {
+                if leg == A {
+                    failpoint("leg_a.got_401_not_stored");
+                }
+                self.work.push_back(Work::NewTry(leg));
+            }
+            200..300 => self.answered(leg, last.sdp.as_deref()),
+            code => {
+                if leg == A {
+                    failpoint("leg_a.got_486_not_stored");
+                }
+                let silent = last.bytes.is_empty();
+                let cause = if silent { super::NO_SIGN_OF_LIFE } else { Cause::of_status(code) };
+                self.hears(Input::Over(leg, self.verdict_of(leg).unwrap_or(cause)));
+            }
+        }
+    }
+
+    fn answered(&mut self, leg: LegName, answer: Option<&str>) {
+        failpoint(if leg == A { "leg_a.got_200_not_stored" } else { "leg_b.got_200_not_stored" });
+        if let Some(line) = &mut self.lines[index(leg)] {
+            line.answered = true;
+            line.welcome.add(line.sip.peers());
+        }
+        if answer.is_some_and(|answer| self.agree(leg, answer)) {
+            return self.hears(Input::Answered(leg));
+        }
+        // Nothing that both can hear: acknowledged once stored, then hung up. The party was reached, so no other trunk is tried.
+        if let Some(line) = &mut self.lines[index(leg)] {
+            line.sip.hang_up(Some(Reason::q850(Cause::MediaLost.q850())), self.clock.now());
+        }
+        self.hears(Input::Over(leg, Cause::MediaLost));
+    }
+
+    /// Takes a description as the answer to our offer; answers whether both sides can hear each other.
+    fn agree(&mut self, leg: LegName, answer: &str) -> bool {
+        let Some(line) = &self.lines[index(leg)] else { return false };
+        let policy = Policy { home: self.world.media.home(), signalling_ip: line.signalling, nat: false };
+        match line.offer.read_answer(answer, &policy) {
+            Ok(agreed) => {
+                self.with_media(leg, |media| media.connect(agreed));
+                true
+            }
+            Err(error) => {
+                tracing::info!(job = %self.record.job().id, leg = leg.as_str(), %error, "the answer's media is not usable");
+                false
+            }
+        }
+    }
+
+    /// The peer changes the media within the call (hold, another address), or asks for our offer again.
+    fn offered(&mut self, leg: LegName, theirs: Option<&str>) {
+        let now = self.clock.now();
+        let Some(line) = &mut self.lines[index(leg)] else { return };
+        let Some(theirs) = theirs else { return line.sip.answer_offer(Some(line.offer.text().to_owned()), now) };
+        let policy = Policy { home: self.world.media.home(), signalling_ip: line.signalling, nat: false };
+        match line.offer.answer(theirs, &policy) {
+            Ok(agreed) => {
+                line.sip.answer_offer(Some(line.offer.text().to_owned()), now);
+                self.with_media(leg, |media| media.connect(agreed));
+            }
+            Err(_) => line.sip.answer_offer(None, now),
+        }
+    }
+
+    /// A call that was taken up again and that the peer does not know any more.
+    fn reinvite_failed(&mut self, leg: LegName, code: u16) {
+        if matches!(code, 408 | 481) {
+            self.hears(Input::Over(leg, Cause::Interrupted));
+        }
+    }
+
+    fn leg_over(&mut self, leg: LegName, cause: &OverCause) {
+        if let Some(line) = &mut self.lines[index(leg)] {
+            line.over = true;
+        }
+        let word = match cause {
+            OverCause::NeverSent | OverCause::HungUp => Cause::Canceled,
+            OverCause::Refused { code } | OverCause::Canceled { code: Some(code) } => Cause::of_status(*code),
+            OverCause::Canceled { code: None } => Cause::Interrupted,
+            OverCause::NoResponse => super::NO_SIGN_OF_LIFE,
+            OverCause::AnsweredLate => return self.hears(Input::Answered(leg)),
+            OverCause::RemoteHangUp => Cause::HungUp,
+            OverCause::PeerGone | OverCause::SessionExpired => Cause::MediaLost,
+        };
+        self.hears(Input::Over(leg, self.verdict_of(leg).unwrap_or(word)));
+    }
+
+    fn verdict_of(&self, leg: LegName) -> Option<Cause> {
+        self.lines[index(leg)].as_ref().and_then(|line| line.verdict)
+    }
+}

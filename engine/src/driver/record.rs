@@ -1,0 +1,418 @@
+//! What is written down about a running call: the stored form, and the step that each durable point becomes.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use ringback_common::event::LegName::{self, A, B};
+use ringback_common::job::Job;
+use ringback_common::money::Money;
+use ringback_common::store::{
+    DialogState, FinalResponse, HoldChange, NewInvite, OutboxEvent, RequestChange, Settlement, Step,
+};
+use ringback_sip::Moment;
+use serde::{Deserialize, Serialize};
+
+use crate::call::{Call, CallPlan, Cause, Ending, Snapshot, State, Verdict};
+use crate::events::{Herald, Outcome};
+
+/// The column `snapshot`: enough to go on with the call after a crash.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoredCall {
+    /// The plan that was admitted.
+    pub plan: CallPlan,
+    /// Where the call machine stood.
+    pub call: Snapshot,
+    /// Who pays.
+    pub account_id: i64,
+    /// In what.
+    pub currency: String,
+    /// The wall clock at the call's moment zero.
+    pub began: DateTime<Utc>,
+    /// The number of the job's last event.
+    pub seq: u32,
+}
+
+/// What is known of one leg besides what the call machine knows.
+#[derive(Clone, Debug, Default)]
+pub struct LegFacts {
+    /// The SIP Call-ID of its attempt.
+    pub call_id: String,
+    /// The last final status heard.
+    pub sip_code: Option<u16>,
+    /// The Q.850 cause of the peer's Reason header.
+    pub q850: Option<u8>,
+    /// Whether its INVITE was stored: only then there is an attempt to settle.
+    pub stored: bool,
+    /// Which of its news is already written.
+    told: Told,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    #[default]
+    Nothing,
+    Ringing,
+    Answered,
+}
+
+/// Writes the steps of one call. Everything here waits to be durable; what a step takes along is kept until it is.
+#[derive(Debug)]
+pub struct Record {
+    engine: String,
+    billing: bool,
+    job: Job,
+    epoch: i64,
+    account_id: i64,
+    currency: String,
+    began: DateTime<Utc>,
+    seq: u32,
+    hold: Option<HoldChange>,
+    /// Facts about A and B.
+    pub legs: [LegFacts; 2],
+    /// Final responses that wait to be stored before they are ACKed.
+    pub finals: Vec<FinalResponse>,
+}
+
+/// What a step took along, to know what may be done once it is durable.
+#[derive(Clone, Debug)]
+pub struct Carried {
+    /// It opened or changed the hold.
+    pub hold: bool,
+    /// Legs whose INVITE it stored.
+    pub invites: Vec<LegName>,
+    /// Legs whose final response it stored, and which.
+    pub finals: Vec<(LegName, u16)>,
+    /// The leg whose ringing it told of.
+    pub ringing: Option<LegName>,
+}
+
+impl Carried {
+    /// What this step takes along.
+    pub fn of(step: &Step) -> Carried {
+        let rings = |event: &&OutboxEvent| event.kind == "ringback.leg.ringing.v1";
+        let b_rings = |event: &OutboxEvent| event.body.contains("\"leg\":\"b\"");
+        Carried {
+            hold: step.hold.is_some(),
+            invites: step.invites.iter().map(|invite| invite.leg).collect(),
+            finals: step.finals.iter().map(|one| (one.leg, one.code)).collect(),
+            ringing: step.events.iter().find(rings).map(|event| if b_rings(event) { B } else { A }),
+        }
+    }
+}
+
+/// The change that raises a hold to `amount` in all.
+pub fn extension(amount: Money) -> Option<HoldChange> {
+    Some(HoldChange::Extend { amount })
+}
+
+/// Index of a leg.
+pub fn index(leg: LegName) -> usize {
+    match leg {
+        A => 0,
+        B => 1,
+    }
+}
+
+/// Who keeps the record.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    /// The engine's name.
+    pub engine: String,
+    /// Whether CDRs go to the billing feed.
+    pub billing: bool,
+    /// The epoch of this ownership.
+    pub epoch: i64,
+}
+
+impl Record {
+    /// The record of a call that is about to begin, with the hold that its first step opens.
+    pub fn begin(
+        keeper: Keeper,
+        job: Job,
+        account_id: i64,
+        currency: String,
+        hold: Money,
+        seq: u32,
+        now: DateTime<Utc>,
+    ) -> Record {
+        let open = HoldChange::Open { account_id, amount: hold };
+        Record { hold: Some(open), ..Record::new(keeper, job, account_id, currency, seq, now) }
+    }
+
+    /// The record of a call that is taken up again.
+    pub fn resume(keeper: Keeper, job: Job, stored: &StoredCall) -> Record {
+        let mut record = Record::new(keeper, job, stored.account_id, stored.currency.clone(), stored.seq, stored.began);
+        for leg in [A, B] {
+            let track = if leg == A { &stored.call.a } else { &stored.call.b };
+            let told = if track.answered.is_some() { Told::Answered } else { Told::Nothing };
+            record.legs[index(leg)] = LegFacts { stored: track.dialled.is_some(), told, ..LegFacts::default() };
+        }
+        record
+    }
+
+    fn new(keeper: Keeper, job: Job, account_id: i64, currency: String, seq: u32, began: DateTime<Utc>) -> Record {
+        Record {
+            engine: keeper.engine,
+            billing: keeper.billing,
+            job,
+            epoch: keeper.epoch,
+            account_id,
+            currency,
+            began,
+            seq,
+            hold: None,
+            legs: Default::default(),
+            finals: Vec::new(),
+        }
+    }
+
+    /// The epoch that guards every write.
+    pub fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
+    /// Who pays.
+    pub fn account_id(&self) -> i64 {
+        self.account_id
+    }
+
+    /// The job.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// A step that changes nothing but what waits: final responses about to be ACKed.
+    pub fn bare_step(&self) -> Step {
+        let mut step = Step::new(self.job.id.clone(), &self.engine, self.epoch);
+        step.finals.clone_from(&self.finals);
+        step
+    }
+
+    /// The step that asks for a larger hold.
+    pub fn extend_step(&self, amount: Money) -> Step {
+        Step { hold: extension(amount), ..self.bare_step() }
+    }
+
+    /// The step of a `Store`: the snapshot, the INVITEs about to leave, the dialogs, the news.
+    pub fn step(
+        &mut self,
+        call: &Call,
+        snapshot: Snapshot,
+        invites: Vec<NewInvite>,
+        dialogs: Vec<DialogState>,
+        now: Moment,
+    ) -> Step {
+        let mut step = self.bare_step();
+        let first = self.hold.is_some();
+        step.hold = self.hold;
+        step.honour_cancel = !invites.is_empty();
+        step.events = self.news(call, &snapshot, first, now);
+        step.request = RequestChange {
+            status: status_of(&snapshot.state).map(str::to_owned),
+            call_count: Some(i64::from(call.plan().attempt)),
+            setup_time: snapshot.a.dialled.map(|at| self.wall(at)),
+            connect_time: snapshot.a.answered.map(|at| self.wall(at)),
+            ..RequestChange::default()
+        };
+        for invite in &invites {
+            match invite.leg {
+                A => step.request.call_id = Some(invite.call_id.clone()),
+                B => step.request.twoway_call_id = Some(invite.call_id.clone()),
+            }
+        }
+        step.request.snapshot = Some(self.stored_form(call, snapshot));
+        step.invites = invites;
+        step.dialogs = dialogs;
+        step
+    }
+
+    /// The last step of this run: every attempt settled, the hold given back, the request finished or due again.
+    pub fn final_step(&mut self, call: &Call, ending: Ending, now: Moment) -> Step {
+        let mut step = self.bare_step();
+        for leg in [A, B] {
+            if let Some(settlement) = self.settlement(call, leg) {
+                let facts = &self.legs[index(leg)];
+                let (code, cause, attempt) = (facts.sip_code, settlement.cause.clone(), settlement.attempt);
+                let mut herald = self.herald(now);
+                step.events.push(herald.leg("ended", leg, attempt, code, Some(&cause)));
+                step.events.extend(herald.cdr(&settlement));
+                self.seq = herald.seq;
+                step.settlements.push(settlement);
+            }
+        }
+        step.release_hold = true;
+        step.request = RequestChange {
+            disconnect_time: Some(self.wall(now)),
+            release: true,
+            call_count: Some(i64::from(call.plan().attempt)),
+            ..RequestChange::default()
+        };
+        match ending {
+            Ending::Finished(verdict, cause) => {
+                let cost = step.settlements.iter().map(|settlement| settlement.cost).sum();
+                let outcome = Outcome {
+                    result: verdict.as_str().to_owned(),
+                    reason: reason_of(verdict, cause).to_owned(),
+                    talk_seconds: call.talked_for().as_secs(),
+                    cost,
+                };
+                let mut herald = self.herald(now);
+                step.events.extend(herald.finished(&outcome));
+                self.seq = herald.seq;
+                step.request.status = Some("Finished".to_owned());
+                step.request.result = Some(verdict.as_str().to_owned());
+                step.request.finished = Some(true);
+            }
+            Ending::Retry(_, at) => {
+                let mut herald = self.herald(now);
+                step.events.push(herald.request("waiting", "Waiting for retry"));
+                self.seq = herald.seq;
+                step.request.status = Some("Waiting for retry".to_owned());
+                step.request.next_call = Some(self.wall(at));
+            }
+        }
+        step.request.snapshot = Some(self.stored_form(call, call.snapshot()));
+        step
+    }
+
+    /// The step was applied: what it took along is no longer waiting.
+    pub fn written(&mut self, carried: &Carried) {
+        if carried.hold {
+            self.hold = None;
+        }
+        self.finals.drain(..carried.finals.len());
+        for leg in &carried.invites {
+            self.legs[index(*leg)].stored = true;
+        }
+    }
+
+    fn settlement(&self, call: &Call, leg: LegName) -> Option<Settlement> {
+        let (track, facts, party) = (call.track(leg), &self.legs[index(leg)], call.plan().party(leg));
+        let (ended, cause) = track.ended.filter(|_| facts.stored)?;
+        let route = &party.routes[track.route.min(party.routes.len() - 1)];
+        let answered_for = track.answered_for();
+        Some(Settlement {
+            leg,
+            attempt: attempt_of(call, leg),
+            account_id: self.account_id,
+            number: party.number.as_str().to_owned(),
+            cli: route.cli.clone(),
+            trunk: route.trunk.clone(),
+            setup_time: self.wall(track.dialled.unwrap_or(ended)),
+            connect_time: track.answered.map(|at| self.wall(at)),
+            disconnect_time: self.wall(ended),
+            duration_ms: u64::try_from(answered_for.as_millis()).unwrap_or(u64::MAX),
+            billed_seconds: party.tariff.billed_seconds(answered_for),
+            cost: party.tariff.cost(answered_for),
+            cause: cause.as_str().to_owned(),
+            sip_code: facts.sip_code,
+            q850: facts.q850.or(Some(cause.q850())),
+            call_id: facts.call_id.clone(),
+        })
+    }
+
+    fn news(&mut self, call: &Call, snapshot: &Snapshot, first: bool, now: Moment) -> Vec<OutboxEvent> {
+        let mut news = Vec::new();
+        let (codes, told) = (self.legs.each_ref().map(|leg| leg.sip_code), self.legs.each_ref().map(|leg| leg.told));
+        let attempts = [A, B].map(|leg| attempt_of(call, leg));
+        let mut herald = self.herald(now);
+        if first {
+            news.push(herald.request("calling_a", "First leg initiated"));
+        }
+        let mut reached = told;
+        for leg in [A, B] {
+            let i = index(leg);
+            let track = if leg == A { &snapshot.a } else { &snapshot.b };
+            if track.answered.is_some() && told[i] < Told::Answered {
+                news.push(herald.leg("answered", leg, attempts[i], Some(200), None));
+                let (state, status) =
+                    if leg == A { ("calling_b", "Second leg initiated") } else { ("talking", "Second leg connected") };
+                news.push(herald.request(state, status));
+                reached[i] = Told::Answered;
+            } else if track.ended.is_none()
+                && codes[i].is_some_and(|code| (180..190).contains(&code))
+                && told[i] < Told::Ringing
+            {
+                news.push(herald.leg("ringing", leg, attempts[i], codes[i], None));
+                reached[i] = Told::Ringing;
+            }
+        }
+        self.seq = herald.seq;
+        for (facts, told) in self.legs.iter_mut().zip(reached) {
+            facts.told = told;
+        }
+        news
+    }
+
+    fn stored_form(&self, call: &Call, snapshot: Snapshot) -> String {
+        let stored = StoredCall {
+            plan: call.plan().clone(),
+            call: snapshot,
+            account_id: self.account_id,
+            currency: self.currency.clone(),
+            began: self.began,
+            seq: self.seq,
+        };
+        serde_json::to_string(&stored).expect("a call is plain structs with text keys")
+    }
+
+    fn herald(&self, now: Moment) -> Herald<'_> {
+        Herald {
+            engine: &self.engine,
+            job: &self.job,
+            currency: &self.currency,
+            billing: self.billing,
+            seq: self.seq,
+            now: self.wall(now),
+        }
+    }
+
+    fn wall(&self, at: Moment) -> DateTime<Utc> {
+        self.began + Duration::from_millis(at.0)
+    }
+}
+
+/// The dialled attempt of a leg: A is tried again, B is dialled once, because an A that answered is never rung again.
+pub fn attempt_of(call: &Call, leg: LegName) -> u32 {
+    match leg {
+        A => call.plan().attempt,
+        B => 1,
+    }
+}
+
+/// Sippy's status string of a state (FEATURES F2); the last steps keep the one there is until all is settled.
+fn status_of(state: &State) -> Option<&'static str> {
+    match state {
+        State::RingingCaller { .. } => Some("First leg initiated"),
+        State::RingingDestination { .. } => Some("Second leg initiated"),
+        State::Talking { .. } => Some("Second leg connected"),
+        State::Closing { .. } | State::Ended => None,
+    }
+}
+
+/// Why it ended, for the person who asked.
+pub fn reason_of(verdict: Verdict, cause: Cause) -> &'static str {
+    match (verdict, cause) {
+        (Verdict::Successful, Cause::OutOfFunds) => "the money ran out",
+        (Verdict::Successful, Cause::TimeLimit) => "the longest allowed time was reached",
+        (Verdict::Successful, Cause::MediaLost) => "the line went silent",
+        (Verdict::Successful, _) => "both talked",
+        (Verdict::OutOfRetries, Cause::Busy) => "your phone was busy each time we called",
+        (Verdict::OutOfRetries, Cause::TrunkFailed) => "your phone could not be reached",
+        (Verdict::OutOfRetries, _) => "you did not answer when we called",
+        (Verdict::FirstLegAborted, _) => "you hung up before your friend answered",
+        (Verdict::SecondLegFailed, Cause::Busy) => "your friend's line is busy",
+        (Verdict::SecondLegFailed, Cause::NoAnswer) => "your friend did not answer",
+        (Verdict::SecondLegFailed, Cause::Rejected) => "your friend declined the call",
+        (Verdict::SecondLegFailed, Cause::NoSuchNumber) => "your friend's number does not exist",
+        (Verdict::SecondLegFailed, _) => "your friend could not be reached",
+        (Verdict::Canceled, _) => "it was cancelled",
+        (Verdict::Interrupted, _) => "our service was interrupted",
+        (Verdict::Expired, _) => "the request was too old to be tried",
+        (Verdict::NoFunds, _) => "there is not enough money on the account",
+        (Verdict::Rejected, Cause::NoSuchNumber) => "your own number does not exist",
+        (Verdict::Rejected, _) => "your phone declined our call",
+        (Verdict::Blocked, _) => "this number must not be dialled",
+        (Verdict::Poisoned, _) => "the request could not be handled",
+    }
+}

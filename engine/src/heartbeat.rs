@@ -1,0 +1,182 @@
+//! The engine's beat: proof of life, and the licence to send (DESIGN 5, rule 4).
+//!
+//! Each second the engine raises its beat. A beat that was written opens the gate for four seconds, counted from before the
+//! statement was sent, by a clock that goes on while the process is stopped. When the gate has closed, nothing is sent until
+//! the store was asked: the row is unchanged (go on), it belongs to somebody else (drop everything), or there is no answer
+//! (cut off: live calls go on to what is paid for, nothing new begins).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringback_common::store::{Beat, Me, OwnedRequest, Peer, Store};
+use tokio::sync::mpsc;
+
+use crate::gate::{Gate, boot_ms};
+
+/// How often.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How long the store may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long one beat lets us send.
+const LICENCE_MS: u64 = 4_000;
+/// How many unchanged reads make a peer dead.
+const READS_UNTIL_DEAD: u32 = 5;
+/// After a late beat of our own we judge nobody for so long.
+const MODESTY_MS: u64 = 20_000;
+
+/// What the beat finds.
+#[derive(Debug)]
+pub enum Finding {
+    /// Our name belongs to somebody else: drop every call, send nothing, exit.
+    Fenced,
+    /// A peer went silent and its requests are ours now; it was first seen silent this long ago.
+    Adopted {
+        /// Its requests.
+        requests: Vec<OwnedRequest>,
+        /// How long its beat has stood still.
+        silent_for: Duration,
+    },
+}
+
+/// Beats until the process ends; `findings` hears what matters.
+pub async fn run(store: Store, me: Me, gate: Arc<Gate>, findings: mpsc::Sender<Finding>) {
+    let mut watch = Watch::default();
+    let mut ticker = tokio::time::interval(PERIOD);
+    ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut last_good = boot_ms();
+    loop {
+        ticker.tick().await;
+        let asked_at = boot_ms();
+        let late = asked_at.saturating_sub(last_good) > LICENCE_MS;
+        match tokio::time::timeout(PATIENCE, store.beat(&me)).await {
+            Ok(Ok(Beat::Alive)) => {
+                last_good = asked_at;
+                gate.open_until(asked_at + LICENCE_MS);
+            }
+            Ok(Ok(Beat::Fenced)) => {
+                gate.close();
+                let _ = findings.send(Finding::Fenced).await;
+                return;
+            }
+            Ok(Err(_)) | Err(_) => {
+                watch.forget(boot_ms());
+                if late {
+                    gate.open_until(boot_ms() + LICENCE_MS / 2);
+                }
+                continue;
+            }
+        }
+        if late {
+            watch.forget(boot_ms());
+        }
+        judge_peers(&store, &me, &mut watch, &findings).await;
+    }
+}
+
+async fn judge_peers(store: &Store, me: &Me, watch: &mut Watch, findings: &mpsc::Sender<Finding>) {
+    let Ok(Ok(peers)) = tokio::time::timeout(PATIENCE, store.peers(me)).await else {
+        watch.forget(boot_ms());
+        return;
+    };
+    for (dead, silent_for) in watch.read(&peers, boot_ms()) {
+        match store.adopt(&dead, me).await {
+            Ok(Some(requests)) => {
+                tracing::warn!(engine = dead.id, calls = requests.len(), "adopted the calls of a silent engine");
+                let _ = findings.send(Finding::Adopted { requests, silent_for }).await;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(engine = dead.id, %error, "could not adopt the calls of a silent engine"),
+        }
+    }
+}
+
+/// What we have seen of the others. Pure: told the moment, in milliseconds of CLOCK_BOOTTIME.
+#[derive(Debug, Default)]
+struct Watch {
+    seen: HashMap<String, Sighting>,
+    modest_until: u64,
+}
+
+#[derive(Debug)]
+struct Sighting {
+    peer: Peer,
+    first_seen: u64,
+    unchanged: u32,
+}
+
+impl Watch {
+    /// A read or a beat of ours failed or came late: who cannot read the clock judges nobody.
+    fn forget(&mut self, now: u64) {
+        self.seen.clear();
+        self.modest_until = now + MODESTY_MS;
+    }
+
+    /// One successful read of all peers; answers those that have stood still for five reads, and for how long.
+    fn read(&mut self, peers: &[Peer], now: u64) -> Vec<(Peer, Duration)> {
+        self.seen.retain(|id, _| peers.iter().any(|peer| peer.id == *id));
+        let mut dead = Vec::new();
+        for peer in peers {
+            match self.seen.get_mut(&peer.id) {
+                Some(sighting) if sighting.peer == *peer => {
+                    sighting.unchanged += 1;
+                    if sighting.unchanged >= READS_UNTIL_DEAD && now >= self.modest_until {
+                        dead.push((peer.clone(), Duration::from_millis(now.saturating_sub(sighting.first_seen))));
+                    }
+                }
+                _ => {
+                    let sighting = Sighting { peer: peer.clone(), first_seen: now, unchanged: 0 };
+                    self.seen.insert(peer.id.clone(), sighting);
+                }
+            }
+        }
+        dead
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(beat: i64) -> Peer {
+        Peer { id: "other".to_owned(), incarnation: 1, beat }
+    }
+
+    #[test]
+    fn a_peer_is_dead_after_five_reads_without_a_beat() {
+        let mut watch = Watch::default();
+        for second in 0..5 {
+            assert!(watch.read(&[peer(7)], second * 1_000).is_empty());
+        }
+        let dead = watch.read(&[peer(7)], 5_000);
+        assert_eq!(dead, [(peer(7), Duration::from_secs(5))]);
+    }
+
+    #[test]
+    fn a_beat_in_between_begins_anew() {
+        let mut watch = Watch::default();
+        for second in 0..20 {
+            assert!(watch.read(&[peer(second / 4)], u64::try_from(second).unwrap() * 1_000).is_empty());
+        }
+    }
+
+    #[test]
+    fn who_was_late_itself_adopts_nobody_for_twenty_seconds() {
+        let mut watch = Watch::default();
+        watch.forget(0);
+        for second in 0..20 {
+            assert!(watch.read(&[peer(7)], second * 1_000).is_empty(), "second {second}");
+        }
+        assert_eq!(watch.read(&[peer(7)], 20_000).len(), 1);
+    }
+
+    #[test]
+    fn a_failed_read_begins_anew() {
+        let mut watch = Watch::default();
+        for second in 0..4 {
+            watch.read(&[peer(7)], second * 1_000);
+        }
+        watch.forget(4_000);
+        assert!(watch.read(&[peer(7)], 30_000).is_empty(), "the first read after it only looks");
+    }
+}

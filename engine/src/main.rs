@@ -1,0 +1,21 @@
+//! The engine as a process of its own.
+
+use std::process::ExitCode;
+
+use ringback_common::config::Role;
+use ringback_common::queue::Queue;
+use ringback_common::store::Store;
+use ringback_common::{binary, service};
+use ringback_engine::{RunError, Surroundings, run};
+
+fn main() -> ExitCode {
+    let config = match binary::settings("ringback-engine", Role::Engine) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    service::main("engine", &config.service, async |service| {
+        let store = Store::open(&config.store).await?;
+        let queue = Queue::open(&config.queue).await?;
+        run(&config, Surroundings { store, queue, endpoint: None }, service).await
+    })
+}

@@ -1,0 +1,207 @@
+//! The engine's main: bind, register, recover, and only then take jobs (DESIGN 5, rule 9).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringback_common::config::Config;
+use ringback_common::queue::{Queue, QueueError};
+use ringback_common::service::{Service, Shutdown};
+use ringback_common::store::{Me, Store, StoreError};
+use ringback_sip::net::{Endpoint, EndpointError};
+use tokio::sync::{mpsc, watch};
+
+use crate::drain;
+use crate::driver::Welcome;
+use crate::gate::Gate;
+use crate::heartbeat::{self, Finding};
+use crate::media::{Kind, Media, MediaConfig};
+use crate::recovery::Way;
+use crate::routing::{Trunk, Trunks};
+use crate::worker::Worker;
+use crate::world::{Tables, World};
+
+/// How often trunks and rates are read again.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// What the engine is given: the store, the queue, and a SIP socket if somebody else already bound it.
+pub struct Surroundings {
+    /// Owns every job.
+    pub store: Store,
+    /// Brings jobs, takes events.
+    pub queue: Queue,
+    /// The SIP socket that several share; `None` binds `[sip] listen`.
+    pub endpoint: Option<Endpoint>,
+}
+
+/// Why the engine did not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The SIP address is not free.
+    #[error(transparent)]
+    Bind(#[from] EndpointError),
+    /// The media threads could not start.
+    #[error("the media threads cannot start: {0}")]
+    Media(#[from] std::io::Error),
+    /// The store could not be asked.
+    #[error("the store: {0}")]
+    Store(#[from] StoreError),
+    /// The queue's settings are wrong.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// Somebody else runs under this name, or has adopted the calls.
+    #[error("another engine has taken over the calls of {0}; give each engine its own [engine] id, and start it again")]
+    Fenced(String),
+}
+
+/// Runs the engine until the shutdown begins and its calls have ended, or until it is fenced.
+///
+/// # Errors
+/// See [`RunError`]. An engine that was fenced has sent nothing since.
+pub async fn run(config: &Config, surroundings: Surroundings, service: Service) -> Result<(), RunError> {
+    let Surroundings { store, queue, endpoint } = surroundings;
+    let endpoint = match endpoint {
+        Some(endpoint) => endpoint,
+        None => Endpoint::bind(config.sip.listen)?,
+    };
+    let gate = Arc::new(Gate::closed());
+    let licence = Arc::clone(&gate);
+    endpoint.gate(Arc::new(move || licence.is_open()));
+    let media = Media::start(MediaConfig {
+        ip: config.media.ip,
+        ports: config.media.ports.range(),
+        threads: config.media.threads,
+        rtp_timeout: config.media.rtp_timeout,
+        gate: Arc::clone(&gate),
+        kind: Kind::Auto,
+    })?;
+    let registered = store.register_engine(&config.engine.id).await?;
+    let me = registered.me.clone();
+
+    let (tables, tables_now) = watch::channel(read_tables(&store).await?);
+    let world = Arc::new(World::new(
+        config,
+        me.clone(),
+        store.clone(),
+        queue.clone(),
+        endpoint,
+        media,
+        Arc::clone(&gate),
+        tables_now,
+    ));
+    let worker = Worker::new(Arc::clone(&world));
+    let (findings, mut found) = mpsc::channel(16);
+    let beat = tokio::spawn(heartbeat::run(store.clone(), me.clone(), gate, findings));
+    let refresh = tokio::spawn(refresh_tables(Arc::clone(&world), tables));
+    let events_done = Shutdown::new();
+    let events = tokio::spawn(drain::run(store.clone(), queue, me.clone(), events_done.clone()));
+    let alive = tokio::spawn(say_alive(worker.clone(), Arc::clone(&world)));
+
+    for request in registered.requests {
+        worker.take_up(request, Way::Restarted);
+    }
+    let ready = service.health.part("engine");
+    ready.set(true);
+    tracing::info!(engine = me.id, incarnation = me.incarnation, sip = %world.endpoint.local_addr(), "the engine takes jobs");
+
+    let ended = tokio::select! {
+        () = worker.run(&service.shutdown) => Ok(()),
+        error = listen(&worker, &mut found, &me) => Err(error),
+    };
+    if ended.is_ok() {
+        events_done.begin();
+        let _ = tokio::time::timeout(Duration::from_secs(5), events).await;
+        if let Err(error) = store.leave(&me).await {
+            tracing::warn!(%error, "could not leave in good order; another engine may adopt what is left");
+        }
+    }
+    for task in [beat, refresh, alive] {
+        task.abort();
+    }
+    ended
+}
+
+/// Hears what the beat finds; ends when the engine is fenced.
+async fn listen(worker: &Worker, found: &mut mpsc::Receiver<Finding>, me: &Me) -> RunError {
+    loop {
+        match found.recv().await {
+            Some(Finding::Adopted { requests, silent_for }) => {
+                for request in requests {
+                    worker.take_up(request, Way::Adopted(silent_for));
+                }
+            }
+            Some(Finding::Fenced) | None => {
+                tracing::error!(engine = me.id, "fenced: every call is dropped and nothing is sent");
+                return RunError::Fenced(me.id.clone());
+            }
+        }
+    }
+}
+
+/// Each second: these calls live. After a crash they are charged up to the last time this was written.
+async fn say_alive(worker: Worker, world: Arc<World>) {
+    loop {
+        tokio::time::sleep(REFRESH).await;
+        let calls = worker.alive();
+        if !calls.is_empty()
+            && let Err(error) = world.store.alive(&world.me, &calls).await
+        {
+            tracing::debug!(%error, "could not say that the calls live");
+        }
+    }
+}
+
+async fn refresh_tables(world: Arc<World>, tables: watch::Sender<Tables>) {
+    let mut welcome = welcome_trunks(&world);
+    loop {
+        tokio::time::sleep(REFRESH).await;
+        match read_tables(&world.store).await {
+            Ok(now) => {
+                tables.send_replace(now);
+                let before = std::mem::replace(&mut welcome, welcome_trunks(&world));
+                drop(before);
+            }
+            Err(error) => tracing::debug!(%error, "trunks and rates cannot be read now; the known ones stay"),
+        }
+    }
+}
+
+/// The trunks may speak to us outside calls as well.
+fn welcome_trunks(world: &World) -> Vec<Welcome> {
+    let tables = world.tables.borrow();
+    tables.trunks.0.iter().map(|trunk| Welcome::trunk(&world.endpoint, trunk.address.ip())).collect()
+}
+
+/// Reads trunks and rates; a trunk whose name does not resolve is left out, with a line in the log.
+async fn read_tables(store: &Store) -> Result<Tables, StoreError> {
+    let mut trunks = Vec::new();
+    for trunk in store.trunks().await?.into_iter().filter(|trunk| trunk.enabled) {
+        let host = trunk.sip.trim_start_matches("sip:").to_owned();
+        let named = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+            host.clone()
+        } else {
+            format!("{host}:5060")
+        };
+        let Some(address) = resolve(&named).await else {
+            tracing::warn!(trunk = trunk.name, "the trunk's host does not resolve; it is not used");
+            continue;
+        };
+        trunks.push(Trunk {
+            name: trunk.name,
+            host,
+            address,
+            credentials: trunk.username.zip(trunk.password.map(|password| password.0)),
+            prefixes: trunk.prefixes,
+            priority: trunk.priority,
+            cli: trunk.cli,
+        });
+    }
+    Ok(Tables { trunks: Arc::new(Trunks(trunks)), rates: Arc::new(store.rates().await?) })
+}
+
+async fn resolve(host: &str) -> Option<SocketAddr> {
+    if let Ok(address) = host.parse() {
+        return Some(address);
+    }
+    tokio::net::lookup_host(host).await.ok()?.find(SocketAddr::is_ipv4)
+}

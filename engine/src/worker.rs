@@ -1,0 +1,435 @@
+//! The life of a job at this engine: **take** it (its row is ours), **acknowledge** it (the broker may forget it), **admit**
+//! it (account, route, money), **run** it, **settle** it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::Utc;
+use futures::FutureExt;
+use ringback_common::event::Envelope;
+use ringback_common::failpoint::failpoint;
+use ringback_common::job::{JOB_TYPE, Job, JobId, MAX_JOB_BYTES};
+use ringback_common::queue::{Consumer, Delivery, Source};
+use ringback_common::service::Shutdown;
+use ringback_common::store::{Alive, OwnedRequest, Step, Stepped, StoreError, Take, Taken};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::admission::{self, Admitted, Refusal, Situation};
+use crate::call::Verdict;
+use crate::driver::{CallClock, Control, Driver, End};
+use crate::events::{Herald, Outcome};
+use crate::recovery;
+use crate::world::World;
+
+/// Deliveries in hand at a time.
+const PREFETCH: u16 = 64;
+/// Above so many due rows that nobody has claimed, the broker keeps the rest.
+const BACKLOG: i64 = 2_000;
+/// The pause before the store is asked again.
+const AGAIN: Duration = Duration::from_millis(500);
+/// A job that made engines panic so often is not run again.
+const POISONED_AFTER: i64 = 3;
+
+/// Runs jobs. Clones are the same worker.
+#[derive(Clone)]
+pub struct Worker {
+    world: Arc<World>,
+    slots: Arc<Semaphore>,
+    live: Arc<Mutex<HashMap<JobId, Live>>>,
+}
+
+/// A job that runs here.
+struct Live {
+    control: mpsc::Sender<Control>,
+    epoch: i64,
+    /// Set once the job has become a call.
+    clock: Option<CallClock>,
+}
+
+impl Worker {
+    /// A worker with as many slots as the settings say.
+    pub fn new(world: Arc<World>) -> Worker {
+        let slots = Arc::new(Semaphore::new(world.engine.slots));
+        Worker { world, slots, live: Arc::default() }
+    }
+
+    /// Takes jobs from the queue and due rows from the store until the shutdown begins, then waits for the live calls.
+    pub async fn run(&self, shutdown: &Shutdown) {
+        tokio::join!(self.take_jobs(shutdown), self.claim_rows(shutdown));
+        while !self.live_jobs().is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The jobs that run now.
+    pub fn live_jobs(&self) -> Vec<JobId> {
+        self.live().keys().cloned().collect()
+    }
+
+    /// The calls that live now, and the moment on each one's clock.
+    pub fn alive(&self) -> Vec<Alive> {
+        let live = self.live();
+        let call = |(job, call): (&JobId, &Live)| {
+            let alive_ms = i64::try_from(call.clock?.now().0).unwrap_or(i64::MAX);
+            Some(Alive { job: job.clone(), epoch: call.epoch, alive_ms })
+        };
+        live.iter().filter_map(call).collect()
+    }
+
+    /// Tells calls to end, as far as they run here.
+    pub fn cancel(&self, jobs: &[JobId]) {
+        let live = self.live();
+        for job in jobs {
+            if let Some(call) = live.get(job) {
+                let _ = call.control.try_send(Control::Cancel);
+            }
+        }
+    }
+
+    // --- Take and acknowledge ------------------------------------------------------------------------------------------
+
+    async fn take_jobs(&self, shutdown: &Shutdown) {
+        let mut consumer = self.world.queue.consume(&Source::Jobs, PREFETCH).await;
+        loop {
+            let first = tokio::select! {
+                delivery = consumer.next() => delivery,
+                () = shutdown.wait() => return,
+            };
+            let mut deliveries = vec![first];
+            while deliveries.len() < usize::from(PREFETCH) {
+                match consumer.next().now_or_never() {
+                    Some(delivery) => deliveries.push(delivery),
+                    None => break,
+                }
+            }
+            failpoint("eng.delivered");
+            self.take(deliveries, &consumer, shutdown).await;
+            self.respect_backlog(&consumer, shutdown).await;
+        }
+    }
+
+    async fn take(&self, deliveries: Vec<Delivery>, consumer: &Consumer, shutdown: &Shutdown) {
+        let (mut takes, mut held, mut slots) = (Vec::new(), Vec::new(), Vec::new());
+        for delivery in deliveries {
+            match read_job(&delivery) {
+                Ok(job) => {
+                    let slot = Arc::clone(&self.slots).try_acquire_owned().ok();
+                    takes.push(Take { job, claim: slot.is_some() });
+                    slots.push(slot);
+                    held.push(delivery);
+                }
+                Err(why) => {
+                    tracing::warn!(message = delivery.id, why, "a job that cannot be read goes to the dead letters");
+                    metrics::counter!("ringback_jobs_total", "outcome" => "unreadable").increment(1);
+                    delivery.reject().await;
+                }
+            }
+        }
+        let Some(taken) = self.store_takes(&takes, consumer, shutdown).await else { return };
+        failpoint("eng.job_row");
+        for delivery in held {
+            delivery.ack().await;
+        }
+        for ((take, taken), slot) in takes.into_iter().zip(taken).zip(slots) {
+            metrics::counter!("ringback_jobs_total", "outcome" => taken_word(&taken)).increment(1);
+            if let (Taken::Claimed { epoch, .. }, Some(slot)) = (taken, slot) {
+                self.start(take.job, epoch, 0, 0, slot);
+            }
+        }
+    }
+
+    /// The store is away: nothing more is taken from the broker, and what is in hand is kept until it is back.
+    async fn store_takes(&self, takes: &[Take], consumer: &Consumer, shutdown: &Shutdown) -> Option<Vec<Taken>> {
+        let mut paused = false;
+        loop {
+            match self.world.store.take(&self.world.me, takes).await {
+                Ok(taken) => {
+                    if paused {
+                        consumer.resume();
+                        self.take_up_strays().await;
+                    }
+                    return Some(taken);
+                }
+                Err(StoreError::Fenced) => return None,
+                Err(error) if shutdown.begun() => {
+                    tracing::warn!(%error, "the store is away while shutting down: the broker keeps the jobs");
+                    return None;
+                }
+                Err(error) => {
+                    if !paused {
+                        tracing::error!(%error, "the store is away: no jobs are taken until it is back");
+                        consumer.pause();
+                        paused = true;
+                    }
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn respect_backlog(&self, consumer: &Consumer, shutdown: &Shutdown) {
+        if self.slots.available_permits() > 0 {
+            return;
+        }
+        let mut paused = false;
+        while let Ok(BACKLOG..) = self.world.store.due_backlog().await {
+            if !paused {
+                tracing::warn!("more than {BACKLOG} due requests wait: the broker keeps the rest");
+                consumer.pause();
+                paused = true;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                () = shutdown.wait() => return,
+            }
+        }
+        if paused {
+            consumer.resume();
+        }
+    }
+
+    // --- Due rows ------------------------------------------------------------------------------------------------------
+
+    /// Each second, or when woken: rows that are due, rows that ended while nobody ran them, and live calls that somebody
+    /// cancelled.
+    async fn claim_rows(&self, shutdown: &Shutdown) {
+        while !shutdown.begun() {
+            tokio::select! {
+                () = self.world.store.woken() => {}
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                () = shutdown.wait() => return,
+            }
+            if let Err(error) = self.look_at_rows().await {
+                tracing::debug!(%error, "the rows cannot be read now");
+            }
+        }
+    }
+
+    async fn look_at_rows(&self) -> Result<(), StoreError> {
+        let (store, me) = (&self.world.store, &self.world.me);
+        self.cancel(&store.cancelled_among(me).await?);
+        for request in store.claim_ended(me, 64).await? {
+            let verdict = if request.row.canceled { Verdict::Canceled } else { Verdict::Expired };
+            let reason = crate::driver::reason_of(verdict, crate::call::Cause::Canceled).to_owned();
+            self.refuse(&request.row.job, request.row.epoch, 0, Refusal { verdict, reason }).await;
+        }
+        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX).min(64);
+        if free == 0 {
+            return Ok(());
+        }
+        for request in store.claim_due(me, free).await? {
+            self.run_claimed(request);
+        }
+        Ok(())
+    }
+
+    /// Requests whose claim was written although its answer got lost.
+    async fn take_up_strays(&self) {
+        match self.world.store.strays(&self.world.me, &self.live_jobs()).await {
+            Ok(strays) => strays.into_iter().for_each(|request| self.run_claimed(request)),
+            Err(error) => tracing::debug!(%error, "strays cannot be read now"),
+        }
+    }
+
+    fn run_claimed(&self, request: OwnedRequest) {
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+            return self.take_up(request, recovery::Way::Claimed);
+        };
+        let attempts = u32::try_from(request.row.call_count).unwrap_or(u32::MAX);
+        let seq = recovery::last_seq(&request);
+        self.start(request.row.job, request.row.epoch, attempts, seq, slot);
+    }
+
+    // --- Admit and run -------------------------------------------------------------------------------------------------
+
+    fn start(&self, job: Job, epoch: i64, attempts: u32, seq: u32, slot: OwnedSemaphorePermit) {
+        let worker = self.clone();
+        self.supervise(job.id.clone(), epoch, async move |control| {
+            let admitted = match worker.admit(&job, attempts).await {
+                Ok(admitted) => admitted,
+                Err(refusal) => return worker.refuse(&job, epoch, seq, refusal).await,
+            };
+            let driver = Driver::begin(Arc::clone(&worker.world), job.clone(), admitted, epoch, seq, slot, Utc::now());
+            match worker.drive(driver, control).await {
+                End::NoFunds => {
+                    let reason = "there is not enough money on the account".to_owned();
+                    worker.refuse(&job, epoch, seq, Refusal { verdict: Verdict::NoFunds, reason }).await;
+                }
+                End::Cancelled => {
+                    let reason = "it was cancelled".to_owned();
+                    worker.refuse(&job, epoch, seq, Refusal { verdict: Verdict::Canceled, reason }).await;
+                }
+                End::Settled | End::Fenced => {}
+            }
+        });
+    }
+
+    /// Goes on with a request that was cut off, here or at another engine.
+    pub fn take_up(&self, request: OwnedRequest, way: recovery::Way) {
+        let worker = self.clone();
+        let slot = Arc::clone(&self.slots).try_acquire_owned().ok();
+        let (id, epoch) = (request.row.job.id.clone(), request.row.epoch);
+        self.supervise(id, epoch, async move |control| match recovery::go_on(&worker.world, request, way, slot) {
+            recovery::Next::Drive(driver) => {
+                worker.drive(*driver, control).await;
+            }
+            recovery::Next::Start { job, attempts, seq, slot } => match slot {
+                Some(slot) => worker.start(job, epoch, attempts, seq, slot),
+                None => worker.give_back(&job.id, epoch).await,
+            },
+            recovery::Next::Refuse { job, seq, refusal } => worker.refuse(&job, epoch, seq, refusal).await,
+        });
+    }
+
+    async fn drive(&self, driver: Driver, control: mpsc::Receiver<Control>) -> End {
+        if let Some(call) = self.live().get_mut(driver.job()) {
+            call.clock = Some(driver.clock());
+        }
+        driver.run(control).await
+    }
+
+    async fn admit(&self, job: &Job, attempts: u32) -> Result<Admitted, Refusal> {
+        loop {
+            match self.facts(job, attempts).await {
+                Ok(decision) => return decision,
+                Err(error) => {
+                    tracing::debug!(%error, "the account cannot be read now");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn facts(&self, job: &Job, attempts: u32) -> Result<Result<Admitted, Refusal>, StoreError> {
+        let world = &self.world;
+        let account = world.store.view_by_name(&job.account).await?;
+        let counts = match (&account, &job.b) {
+            (Some(account), Some(b)) if !account.limits_off && attempts == 0 => {
+                Some(world.store.velocity(account.id, Some(b.as_str())).await?)
+            }
+            _ => None,
+        };
+        let tables = world.tables.borrow().clone();
+        let situation = Situation {
+            job,
+            call_count: attempts,
+            account: account.as_ref(),
+            counts: counts.as_ref(),
+            trunks: &tables.trunks,
+            rates: &tables.rates,
+            tariff: &world.tariff,
+            engine: &world.engine,
+            limits: &world.limits,
+            now: Utc::now(),
+        };
+        Ok(admission::admit(&situation))
+    }
+
+    // --- Settle without a call -----------------------------------------------------------------------------------------
+
+    async fn refuse(&self, job: &Job, epoch: i64, seq: u32, refusal: Refusal) {
+        let now = Utc::now();
+        let outcome = Outcome {
+            result: refusal.verdict.as_str().to_owned(),
+            reason: refusal.reason.clone(),
+            ..Outcome::default()
+        };
+        let mut herald = Herald {
+            engine: &self.world.me.id,
+            job,
+            currency: &self.world.tariff.currency,
+            billing: self.world.billing,
+            seq,
+            now,
+        };
+        let mut step = Step::new(job.id.clone(), &self.world.me.id, epoch);
+        step.events = herald.finished(&outcome);
+        step.release_hold = true;
+        step.request.status = Some("Finished".to_owned());
+        step.request.result = Some(outcome.result);
+        step.request.disconnect_time = Some(now);
+        step.request.finished = Some(true);
+        step.request.release = true;
+        tracing::info!(job = %job.id, result = refusal.verdict.as_str(), reason = refusal.reason, "not called");
+        metrics::counter!("ringback_requests_total", "result" => refusal.verdict.as_str()).increment(1);
+        if let Err(error) = self.world.writer.step(step).await {
+            tracing::error!(job = %job.id, %error, "a refusal could not be written; recovery will");
+        }
+    }
+
+    async fn give_back(&self, job: &JobId, epoch: i64) {
+        let mut step = Step::new(job.clone(), &self.world.me.id, epoch);
+        step.request.release = true;
+        match self.world.writer.step(step).await {
+            Ok(Stepped::Done { .. } | Stepped::Fenced | Stepped::Cancelled | Stepped::NoFunds) => {}
+            Err(error) => tracing::error!(%job, %error, "a request could not be given back; recovery will"),
+        }
+    }
+
+    /// Runs one call in a task of its own; a panic is that call's trouble alone, and the third of one job is its end.
+    fn supervise<Run, Running>(&self, job: JobId, epoch: i64, run: Run)
+    where
+        Run: FnOnce(mpsc::Receiver<Control>) -> Running + Send + 'static,
+        Running: Future<Output = ()> + Send + 'static,
+    {
+        let (sender, control) = mpsc::channel(4);
+        self.live().insert(job.clone(), Live { control: sender.clone(), epoch, clock: None });
+        let worker = self.clone();
+        tokio::spawn(async move {
+            let ended = tokio::spawn(run(control)).await;
+            worker.forget(&job, &sender);
+            if ended.is_err_and(|error| error.is_panic()) {
+                worker.after_panic(job, epoch).await;
+            }
+        });
+    }
+
+    async fn after_panic(&self, job: JobId, epoch: i64) {
+        metrics::counter!("ringback_panics_total").increment(1);
+        let (store, me) = (&self.world.store, &self.world.me);
+        let panics = match store.poisoned(&job, &me.id, epoch).await {
+            Ok(panics) => panics,
+            Err(error) => {
+                return tracing::error!(%job, %error, "a panic could not be counted; recovery goes on with the job");
+            }
+        };
+        tracing::error!(%job, panics, "a job made its call panic");
+        let strays = store.strays(me, &self.live_jobs()).await.unwrap_or_default();
+        for request in strays.into_iter().filter(|request| request.row.job.id == job) {
+            let way = if panics >= POISONED_AFTER { recovery::Way::Poisoned } else { recovery::Way::Panicked };
+            self.take_up(request, way);
+        }
+    }
+
+    fn forget(&self, job: &JobId, sender: &mpsc::Sender<Control>) {
+        let mut live = self.live();
+        if live.get(job).is_some_and(|current| current.control.same_channel(sender)) {
+            live.remove(job);
+        }
+    }
+
+    fn live(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_job(delivery: &Delivery) -> Result<Job, String> {
+    if delivery.body.len() > MAX_JOB_BYTES {
+        return Err(format!("it is longer than {MAX_JOB_BYTES} bytes"));
+    }
+    let envelope: Envelope<Job> = serde_json::from_slice(&delivery.body).map_err(|error| error.to_string())?;
+    if envelope.kind != JOB_TYPE {
+        return Err(format!("its type is not {JOB_TYPE}"));
+    }
+    Ok(envelope.data)
+}
+
+fn taken_word(taken: &Taken) -> &'static str {
+    match taken {
+        Taken::Claimed { .. } => "claimed",
+        Taken::Waiting => "waiting",
+        Taken::Known => "known",
+        Taken::Cancelled => "cancelled",
+    }
+}
