@@ -70,7 +70,7 @@ fn the_peers_offer_is_told_and_the_owners_answer_is_repeated_until_its_ack() {
     let ack = story.request_numbered(Method::Ack, offer.cseq(), &[], None);
     story.hears(&ack, phone());
     story.waits(5_000);
-    assert!(story.sends().is_empty());
+    assert_eq!(story.sends(), Vec::<String>::new());
     story.does(|leg, now| leg.hang_up(None, now));
     assert_eq!(story.last("BYE").request_uri(), "sip:bob@10.0.0.4:5070");
 }

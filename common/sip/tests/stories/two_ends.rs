@@ -18,8 +18,10 @@ impl Network {
     const GOOD: Network = Network { loss_percent: 0, double_percent: 0, jitter_ms: 0, seed: 1 };
 
     fn draw(&mut self, below: u64) -> u64 {
-        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.seed >> 33) % below
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15); // splitmix64
+        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % below
     }
 }
 
@@ -137,7 +139,11 @@ impl TwoEnds {
 
     fn runs_until(&mut self, what: &str, reached: impl Fn(&TwoEnds) -> bool) {
         let until = self.now.plus_ms(200_000);
-        while !reached(self) {
+        loop {
+            self.gather();
+            if reached(self) {
+                return;
+            }
             assert!(self.step(until), "never: {what}; seed {}", self.network.seed);
         }
     }
