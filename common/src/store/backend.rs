@@ -36,7 +36,7 @@ pub struct Sqlite {
 pub struct Postgres {
     pub write: PgPool,
     pub read: PgPool,
-    pub options: PgConnectOptions,
+    pub options: Box<PgConnectOptions>,
 }
 
 impl Backend {
@@ -129,7 +129,7 @@ impl Postgres {
             .before_acquire(|connection, meta| Box::pin(async move { still_there(connection, meta.idle_for).await }))
             .connect_with(options.clone())
             .await?;
-        Ok(Postgres { write: pool.clone(), read: pool, options })
+        Ok(Postgres { write: pool.clone(), read: pool, options: Box::new(options) })
     }
 }
 

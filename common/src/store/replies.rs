@@ -34,6 +34,15 @@ impl Store {
         self.reply_ends(job, kind, "unknown").await
     }
 
+    /// Certainly nothing left: the reply is as if it had never been begun.
+    pub async fn reply_not_sent(&self, job: &JobId, kind: &str) -> Result<(), StoreError> {
+        on!(self, write, pool => {
+            let undo = sqlx::query("DELETE FROM replies WHERE job_id = $1 AND kind = $2 AND state = 'sending'");
+            undo.bind(job.as_str()).bind(kind).execute(pool).await?;
+            Ok(())
+        })
+    }
+
     async fn reply_ends(&self, job: &JobId, kind: &str, state: &str) -> Result<(), StoreError> {
         on!(self, write, pool => {
             let end = sqlx::query("UPDATE replies SET state = $3 WHERE job_id = $1 AND kind = $2 AND state = 'sending'");

@@ -219,7 +219,7 @@ impl Store {
     /// The request of this job with its INVITEs, CDRs and hold.
     pub async fn story(&self, job: &JobId) -> Result<Option<RequestStory>, StoreError> {
         let mut all = change!(self, tx => {
-            owned::load(&mut *tx, &self.inner.backend, &[job.0.clone()]).await
+            owned::load(&mut *tx, &self.inner.backend, std::slice::from_ref(&job.0)).await
         })?;
         Ok(all.pop().map(|one| RequestStory { row: one.row, invites: one.invites, cdrs: one.attempts, hold: one.hold }))
     }

@@ -1,5 +1,6 @@
 //! What every kind of store must do, as one suite over all of them: SQLite by the unit tests, PostgreSQL by the tests crate.
 //! Each check gets an empty store, opened twice, as two processes would have it.
+#![allow(clippy::unwrap_used)] // a test, wherever it is compiled
 
 mod events;
 mod limits;

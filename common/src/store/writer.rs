@@ -20,7 +20,7 @@ const BUSY_PER_SECOND: f64 = 50.0;
 /// That moment.
 const LINGER: Duration = Duration::from_millis(1);
 /// No answer to a batch in this time: the connection is given up and the batch run again.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(6);
 /// Between two tries while the database is away.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
