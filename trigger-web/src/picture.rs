@@ -239,6 +239,11 @@ impl Picture {
         self.stage == Stage::Over
     }
 
+    /// Whether one of the two who talked has hung up and the other is being told.
+    pub fn hanging_up(&self) -> bool {
+        self.stage == Stage::Talking && [self.a_phone, self.b_phone].contains(&Phone::Ended)
+    }
+
     /// Whether it ended, and not as it should.
     pub fn failed(&self) -> bool {
         self.is_over() && self.result.as_deref() != Some("Successful")
@@ -278,6 +283,7 @@ impl Picture {
             Stage::RingingA => "Your phone rings".to_owned(),
             Stage::AnsweredA => "You answered".to_owned(),
             Stage::RingingB => "Their phone rings".to_owned(),
+            Stage::Talking if self.hanging_up() => "Hanging up".to_owned(),
             Stage::Talking => "Talking".to_owned(),
             Stage::Over if self.failed() => self.why(),
             Stage::Over => "Over".to_owned(),

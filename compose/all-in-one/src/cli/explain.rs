@@ -1,0 +1,79 @@
+//! `ringback explain`: how a message would be read and what would happen. Dials, books and counts nothing.
+
+use std::io::BufRead;
+
+use clap::{Args, Subcommand};
+use ringback_common::intake::{Checks, Rules};
+use ringback_common::secret::SiteKey;
+use ringback_trigger_sms::explain::{Explanation, batch_line, one};
+
+use super::{Common, Fail, World, print};
+
+/// `ringback explain ...`
+#[derive(Subcommand)]
+pub enum ExplainCommand {
+    /// A text message
+    Sms(SmsArgs),
+}
+
+/// The text.
+#[derive(Args)]
+pub struct SmsArgs {
+    /// Who sends it
+    #[arg(long, value_name = "+NUMBER", required_unless_present = "batch")]
+    from: Option<String>,
+    /// Its words, as in: 'alice 1234 +442071838750 +4930123456'
+    #[arg(required_unless_present = "batch", allow_hyphen_values = true)]
+    text: Option<String>,
+    /// Read JSON lines {"id","sender","text"} (or "raw_hex","data_coding") from standard input, answer one JSON line each
+    #[arg(long, conflicts_with_all = ["from", "text"])]
+    batch: bool,
+}
+
+/// Explains one text or a batch of them.
+pub async fn sms(common: &Common, args: SmsArgs) -> Result<(), Fail> {
+    let world = World::open(common).await?;
+    let key = SiteKey::load_or_create(&world.config.secrets.site_key_file)
+        .map_err(|error| Fail::Refused(error.to_string()))?;
+    let checks = Checks::new(world.store.clone(), key, Rules::from(&world.config));
+    if args.batch {
+        return batch(&checks).await;
+    }
+    let explanation = one(&checks, &args.from.unwrap_or_default(), &args.text.unwrap_or_default()).await?;
+    if common.json {
+        print::json(&explanation);
+    } else {
+        tell(&explanation);
+    }
+    Ok(())
+}
+
+async fn batch(checks: &Checks) -> Result<(), Fail> {
+    for line in std::io::stdin().lock().split(b'\n') {
+        let line = line.map_err(|error| Fail::Usage(format!("standard input cannot be read: {error}")))?;
+        let line = String::from_utf8_lossy(&line);
+        if !line.trim().is_empty() {
+            print::line(&batch_line(checks, line.trim()).await?);
+        }
+    }
+    Ok(())
+}
+
+fn tell(explanation: &Explanation) {
+    let read = |number: &Option<String>, rule: Option<&str>| match (number, rule) {
+        (Some(number), Some(rule)) => format!("{number} (read by the rule {rule})"),
+        (Some(number), None) => number.clone(),
+        (None, _) => "not read".to_owned(),
+    };
+    let reason = explanation.reason.as_deref().unwrap_or_default();
+    print::line(&match explanation.outcome {
+        "job" => "It would be a job. (Not looked at: route, rate, and the countries this account may call.)".to_owned(),
+        "ignore" => format!("It would be ignored: {reason}."),
+        _ => format!("It would be refused: {reason}."),
+    });
+    print::line(&format!("A       {}", read(&explanation.a, explanation.a_rule)));
+    print::line(&format!("B       {}", read(&explanation.b, explanation.b_rule)));
+    if let Some(message) = &explanation.message {
+        print::line(&format!("Answer  {}", print::plain(message)));
+    }
+}

@@ -1,0 +1,54 @@
+//! What a command works with: the settings, and the store and queue behind them.
+
+use std::path::Path;
+
+use ringback_common::config::{Config, Role};
+use ringback_common::queue::Queue;
+use ringback_common::store::Store;
+
+use super::{Common, Fail};
+
+/// The settings and the open store.
+pub struct World {
+    /// The settings.
+    pub config: Config,
+    /// The store.
+    pub store: Store,
+}
+
+impl World {
+    /// Opens what the settings name; with an embedded store its data folder is made.
+    pub async fn open(common: &Common) -> Result<World, Fail> {
+        let config = settings(&common.config)?;
+        make_data_folder(&config)?;
+        let store = Store::open(&config.store).await?;
+        Ok(World { config, store })
+    }
+
+    /// Opens the queue too.
+    pub async fn queue(&self) -> Result<Queue, Fail> {
+        Ok(Queue::open(&self.config.queue).await?)
+    }
+}
+
+/// Reads the settings.
+pub fn settings(file: &Path) -> Result<Config, Fail> {
+    if !file.exists() {
+        return Err(Fail::Usage(format!(
+            "there is no {}; write one with `ringback init`, or name yours with --config FILE or RINGBACK_CONFIG",
+            file.display()
+        )));
+    }
+    Ok(Config::load(Some(file), Role::AllInOne)?)
+}
+
+/// Makes the folder of an embedded store.
+pub fn make_data_folder(config: &Config) -> Result<(), Fail> {
+    if !config.embedded() {
+        return Ok(());
+    }
+    let folder = config.data_folder();
+    std::fs::create_dir_all(&folder).map_err(|error| {
+        Fail::Refused(format!("cannot make {}: {error}; choose another [store] url", folder.display()))
+    })
+}

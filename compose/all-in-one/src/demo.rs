@@ -1,0 +1,226 @@
+//! `ringback demo`: a whole gateway on loopback with two phones of its own, and every callback shown as it happens.
+
+mod screen;
+mod site;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use ringback_common::event::LegName;
+use ringback_common::job::JobId;
+use ringback_common::queue::{Queue, Source};
+use ringback_common::service::{self, Service};
+use ringback_common::store::{CdrFilter, CdrRow, Store};
+use ringback_trigger_web::picture::{Picture, duration};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::cli::{Fail, print_cdrs, view_cdrs};
+use crate::phones::{Phones, Report, Role, TONE_A, TONE_B};
+use crate::run::{Parts, RunError, together};
+use screen::Screen;
+use site::Site;
+
+/// How long one callback of `--once` may take in all.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the gateway may take to come up.
+const START: Duration = Duration::from_secs(20);
+
+/// How to show.
+#[derive(Args)]
+pub struct DemoArgs {
+    /// Make one callback by a text message and end: exit code 0 only if both phones heard each other and both CDRs are booked
+    #[arg(long)]
+    once: bool,
+}
+
+/// Why the demo ended badly.
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    /// It could not be set up.
+    #[error("the demo cannot start: {0}")]
+    Start(String),
+    /// The gateway failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The callback did not go as it should.
+    #[error("the callback failed: {0}")]
+    Callback(String),
+}
+
+/// Runs the demo.
+pub fn main(args: &DemoArgs) -> Result<ExitCode, Fail> {
+    let site = Site::build().map_err(Fail::Refused)?;
+    let service = site.config.service.clone();
+    Ok(service::main("demo", &service, async |service| show(site, args.once, service).await))
+}
+
+/// Starts everything, then shows callbacks until the end.
+async fn show(site: Site, once: bool, service: Service) -> Result<(), DemoError> {
+    let (reports, mut reported) = mpsc::channel(64);
+    let phones = Phones::plug_in(reports).map_err(|error| DemoError::Start(error.to_string()))?;
+    let stop = service.shutdown.clone();
+    site.furnish(phones.address()).await.map_err(DemoError::Start)?;
+    let parts = Parts { engine: true, sms: true, web: true };
+    let gateway = together(site.config.clone(), parts, service.clone());
+    let watching = async {
+        let watched = watch(&site, once, &service, &mut reported).await;
+        stop.begin();
+        watched
+    };
+    let (ran, watched) = tokio::join!(gateway, watching);
+    ran?;
+    watched
+}
+
+/// Waits for the gateway, invites the visitor, shows what happens.
+async fn watch(
+    site: &Site,
+    once: bool,
+    service: &Service,
+    reported: &mut mpsc::Receiver<Report>,
+) -> Result<(), DemoError> {
+    let start = |error: &dyn std::fmt::Display| DemoError::Start(error.to_string());
+    let store = Store::open(&site.config.store).await.map_err(|error| start(&error))?;
+    let queue = Queue::open(&site.config.queue).await.map_err(|error| start(&error))?;
+    let mut show = Show { store, screen: Screen::new(), log: queue.consume(&Source::Tail, 64).await, now: None };
+    if !ready(service).await {
+        return Err(DemoError::Start("the gateway did not come up; the lines above say why".to_owned()));
+    }
+    if once {
+        site.text_message().await.map_err(DemoError::Callback)?;
+        let end = Instant::now() + PATIENCE;
+        let shown = timeout_at(end, show.callback(reported)).await;
+        return shown.map_err(|_| DemoError::Callback(format!("not over after {} s", PATIENCE.as_secs())))?;
+    }
+    show.screen.invite(site);
+    loop {
+        tokio::select! {
+            ended = show.callback(reported) => if let Err(error) = ended {
+                show.screen.line(&error.to_string());
+            },
+            () = service.shutdown.wait() => return Ok(()),
+        }
+    }
+}
+
+async fn ready(service: &Service) -> bool {
+    let up = async {
+        while !service.health.missing().is_some_and(|missing| missing.is_empty()) {
+            if service.shutdown.begun() {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        true
+    };
+    timeout(START, up).await.unwrap_or(false)
+}
+
+/// What is on the screen, and where its news comes from.
+struct Show {
+    store: Store,
+    screen: Screen,
+    log: ringback_common::queue::Consumer,
+    now: Option<Picture>,
+}
+
+impl Show {
+    /// Shows one callback from its first event to its records. Safe to drop at any await.
+    async fn callback(&mut self, reported: &mut mpsc::Receiver<Report>) -> Result<(), DemoError> {
+        let over = loop {
+            let message = self.log.next().await;
+            let news = Picture::job_of(&message);
+            message.ack().await;
+            let Some((job, envelope)) = news else { continue };
+            if self.now.as_ref().is_none_or(|picture| picture.job != job) {
+                let Some(picture) = self.first_look(&job).await else { continue };
+                while reported.try_recv().is_ok() {}
+                self.screen.draw(&picture);
+                self.now = Some(picture);
+            }
+            if let Some(picture) = &mut self.now
+                && picture.hear(&envelope)
+            {
+                self.screen.draw(picture);
+                if picture.is_over() {
+                    break picture.clone();
+                }
+            }
+        };
+        self.now = None;
+        self.sum_up(&over, reported).await
+    }
+
+    async fn first_look(&self, job: &str) -> Option<Picture> {
+        let row = self.store.find(&JobId(job.to_owned())).await.ok().flatten()?;
+        Some(Picture::requested(job, &row.job.a, row.job.b.as_ref()))
+    }
+
+    /// The summary line, what the phones heard, and the records. Says what was not as it should be.
+    async fn sum_up(&mut self, picture: &Picture, reported: &mut mpsc::Receiver<Report>) -> Result<(), DemoError> {
+        let cost = picture.cost.clone().unwrap_or_else(|| "nothing".to_owned());
+        if picture.failed() {
+            self.screen.line(&format!("{}. Paid {cost}.", picture.headline()));
+        } else {
+            self.screen.line(&format!("Both talked {} and paid {cost}.", duration(picture.talk_seconds)));
+        }
+        let mut wrong = Vec::new();
+        if picture.failed() {
+            wrong.push(picture.result.clone().unwrap_or_default());
+        } else {
+            wrong.extend(self.ears(picture, reported).await);
+        }
+        let id = JobId(picture.job.clone());
+        let filter = CdrFilter { job: Some(id), ..CdrFilter::default() };
+        let cdrs = self.store.cdrs(&filter).await.map_err(|error| DemoError::Callback(error.to_string()))?;
+        wrong.extend(unbooked(&cdrs));
+        print_cdrs(view_cdrs(cdrs), "No record.");
+        self.screen.line("");
+        if wrong.is_empty() { Ok(()) } else { Err(DemoError::Callback(wrong.join("; "))) }
+    }
+
+    /// What both phones of this callback heard.
+    async fn ears(&mut self, picture: &Picture, reported: &mut mpsc::Receiver<Report>) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut reports = Vec::new();
+        // If one says nothing, the other's report still counts.
+        let _ = timeout(Duration::from_secs(5), reports_of(picture, reported, &mut reports)).await;
+        for (role, name, hz) in [(Role::A, "A", TONE_B), (Role::B, "B", TONE_A)] {
+            let Some(report) = reports.iter().find(|report| report.role == role) else {
+                wrong.push(format!("phone {name} did not say what it heard"));
+                continue;
+            };
+            let heard = if report.heard_other { "heard" } else { "did not hear" };
+            let sentence =
+                format!("Phone {name} {heard} the other's tone of {hz} Hz ({} packets of audio came)", report.packets);
+            self.screen.line(&format!("{sentence}."));
+            if !report.heard_other {
+                wrong.push(sentence);
+            }
+        }
+        wrong
+    }
+}
+
+/// Waits for the reports of both phones; what phones of other callbacks said is let go.
+async fn reports_of(picture: &Picture, reported: &mut mpsc::Receiver<Report>, reports: &mut Vec<Report>) {
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    while reports.len() < 2 {
+        let Some(report) = reported.recv().await else { return };
+        let number = if report.role == Role::A { &picture.a } else { &picture.b };
+        if digits(&report.number) == digits(number) && reports.iter().all(|one| one.role != report.role) {
+            reports.push(report);
+        }
+    }
+}
+
+/// What is missing in the records of a callback that went well.
+fn unbooked(cdrs: &[CdrRow]) -> Vec<String> {
+    let missing = |leg: LegName| {
+        let booked = cdrs.iter().any(|cdr| cdr.leg == leg && cdr.connect_time.is_some() && cdr.cost.0 > 0);
+        (!booked).then(|| format!("the record of leg {} is not booked", leg.as_str()))
+    };
+    [LegName::A, LegName::B].into_iter().filter_map(missing).collect()
+}
