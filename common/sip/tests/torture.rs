@@ -1,5 +1,6 @@
 //! What we do with twisted SIP: the messages of RFC 4475 and RFC 5118, in versions of our own, and in the originals where
 //! `TORTURE_DIR` has them; then the same messages spoilt in twenty thousand ways. The tables are in docs/sip-torture.md.
+#![allow(clippy::unwrap_used)]
 
 #[path = "torture/cases.rs"]
 mod cases;
@@ -105,7 +106,8 @@ fn every_message() -> Vec<Vec<u8>> {
 }
 
 fn originals() -> PathBuf {
-    std::env::var_os("TORTURE_DIR").map_or_else(|| repository().join("../shared/torture"), PathBuf::from)
+    let folder = std::env::var_os("TORTURE_DIR").unwrap_or_else(|| "../shared/torture".into());
+    repository().join(folder)
 }
 
 fn repository() -> PathBuf {
