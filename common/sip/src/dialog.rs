@@ -131,10 +131,8 @@ impl Dialog {
 
     /// A target refresh: the peer's new Contact.
     pub fn refresh_target(&mut self, message: &Message) {
-        if let Some(contact) = message.contact() {
-            if self.target != contact.uri {
-                self.former_target = std::mem::replace(&mut self.target, contact.uri.to_owned());
-            }
+        if let Some(contact) = message.contact().filter(|contact| contact.uri != self.target) {
+            self.former_target = std::mem::replace(&mut self.target, contact.uri.to_owned());
         }
     }
 

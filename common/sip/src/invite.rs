@@ -136,11 +136,11 @@ const OWN_HEADERS: [&str; 17] = [
 
 impl LegSetup {
     /// Our From value, tag included.
-    pub(crate) fn from_value(&self) -> String {
+    pub(crate) fn our_value(&self) -> String {
         format!("{};tag={}", name_addr(self.caller.display.as_deref(), &self.caller.from_uri), self.identity.local_tag)
     }
 
-    pub(crate) fn to_value(&self) -> String {
+    pub(crate) fn their_value(&self) -> String {
         name_addr(None, &self.target.request_uri)
     }
 
@@ -148,7 +148,7 @@ impl LegSetup {
     pub(crate) fn write(&self, names: TryNames<'_>, session: &SessionTimer, auth: &[(&'static str, String)]) -> Invite {
         let expires_s = u32::try_from(self.expires.as_secs()).unwrap_or(u32::MAX).max(1);
         let mut writer = self
-            .begin(Method::Invite, names.branch, names.cseq, &self.to_value())
+            .begin(Method::Invite, names.branch, names.cseq, &self.their_value())
             .header("Contact", &contact_of(self.local))
             .header("Allow", ALLOW)
             .header("Supported", "timer")
@@ -185,7 +185,7 @@ impl LegSetup {
             writer = writer.header("Route", &name_addr(None, route));
         }
         writer
-            .header("From", &self.from_value())
+            .header("From", &self.our_value())
             .header("To", to)
             .header("Call-ID", &self.identity.call_id)
             .shown("CSeq", format_args!("{cseq} {}", method.as_str()))

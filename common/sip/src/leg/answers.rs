@@ -180,7 +180,7 @@ impl Leg {
         let Some(reason) = &self.hanging else { return };
         let setup = self.setup_as_sent();
         let writer = setup
-            .begin(Method::Cancel, &self.invite.branch, self.invite.cseq, &setup.to_value())
+            .begin(Method::Cancel, &self.invite.branch, self.invite.cseq, &setup.their_value())
             .reason(reason.as_ref());
         let transmit = Transmit { to: self.invite.peer, bytes: writer.finish(None) };
         let transaction = ClientTransaction::send(

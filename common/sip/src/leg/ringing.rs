@@ -54,7 +54,7 @@ impl Leg {
         }
         Dialog {
             call_id: self.invite.call_id.clone(),
-            local: self.setup.from_value(),
+            local: self.setup.our_value(),
             remote: response.get(crate::frame::Name::To).unwrap_or_default().to_owned(),
             local_tag: self.invite.local_tag.clone(),
             remote_tag: remote_tag.to_owned(),

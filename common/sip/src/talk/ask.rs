@@ -84,7 +84,7 @@ impl Talk {
         let may_offer =
             self.reinvite.is_none() && self.offered.is_none() && self.unacked.is_none() && self.glare_until.is_none();
         match self.wants.front() {
-            Some(Want::Bye { .. }) if self.bye.is_none() => {}
+            Some(Want::Bye { .. }) if self.bye.is_none() && !self.awaits_first_ack() => {}
             Some(Want::Offer { .. }) if may_offer && self.ending.is_none() => {}
             _ => return,
         }
@@ -95,6 +95,11 @@ impl Talk {
             Some(want @ Want::Offer { .. }) => self.send_offer(want, cseq, now, out),
             None => {}
         }
+    }
+
+    /// Who was called does not hang up before the ACK of its answer (RFC 3261 15).
+    fn awaits_first_ack(&self) -> bool {
+        !self.owns_call_id && self.unacked.as_ref().is_some_and(|answer| answer.cseq == self.dialog.invite_cseq)
     }
 
     fn send_bye(&mut self, want: Want, cseq: u32, now: Moment, out: &mut Outbox) {
@@ -138,9 +143,9 @@ impl Talk {
         let Some((transaction, want)) = self.reinvite.take() else { return };
         match response.code() {
             200..300 => self.offer_accepted(want, response, now, out),
-            code => {
+            _ => {
                 self.ack_refusal(transaction.cseq, &transaction.branch, transaction.to, out);
-                self.offer_refused(code, want, transaction.to, response, from, now, out);
+                self.offer_refused(want, transaction.to, response, from, now, out);
             }
         }
         self.pump(now, out);
@@ -179,10 +184,8 @@ impl Talk {
         });
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn offer_refused(
         &mut self,
-        code: u16,
         mut want: Want,
         asked: SocketAddr,
         response: &Message,
@@ -190,7 +193,7 @@ impl Talk {
         now: Moment,
         out: &mut Outbox,
     ) {
-        match code {
+        match response.code() {
             _ if self.ending.is_some() => {}
             401 | 407 if self.auth.challenged(response, asked, from) => match self.take_cseq(false, out) {
                 Some(cseq) => self.send_offer(want, cseq, now, out),
@@ -198,11 +201,13 @@ impl Talk {
             },
             422 if self.session.raise(response) => self.wants.push_front(want),
             491 | 500 if self.may_wait(&mut want, response, now) => self.wants.push_front(want),
-            408 | 481 => self.lose_peer(code == 408, now, out),
-            code => match want {
-                Want::Offer { refresh: true, .. } => self.session.refresh_later(now),
-                _ => out.tell(LegEvent::ReinviteFailed { code }),
-            },
+            code @ (408 | 481) => self.lose_peer(code == 408, now, out),
+            code => {
+                self.session.refresh_later(now);
+                if !matches!(want, Want::Offer { refresh: true, .. }) {
+                    out.tell(LegEvent::ReinviteFailed { code });
+                }
+            }
         }
     }
 

@@ -97,10 +97,10 @@ impl SessionTimer {
         self.ends_at = (!self.missing).then(|| now.plus_ms(interval - (interval / 3).min(32_000)));
     }
 
-    /// A refresh was refused, not fatally: once more before the end.
+    /// A refresh, or an offer that would have been one, was refused, not fatally: once more before the end.
     pub fn refresh_later(&mut self, now: Moment) {
         if self.we_refresh && !self.missing {
-            self.refresh_at = Some(now.plus_ms(REFRESH_AGAIN));
+            self.refresh_at.get_or_insert(now.plus_ms(REFRESH_AGAIN));
         }
     }
 

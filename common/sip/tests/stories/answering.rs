@@ -49,6 +49,11 @@ fn turned(message: &Message, turns: &[(&str, &str)]) -> Message {
     parsed(text.as_bytes())
 }
 
+fn ack_of(invite: &Message, answer: &Message) -> Message {
+    let to = format!("To: {}", answer.header("to").unwrap());
+    turned(invite, &[("INVITE", "ACK"), ("To: <sip:+442071838750@10.0.0.2>", &to)])
+}
+
 #[test]
 fn it_rings_answers_and_repeats_the_answer_until_the_ack() {
     let invite = invite();
@@ -62,11 +67,7 @@ fn it_rings_answers_and_repeats_the_answer_until_the_ack() {
     assert_eq!(answers.len(), 4);
     let answer = parsed(&answers[0].bytes);
     assert_eq!((answer.code(), answer.header("session-expires")), (200, Some("180;refresher=uac")));
-    let ack = turned(
-        &invite,
-        &[("INVITE", "ACK"), ("To: <sip:+442071838750@10.0.0.2>", &format!("To: {}", answer.header("to").unwrap()))],
-    );
-    phone.call.receive(&ack, ours(), phone.now);
+    phone.call.receive(&ack_of(&invite, &answer), ours(), phone.now);
     assert_eq!(phone.tells(), [LegEvent::Confirmed]);
     phone.waits(10_000);
     assert!(phone.sends().is_empty());
@@ -81,6 +82,18 @@ fn an_answer_nobody_acknowledges_is_hung_up() {
     phone.waits(32_100);
     assert_eq!(phone.tells(), [LegEvent::Over { cause: OverCause::PeerGone }]);
     assert_eq!(phone.call.poll_timeout(), None);
+}
+
+#[test]
+fn hung_up_before_the_ack_of_its_answer_it_waits_for_that_ack() {
+    let invite = invite();
+    let mut phone = Phone::called(&invite);
+    phone.call.answer(ANSWER.to_owned(), Moment(0));
+    let answer = parsed(&phone.transmits().last().unwrap().bytes);
+    phone.call.hang_up(None, Moment(10));
+    assert!(phone.sends().is_empty());
+    phone.call.receive(&ack_of(&invite, &answer), ours(), Moment(20));
+    assert_eq!(phone.sends(), ["BYE"]);
 }
 
 #[test]

@@ -1,0 +1,251 @@
+//! Real sockets on loopback: who is heard, where messages go, and what never leaves.
+#![allow(clippy::unwrap_used)]
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ringback_sip::net::Counts;
+use ringback_sip::{
+    Caller, Endpoint, EndpointError, Identity, IncomingCall, Leg, LegEvent, LegSetup, Message, Moment, Ping, Pong,
+    Reading, Target, Transmit, read,
+};
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+const SDP: &str =
+    "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 20000 RTP/AVP 0\r\n";
+
+fn bind() -> Endpoint {
+    let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    endpoint.trust(loopback());
+    endpoint
+}
+
+fn loopback() -> IpAddr {
+    "127.0.0.1".parse().unwrap()
+}
+
+fn leg(from: &Endpoint, to: SocketAddr) -> Leg {
+    Leg::new(LegSetup {
+        identity: Identity::draw(),
+        target: Target { request_uri: format!("sip:bob@{to}"), peer: to, route: None, credentials: None },
+        caller: Caller { from_uri: "sip:alice@ringback.example".to_owned(), ..Caller::default() },
+        local: from.local_addr(),
+        sdp: SDP.to_owned(),
+        expires: Duration::from_secs(45),
+        session: Duration::from_secs(180),
+    })
+}
+
+/// A raw socket beside the endpoint, to send what no stack would.
+async fn raw() -> UdpSocket {
+    UdpSocket::bind("127.0.0.1:0").await.unwrap()
+}
+
+async fn hears(socket: &UdpSocket) -> Message {
+    let mut buffer = vec![0; 65_536];
+    let (length, _) = timeout(Duration::from_secs(5), socket.recv_from(&mut buffer)).await.expect("an answer").unwrap();
+    match read(&buffer[..length]) {
+        Reading::Message(message) => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn until(endpoint: &Endpoint, what: &str, reached: impl Fn(Counts) -> bool) {
+    let begun = Instant::now();
+    while !reached(endpoint.counts()) {
+        assert!(begun.elapsed() < Duration::from_secs(5), "never: {what}: {:?}", endpoint.counts());
+        tokio::task::yield_now().await;
+    }
+}
+
+fn request(method: &str, from: SocketAddr, to_tag: &str) -> String {
+    format!(
+        "{method} sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{method}{to_tag};rport\r\nFrom: <sip:a@b>;tag=1\r\n\
+         To: <sip:x@127.0.0.1>{}\r\nCall-ID: {method}{to_tag}\r\nCSeq: 1 {method}\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+        if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") }
+    )
+}
+
+#[tokio::test]
+async fn a_call_between_two_endpoints_rings_is_answered_and_hung_up() {
+    let (ours, theirs) = (bind(), bind());
+    let (handler, mut arrivals) = mpsc::channel(4);
+    theirs.on_invite(handler);
+    let now = Moment(0);
+
+    let mut caller = leg(&ours, theirs.local_addr());
+    let mut line = ours.register(caller.call_id());
+    caller.dial(now);
+    flush(&mut || caller.poll_transmit(), &ours);
+
+    let mut arrival = timeout(Duration::from_secs(5), arrivals.recv()).await.unwrap().unwrap();
+    let mut callee = IncomingCall::new(&arrival.invite, arrival.from, theirs.local_addr(), now).unwrap();
+    callee.answer(SDP.to_owned(), now);
+    flush(&mut || callee.poll_transmit(), &theirs);
+
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let (message, from) = timeout(Duration::from_secs(5), line.recv()).await.unwrap();
+        caller.receive(&message, from, now);
+        told.extend(std::iter::from_fn(|| caller.poll_event()));
+    }
+    assert!(
+        matches!(&told[..], [LegEvent::Trying, LegEvent::Final(answer)] if answer.sdp.as_deref() == Some(SDP)),
+        "{told:?}"
+    );
+    caller.acknowledge(now);
+    caller.hang_up(None, now);
+    flush(&mut || caller.poll_transmit(), &ours);
+    while !callee.is_over() {
+        let (message, from) = timeout(Duration::from_secs(5), arrival.line.recv()).await.unwrap();
+        callee.receive(&message, from, now);
+    }
+    flush(&mut || callee.poll_transmit(), &theirs);
+    while !caller.is_over() {
+        let (message, from) = timeout(Duration::from_secs(5), line.recv()).await.unwrap();
+        caller.receive(&message, from, now);
+    }
+}
+
+fn flush(poll: &mut dyn FnMut() -> Option<Transmit>, endpoint: &Endpoint) {
+    while let Some(transmit) = poll() {
+        endpoint.send(&transmit);
+    }
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_a_named_error() {
+    let endpoint = bind();
+    let second = Endpoint::bind(endpoint.local_addr()).unwrap_err();
+    assert!(matches!(second, EndpointError::AddrInUse(address) if address == endpoint.local_addr()));
+    let address = endpoint.local_addr();
+    drop(endpoint);
+    let begun = Instant::now();
+    while Endpoint::bind(address).is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(5), "the last owner closes the socket");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn strangers_are_not_read_and_hear_nothing() {
+    let endpoint = bind();
+    let stranger = UdpSocket::bind("127.0.0.77:0").await.unwrap();
+    let from = stranger.local_addr().unwrap();
+    for method in ["OPTIONS", "INVITE", "REGISTER"] {
+        stranger.send_to(request(method, from, "").as_bytes(), endpoint.local_addr()).await.unwrap();
+    }
+    until(&endpoint, "three strangers", |counts| counts.strangers == 3).await;
+    assert_eq!(endpoint.counts().sent, 0);
+    endpoint.trust(from.ip());
+    endpoint.trust(from.ip());
+    endpoint.untrust(from.ip());
+    stranger.send_to(request("OPTIONS", from, "").as_bytes(), endpoint.local_addr()).await.unwrap();
+    assert_eq!(hears(&stranger).await.code(), 200);
+    endpoint.untrust(from.ip());
+    stranger.send_to(request("OPTIONS", from, "").as_bytes(), endpoint.local_addr()).await.unwrap();
+    until(&endpoint, "a stranger again", |counts| counts.strangers == 4).await;
+}
+
+#[tokio::test]
+async fn what_belongs_to_no_call_is_answered_in_a_word() {
+    let endpoint = bind();
+    let peer = raw().await;
+    let from = peer.local_addr().unwrap();
+    let cases = [
+        ("OPTIONS", "", 200),
+        ("INVITE", "", 480),
+        ("INVITE", "x", 481),
+        ("BYE", "x", 481),
+        ("CANCEL", "", 481),
+        ("REFER", "", 403),
+        ("REGISTER", "", 405),
+        ("FOO", "", 501),
+    ];
+    for (method, to_tag, code) in cases {
+        peer.send_to(request(method, from, to_tag).as_bytes(), endpoint.local_addr()).await.unwrap();
+        let answer = hears(&peer).await;
+        assert_eq!((answer.code(), answer.to_tag().is_empty()), (code, false), "{method} {to_tag}");
+        assert!(answer.header("server").is_none() && answer.header("user-agent").is_none());
+    }
+    peer.send_to(request("ACK", from, "x").as_bytes(), endpoint.local_addr()).await.unwrap();
+    peer.send_to(b"nonsense", endpoint.local_addr()).await.unwrap();
+    peer.send_to(request("OPTIONS", from, "").replace("70", "300").as_bytes(), endpoint.local_addr()).await.unwrap();
+    assert_eq!(hears(&peer).await.code(), 400, "neither the ACK nor the nonsense was answered before");
+    assert_eq!(endpoint.counts().malformed, 2);
+}
+
+#[tokio::test]
+async fn an_answer_to_a_call_nobody_has_goes_to_the_orphanage() {
+    let endpoint = bind();
+    let (handler, mut orphans) = mpsc::channel(4);
+    endpoint.on_orphan(handler);
+    let peer = raw().await;
+    let invite = leg(&endpoint, peer.local_addr().unwrap());
+    let text = String::from_utf8(invite.invite().bytes.to_vec()).unwrap();
+    let headers: Vec<&str> = text
+        .lines()
+        .filter(|l| ["Via", "From", "To", "Call-ID", "CSeq"].contains(&l.split(':').next().unwrap()))
+        .collect();
+    for code in [180, 486, 200] {
+        let answer = format!("SIP/2.0 {code} X\r\n{}\r\nContent-Length: 0\r\n\r\n", headers.join("\r\n"));
+        peer.send_to(answer.as_bytes(), endpoint.local_addr()).await.unwrap();
+    }
+    let (orphan, from) = timeout(Duration::from_secs(5), orphans.recv()).await.unwrap().unwrap();
+    assert_eq!((orphan.code(), orphan.call_id(), from), (200, invite.call_id(), peer.local_addr().unwrap()));
+    assert_eq!(endpoint.counts().stray, 3);
+}
+
+#[tokio::test]
+async fn a_closed_gate_lets_nothing_out() {
+    let endpoint = bind();
+    let open = Arc::new(AtomicBool::new(false));
+    let asked = open.clone();
+    endpoint.gate(Arc::new(move || asked.load(Ordering::Relaxed)));
+    let peer = raw().await;
+    let transmit =
+        Transmit { to: peer.local_addr().unwrap(), bytes: request("OPTIONS", endpoint.local_addr(), "").into() };
+    endpoint.send(&transmit);
+    assert_eq!((endpoint.counts().gated, endpoint.counts().sent), (1, 0));
+    open.store(true, Ordering::Relaxed);
+    endpoint.send(&transmit);
+    assert_eq!(hears(&peer).await.method_text(), "OPTIONS");
+}
+
+#[tokio::test]
+async fn a_call_that_does_not_listen_loses_messages_and_holds_up_nobody() {
+    let endpoint = bind();
+    let peer = raw().await;
+    let from = peer.local_addr().unwrap();
+    let mut deaf = endpoint.register("BYEx");
+    let mut sent = 0;
+    while endpoint.counts().overflowed == 0 {
+        peer.send_to(request("BYE", from, "x").as_bytes(), endpoint.local_addr()).await.unwrap();
+        sent += 1;
+        until(&endpoint, "it is read", |counts| counts.received == sent).await;
+        assert!(sent < 1_000);
+    }
+    peer.send_to(request("OPTIONS", from, "").as_bytes(), endpoint.local_addr()).await.unwrap();
+    assert_eq!(hears(&peer).await.code(), 200);
+    let waiting = std::iter::from_fn(|| deaf.try_recv()).count() as u64;
+    assert_eq!(waiting, sent - 1);
+    drop(deaf);
+    peer.send_to(request("BYE", from, "x").as_bytes(), endpoint.local_addr()).await.unwrap();
+    assert_eq!(hears(&peer).await.code(), 481, "unregistered");
+}
+
+#[tokio::test]
+async fn a_ping_is_answered_by_another_endpoint() {
+    let (ours, theirs) = (bind(), bind());
+    let mut ping =
+        Ping::send(&format!("sip:{}", theirs.local_addr()), theirs.local_addr(), ours.local_addr(), Moment(0));
+    let mut line = ours.register(ping.call_id());
+    flush(&mut || ping.poll_transmit(), &ours);
+    let (message, from) = timeout(Duration::from_secs(5), line.recv()).await.unwrap();
+    ping.receive(&message, from, Moment(1));
+    assert_eq!(ping.pong(), Some(Pong::Alive { code: 200 }));
+}
