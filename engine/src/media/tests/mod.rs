@@ -117,20 +117,15 @@ struct Phone {
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
+    /// Samples spoken so far: a tone goes on where it was left.
+    spoken: usize,
 }
 
 impl Phone {
     fn new(ip: IpAddr, to: SocketAddr, codec: Codec) -> Phone {
         let socket = UdpSocket::bind((ip, 0)).expect("bind");
-        Phone {
-            socket,
-            to,
-            codec,
-            dtmf: 101,
-            ssrc: rand::random(),
-            sequence: rand::random(),
-            timestamp: rand::random(),
-        }
+        let (ssrc, sequence, timestamp) = (rand::random(), rand::random(), rand::random());
+        Phone { socket, to, codec, dtmf: 101, ssrc, sequence, timestamp, spoken: 0 }
     }
 
     fn address(&self) -> SocketAddr {
@@ -157,8 +152,11 @@ impl Phone {
 
     /// Speaks so many frames of a tone, as fast as it can.
     fn speak(&mut self, hz: u32, frames: usize) {
-        for frame in tone(&[hz], frames * 160).chunks(160) {
-            let payload: Vec<u8> = frame.iter().map(|&sample| self.codec.encode(sample)).collect();
+        let second = tone(&[hz], RATE as usize);
+        for _ in 0..frames {
+            let next = (self.spoken..self.spoken + 160).map(|place| second[place % second.len()]);
+            let payload: Vec<u8> = next.map(|sample| self.codec.encode(sample)).collect();
+            self.spoken += 160;
             self.send(self.codec.payload_type(), &payload);
             self.timestamp = self.timestamp.wrapping_add(160);
         }

@@ -134,8 +134,9 @@ fn no_digit_is_lost_when_nobody_listens_for_a_while() {
     let (events, inbox) = mpsc::channel(1);
     (bench.events, bench.inbox) = (events, inbox);
     let (_leg, mut alice) = bench.connected(2, Codec::Pcmu);
-    for code in (0..10).cycle().take(60) {
+    for (code, pressed) in (0..10).cycle().zip(1..=60) {
         alice.press(code);
+        bench.received(6 * pressed);
     }
     let mut digits = String::new();
     while digits.len() < 60 {
