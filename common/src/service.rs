@@ -275,7 +275,7 @@ fn start_metrics() -> Option<PrometheusHandle> {
 
 /// Begins to log to standard error; the first call of a process counts.
 pub fn start_logging(config: &ServiceConfig) {
-    let filter = EnvFilter::try_new(&config.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter(&config.log_level);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     let started = match config.log_format {
         LogFormat::Plain => lines.with_writer(PlainLines).try_init(),
@@ -284,6 +284,14 @@ pub fn start_logging(config: &ServiceConfig) {
     if let Err(error) = started {
         tracing::debug!("logging runs already: {error}");
     }
+}
+
+/// What the site asks for, except what must never be logged: lapin shows the whole of a returned message, body and all,
+/// and sqlx may show values.
+fn filter(level: &str) -> EnvFilter {
+    const NEVER: [&str; 2] = ["lapin::returned_messages=off", "sqlx::query=error"];
+    let asked = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    NEVER.iter().filter_map(|rule| rule.parse().ok()).fold(asked, EnvFilter::add_directive)
 }
 
 /// Writes each event as one line whatever is in it: control characters inside are shown, not obeyed.

@@ -10,8 +10,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
-use lapin::types::{FieldTable, ShortString};
+use lapin::options::BasicPublishOptions;
+use lapin::types::ShortString;
 use lapin::{BasicProperties, Confirmation};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -48,32 +48,21 @@ impl AmqpQueue {
         if link.blocked() {
             return Err(PublishError::Refused("the broker is short of memory or disk".to_owned()));
         }
-        match timeout(PATIENCE, self.send(&link, to, message)).await {
-            Ok(Err(error)) => {
-                if !matches!(error, PublishError::Refused(_)) {
-                    self.publishing.doubt();
-                }
-                Err(error)
-            }
-            Ok(Ok(())) => Ok(()),
-            Err(_) => {
-                link.close_lane(to).await;
-                self.publishing.doubt();
-                Err(PublishError::Timeout)
-            }
+        let answer = match timeout(PATIENCE, self.send(&link, to, message)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(PublishError::Timeout),
+        };
+        if !matches!(answer, Ok(()) | Err(PublishError::Refused(_))) {
+            link.close_lane(to).await;
+            self.publishing.doubt();
         }
+        answer
     }
 
     async fn send(&self, link: &Link, to: &Destination, message: &Message) -> Result<(), PublishError> {
         let broken = |error: lapin::Error| PublishError::Unavailable(error.to_string());
         let lane = link.lane(to).await.map_err(broken)?;
-        let confirm = match self.write(&lane, to, message).await {
-            Ok(confirm) => confirm,
-            Err(error) => {
-                link.close_lane(to).await;
-                return Err(broken(error));
-            }
-        };
+        let confirm = self.write(&lane, to, message).await.map_err(broken)?;
         written(to);
         match confirm.await.map_err(broken)? {
             Confirmation::Ack(None) => Ok(()),
@@ -118,18 +107,13 @@ impl AmqpQueue {
         consumer
     }
 
-    /// Counted by a passive declare: messages that wait, without those in somebody's hand.
     pub(super) async fn depth(&self, source: &Source) -> Result<u64, QueueError> {
         let Some(name) = self.topology.queue_of(source) else { return Ok(0) };
         let Some(link) = self.publishing.link() else {
             return Err(QueueError::Unavailable("no connection to the broker".to_owned()));
         };
-        let counting = async {
-            let channel = link.connection().create_channel().await?;
-            channel.queue_declare(name, QueueDeclareOptions::durable().passive(), FieldTable::default()).await
-        };
-        match timeout(PATIENCE, counting).await {
-            Ok(Ok(queue)) => Ok(u64::from(queue.message_count())),
+        match timeout(PATIENCE, link.waiting(name)).await {
+            Ok(Ok(waiting)) => Ok(u64::from(waiting)),
             Ok(Err(error)) => Err(QueueError::Unavailable(error.to_string())),
             Err(_) => Err(QueueError::Unavailable("no answer in time".to_owned())),
         }

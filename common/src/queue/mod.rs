@@ -228,7 +228,8 @@ impl Queue {
         }
     }
 
-    /// How many messages wait there that nobody holds.
+    /// How many messages wait there that nobody holds; of the log, how many entries there are (RabbitMQ counts those some
+    /// seconds late).
     pub async fn depth(&self, source: &Source) -> Result<u64, QueueError> {
         match &self.kind {
             Kind::Amqp(queue) => queue.depth(source).await,

@@ -31,6 +31,14 @@ pub(super) struct Feed {
     subscribed: watch::Sender<bool>,
 }
 
+struct Subscription {
+    channel: Arc<Channel>,
+    consumer: lapin::Consumer,
+}
+
+/// How long nothing may come before we ask whether nothing is there.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// Runs until the consumer is dropped.
 pub(super) async fn feed(mut feed: Feed, mut valve: watch::Receiver<bool>) {
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
@@ -41,10 +49,10 @@ pub(super) async fn feed(mut feed: Feed, mut valve: watch::Receiver<bool>) {
             link = feed.ready(&mut valve) => link,
         };
         match timeout(PATIENCE * 2, feed.subscribe(&link)).await {
-            Ok(Ok((channel, consumer))) => {
+            Ok(Ok(subscription)) => {
                 backoff.reset();
                 feed.subscribed.send_replace(true);
-                feed.flow(channel, consumer, &mut valve).await;
+                feed.flow(&link, subscription, &mut valve).await;
             }
             Ok(Err(error)) => {
                 tracing::warn!(source = ?feed.source, %error, "cannot consume; trying on");
@@ -82,7 +90,7 @@ impl Feed {
         self.wire.up().await
     }
 
-    async fn subscribe(&mut self, link: &Link) -> lapin::Result<(Arc<Channel>, lapin::Consumer)> {
+    async fn subscribe(&mut self, link: &Link) -> lapin::Result<Subscription> {
         if let Source::Replies { source } = &self.source {
             self.topology.add_replies(source);
             self.topology.declare(link.connection()).await?;
@@ -97,7 +105,7 @@ impl Feed {
         let consumer = channel.basic_consume(queue, ShortString::default(), BasicConsumeOptions::default(), arguments);
         let consumer = consumer.await?;
         self.log_offset.subscribed();
-        Ok((channel, consumer))
+        Ok(Subscription { channel, consumer })
     }
 
     async fn own_control_queue(&self, channel: &Channel) -> lapin::Result<ShortString> {
@@ -112,9 +120,11 @@ impl Feed {
 
     /// Hands over deliveries until the channel ends. A closed valve, or nobody at the other end, cancels the consumer;
     /// what was on its way then is still handed over.
-    async fn flow(&mut self, channel: Arc<Channel>, mut consumer: lapin::Consumer, valve: &mut watch::Receiver<bool>) {
+    async fn flow(&mut self, link: &Link, subscription: Subscription, valve: &mut watch::Receiver<bool>) {
+        let Subscription { channel, mut consumer } = subscription;
         let inbox = self.inbox.clone();
         let mut cancelled = false;
+        let mut silence = 0;
         loop {
             let stop = async {
                 tokio::select! {
@@ -132,13 +142,38 @@ impl Feed {
                     }
                 }
                 next = consumer.next() => match next {
-                    Some(Ok(delivery)) => self.hand_over(&channel, delivery).await,
+                    Some(Ok(delivery)) => {
+                        silence = 0;
+                        self.hand_over(&channel, delivery).await;
+                    }
                     Some(Err(error)) => {
                         tracing::debug!(source = ?self.source, %error, "the flow broke off");
                         return;
                     }
                     None => return,
                 },
+                () = tokio::time::sleep(SILENCE) => {
+                    silence = if self.is_forgotten(link).await { silence + 1 } else { 0 };
+                    if silence == 2 {
+                        tracing::warn!(source = ?self.source, "messages wait, but none comes; subscribing anew");
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Messages wait, our hand has room, and yet nothing comes: the broker has lost our subscription without a word.
+    async fn is_forgotten(&self, link: &Link) -> bool {
+        let Some(queue) = self.topology.queue_of(&self.source).filter(|_| !self.is_log()) else { return false };
+        if self.hand.held() >= usize::from(self.prefetch) {
+            return false;
+        }
+        match timeout(PATIENCE, link.waiting(queue)).await {
+            Ok(Ok(waiting)) => waiting > 0,
+            Ok(Err(_)) | Err(_) => {
+                self.wire.doubt();
+                false
             }
         }
     }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
-use lapin::options::ConfirmSelectOptions;
+use lapin::options::{ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::{FieldTable, ShortString};
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, Event};
 use tokio::sync::{Notify, watch};
@@ -18,6 +19,10 @@ use crate::queue::{Backoff, Destination, PATIENCE, QueueError};
 
 /// Heartbeats asked for when the URL names none: a silent broker is given up after two.
 const HEARTBEAT_SECONDS: u16 = 10;
+
+/// A doubt is looked into after this time. Not at once: if somebody deleted a queue and we declare it again before the
+/// broker has told its consumers, they hold on to the new one as ghosts and swallow its messages (seen on 3.10).
+const GRACE: Duration = Duration::from_millis(500);
 
 /// The nodes of the cluster, tried in turn.
 pub(super) struct Nodes(Vec<AMQPUri>);
@@ -40,6 +45,11 @@ impl Nodes {
 
     fn turn(&self, attempt: usize) -> &AMQPUri {
         &self.0[attempt % self.0.len()]
+    }
+
+    /// With this attempt every node has been tried as often as any other.
+    fn ends_a_round(&self, attempt: usize) -> bool {
+        (attempt + 1).is_multiple_of(self.0.len())
     }
 }
 
@@ -79,7 +89,7 @@ impl Wire {
         }))
     }
 
-    /// Waits until the first attempt to connect has ended, well or not.
+    /// Waits until there is a connection, or every node has been tried in vain.
     pub(super) async fn first_try(&self) {
         self.start();
         let mut tried = self.0.tried.subscribe();
@@ -164,8 +174,11 @@ impl Keeper {
                     let _ = timeout(Duration::from_secs(1), link.connection.close(200, "gone".into())).await;
                 }
                 Err(why) => {
-                    self.tried.send_replace(true);
                     complaints.say(self.role, &address, &why);
+                    if !self.nodes.ends_a_round(attempt) {
+                        continue;
+                    }
+                    self.tried.send_replace(true);
                 }
             }
             tokio::time::sleep(backoff.next_pause()).await;
@@ -188,6 +201,7 @@ impl Keeper {
         let mut events = Box::pin(link.connection.events_listener());
         let mut look = tokio::time::interval(Duration::from_secs(1));
         let mut last_error = "closed".to_owned();
+        let mut probe_at = None;
         loop {
             tokio::select! {
                 event = events.next() => match event {
@@ -200,13 +214,16 @@ impl Keeper {
                     Some(_) => {}
                     None => return last_error,
                 },
-                () = self.doubt.notified(), if !link.blocked() => {
+                () = self.doubt.notified(), if !link.blocked() && probe_at.is_none() => {
+                    probe_at = Some(Instant::now() + GRACE);
+                }
+                _ = look.tick() => {}
+                () = tokio::time::sleep_until(probe_at.unwrap_or_else(Instant::now)), if probe_at.is_some() => {
+                    probe_at = None;
                     if let Err(error) = self.topology.declare(&link.connection).await {
                         return error.to_string();
                     }
-                    tokio::time::sleep(Duration::from_millis(200)).await;
                 }
-                _ = look.tick() => {}
             }
             if !link.connection.status().connected() {
                 return last_error;
@@ -241,6 +258,13 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// How many messages wait in a queue, by a passive declare on a channel of its own.
+    pub(super) async fn waiting(&self, queue: ShortString) -> lapin::Result<u32> {
+        let channel = self.connection.create_channel().await?;
+        let passive = QueueDeclareOptions::durable().passive();
+        Ok(channel.queue_declare(queue, passive, FieldTable::default()).await?.message_count())
     }
 
     /// The broker has asked us not to publish.

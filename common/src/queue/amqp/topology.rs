@@ -1,6 +1,7 @@
 //! Which exchanges and queues there are, with which arguments, and how they are declared.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
@@ -24,6 +25,7 @@ const CONTROL: &str = "callback.control";
 pub(super) struct Topology {
     prefix: String,
     declare: bool,
+    may_not_declare: AtomicBool,
     max_length: u32,
     log_days: u32,
     billing_feed: bool,
@@ -42,6 +44,7 @@ impl Topology {
         Ok(Topology {
             prefix: config.prefix.clone(),
             declare: config.declare,
+            may_not_declare: AtomicBool::new(false),
             max_length: config.max_length,
             log_days: config.log_days,
             billing_feed: config.billing_feed,
@@ -91,21 +94,29 @@ impl Topology {
     }
 
     /// Declares everything that is missing, on channels of its own: a refusal kills the channel, not the connection.
-    /// What exists with other arguments, or may not be declared by us, is used as it stands.
+    /// What exists with other arguments is used as it stands; a user who may not declare leaves that to the operator.
+    /// Fails if the broker does not answer, also when there is nothing to declare.
     pub(super) async fn declare(&self, connection: &Connection) -> lapin::Result<()> {
-        if !self.declare {
+        let mut channel = in_time(connection.create_channel()).await?;
+        if !self.declare || self.may_not_declare.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let mut channel = connection.create_channel().await?;
         for item in self.items() {
-            let declared = match timeout(PATIENCE, item.declare(&channel)).await {
-                Ok(declared) => declared,
-                Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
-            };
-            if let Err(error) = declared {
-                let Some(why) = refusal(&error) else { return Err(error) };
-                tracing::error!(name = item.name(), why, %error, "not declared; see docs/queues.md");
-                channel = connection.create_channel().await?;
+            let Err(error) = in_time(item.declare(&channel)).await else { continue };
+            match refusal(&error) {
+                Some(Refusal::NotAllowed) => {
+                    self.may_not_declare.store(true, Ordering::Relaxed);
+                    tracing::warn!(
+                        name = item.name(),
+                        "our user may not declare queues: the operator must (docs/queues.md)"
+                    );
+                    return Ok(());
+                }
+                Some(Refusal::Different(why)) => {
+                    tracing::error!(name = item.name(), why, %error, "not declared; see docs/queues.md");
+                    channel = in_time(connection.create_channel()).await?;
+                }
+                None => return Err(error),
             }
         }
         Ok(())
@@ -212,15 +223,29 @@ impl Item {
     }
 }
 
-/// Why the broker will not declare this, if it is a matter of this one thing.
-fn refusal(error: &lapin::Error) -> Option<&'static str> {
+/// Why the broker will not declare a thing.
+enum Refusal {
+    NotAllowed,
+    Different(&'static str),
+}
+
+fn refusal(error: &lapin::Error) -> Option<Refusal> {
     let ErrorKind::ProtocolError(error) = error.kind() else { return None };
     match error.kind() {
-        AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => Some("it exists with other arguments"),
-        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => Some("our user may not"),
-        AMQPErrorKind::Soft(AMQPSoftError::RESOURCELOCKED) => Some("somebody holds it exclusively"),
-        AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => Some("what it hangs on is missing"),
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => Some(Refusal::NotAllowed),
+        AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => {
+            Some(Refusal::Different("it exists with other arguments and is used as it stands"))
+        }
+        AMQPErrorKind::Soft(AMQPSoftError::RESOURCELOCKED) => Some(Refusal::Different("somebody holds it exclusively")),
+        AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => Some(Refusal::Different("what it hangs on is missing")),
         _ => None,
+    }
+}
+
+async fn in_time<T>(answer: impl Future<Output = lapin::Result<T>>) -> lapin::Result<T> {
+    match timeout(PATIENCE, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
     }
 }
 
