@@ -1,3 +1,128 @@
 //! Ringback's SMS trigger: a text becomes a job, the outcome becomes a text.
+//!
+//! [`http`] has the doors, one file a provider; [`desk`] says what becomes of a text; [`parse`] reads it; [`answer`] tells the
+//! sender how it ended. A new provider is one more file beside `generic.rs` and `twilio.rs`.
 
+mod answer;
+mod coding;
+mod desk;
+pub mod explain;
+mod gate;
+mod generic;
+mod http;
 pub mod parse;
+mod replies;
+mod send;
+mod sign;
+mod twilio;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ringback_common::config::SmsConfig;
+use ringback_common::intake::{Intake, Rules};
+use ringback_common::queue::{Queue, QueueError};
+use ringback_common::secret::{SiteKey, SiteKeyError};
+use ringback_common::service::Shutdown;
+use ringback_common::store::{Store, StoreError};
+use tokio::net::TcpListener;
+
+use crate::answer::Answerer;
+use crate::desk::Desk;
+use crate::http::Doors;
+use crate::send::Channels;
+
+/// What the trigger works with.
+pub struct World {
+    /// Accounts and requests.
+    pub store: Store,
+    /// Jobs go out, outcomes come in.
+    pub queue: Queue,
+    /// Seals secrets.
+    pub site_key: SiteKey,
+    /// The site's rules.
+    pub rules: Rules,
+}
+
+/// Why the trigger does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The address is taken, or not ours.
+    #[error("[sms] listen {0}: {1}; choose another address, or stop who has it")]
+    Listen(SocketAddr, io::Error),
+    /// Anybody could send texts.
+    #[error("[sms.generic] allow_unsigned needs a loopback [sms] listen, not {0}; set a secret instead")]
+    UnsignedInPublic(SocketAddr),
+    /// A setting that is no address.
+    #[error("{0} is no http:// or https:// address: {1}")]
+    Address(&'static str, String),
+    /// The store is away.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The queue's settings are wrong, or its file cannot be opened.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// There is no site key.
+    #[error(transparent)]
+    SiteKey(#[from] SiteKeyError),
+    /// There is no HTTP client to send replies with.
+    #[error("replies cannot be sent from this machine: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The listener failed.
+    #[error("the listener for texts failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Takes texts and answers senders until shutdown.
+///
+/// # Errors
+/// It cannot start.
+pub async fn run(config: SmsConfig, world: World, shutdown: Shutdown) -> Result<(), RunError> {
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| RunError::Listen(config.listen, error))?;
+    run_on(listener, config, world, shutdown).await
+}
+
+/// The same on a listener that is bound already.
+///
+/// # Errors
+/// It cannot start.
+pub async fn run_on(
+    listener: TcpListener,
+    config: SmsConfig,
+    world: World,
+    shutdown: Shutdown,
+) -> Result<(), RunError> {
+    let address = listener.local_addr()?;
+    check(&config, address)?;
+    let channels = Channels::new(config.generic.clone(), config.twilio.clone())?;
+    let answerer = Arc::new(Answerer::new(world.store.clone(), channels, shutdown.clone()));
+    let intake = Intake::new(world.store, world.queue.clone(), world.site_key, world.rules);
+    let desk = Desk::new(intake, world.queue.clone(), config.generic.reply_url.is_some());
+    let doors = Doors::new(desk, config.generic, config.twilio, address.ip().is_loopback());
+    tracing::info!(%address, "texts are taken");
+    tokio::join!(http::serve(listener, http::routes(Arc::new(doors)), shutdown), answerer.run(&world.queue));
+    Ok(())
+}
+
+fn check(config: &SmsConfig, address: SocketAddr) -> Result<(), RunError> {
+    if config.generic.allow_unsigned && config.generic.secret.is_empty() && !address.ip().is_loopback() {
+        return Err(RunError::UnsignedInPublic(address));
+    }
+    let addresses = [
+        ("[sms.generic] reply_url", config.generic.reply_url.as_deref()),
+        ("[sms.twilio] public_url", config.twilio.public_url.as_deref()),
+        ("[sms.twilio] api_base", Some(config.twilio.api_base.as_str())),
+    ];
+    for (key, text) in addresses {
+        let Some(text) = text else { continue };
+        let good = url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if !good {
+            return Err(RunError::Address(key, text.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -91,6 +91,12 @@ impl Checks {
         Dialling { country, extensions: &self.rules.extensions }
     }
 
+    /// Each of the two numbers in dialable form with the rule by which it was read; `None` where it cannot be read.
+    pub fn readings(&self, wish: &Wish) -> [Option<(Number, Rule)>; 2] {
+        let from = self.dialling(&wish.sender);
+        [&wish.a, &wish.b].map(|text| read(text, &from).ok())
+    }
+
     /// The two numbers in dialable form, and how each was read.
     ///
     /// # Errors

@@ -1,0 +1,210 @@
+//! Answers senders: takes replies off the queue and sends each at most once.
+//!
+//! A reply is written down as being sent before it leaves, and as sent after the provider took it. One that is found half-way
+//! after a crash is sent again only where the receiver drops the second; else it is marked unknown.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ringback_common::event::{Envelope, RequestEvent};
+use ringback_common::queue::{Consumer, Delivery, Queue, Source};
+use ringback_common::service::Shutdown;
+use ringback_common::store::{Begun, Store, StoreError};
+use tokio::task::JoinSet;
+
+use crate::desk::SOURCE;
+use crate::replies::{FINISHED_TYPE, Note, REFUSAL_TYPE, Refused, outcome_text};
+use crate::send::{Channels, Reply, Sent};
+
+/// How many replies are in hand at a time; a killed replica leaves at most so many unknown.
+pub const PREFETCH: u16 = 16;
+/// How long a reply is tried while the provider takes nothing. Below RabbitMQ's 30 minutes for a delivery in hand.
+const PERSISTENCE: Duration = Duration::from_secs(600);
+/// The first pause between two tries; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Answers senders.
+pub struct Answerer {
+    store: Store,
+    channels: Channels,
+    shutdown: Shutdown,
+}
+
+/// What a delivery asks for.
+enum Wanted {
+    Reply(Box<Reply>),
+    /// Nobody to answer.
+    Nothing,
+    /// Not understood.
+    Broken(String),
+}
+
+/// What becomes of a delivery.
+enum End {
+    Done,
+    /// Interrupted before anything left: another replica, or the next start, may do it.
+    Later,
+}
+
+impl Answerer {
+    /// Sends through these channels.
+    pub fn new(store: Store, channels: Channels, shutdown: Shutdown) -> Answerer {
+        Answerer { store, channels, shutdown }
+    }
+
+    /// Answers until shutdown, then ends what is in hand.
+    pub async fn run(self: Arc<Self>, queue: &Queue) {
+        let mut replies: Consumer = queue.consume(&Source::Replies { source: SOURCE.to_owned() }, PREFETCH).await;
+        let mut in_hand = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = self.shutdown.wait() => break,
+                Some(_) = in_hand.join_next(), if !in_hand.is_empty() => {}
+                delivery = replies.next() => {
+                    in_hand.spawn(self.clone().settle(delivery));
+                }
+            }
+        }
+        replies.pause();
+        while in_hand.join_next().await.is_some() {}
+    }
+
+    async fn settle(self: Arc<Self>, delivery: Delivery) {
+        match wanted(&delivery.kind, &delivery.body) {
+            Wanted::Nothing => delivery.ack().await,
+            Wanted::Broken(why) => {
+                tracing::error!(message = delivery.id, "a reply is not understood and goes to the dead letters: {why}");
+                delivery.reject().await;
+            }
+            Wanted::Reply(reply) => match self.answer(&reply).await {
+                End::Done => delivery.ack().await,
+                End::Later => delivery.requeue().await,
+            },
+        }
+    }
+
+    async fn answer(&self, reply: &Reply) -> End {
+        let deduplicates = self.channels.deduplicates(reply.note.via);
+        match self.patiently(|| self.store.reply_begin(&reply.job, reply.kind)).await {
+            None => return End::Later,
+            Some(Begun::Done) => return End::Done,
+            Some(Begun::Again) if !deduplicates => {
+                tracing::warn!(job = %reply.job, kind = reply.kind, "a reply was cut off by a crash; it is not sent again");
+                return self.mark(reply, false).await;
+            }
+            Some(Begun::Fresh | Begun::Again) => {}
+        }
+        let outcome = self.send(reply, deduplicates).await;
+        count(reply, &outcome);
+        match outcome {
+            Sent::Yes => self.mark(reply, true).await,
+            Sent::NotYet(why) if self.shutdown.begun() => {
+                tracing::info!(job = %reply.job, "a reply waits for the next start: {why}");
+                self.give_back(reply).await
+            }
+            Sent::NotYet(why) | Sent::Never(why) | Sent::Unknown(why) => {
+                tracing::error!(job = %reply.job, via = reply.note.via.name(), "a reply may not have reached its sender: {why}");
+                self.mark(reply, false).await
+            }
+        }
+    }
+
+    /// Tries until the provider takes it, says no, or leaves it open; gives up when it takes nothing for long.
+    async fn send(&self, reply: &Reply, deduplicates: bool) -> Sent {
+        let since = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let why = match self.channels.send(reply).await {
+                Sent::NotYet(why) => why,
+                Sent::Unknown(why) if deduplicates => why,
+                ended => return ended,
+            };
+            if since.elapsed() > PERSISTENCE || !self.pause(pause).await {
+                return Sent::NotYet(why);
+            }
+            tracing::warn!(job = %reply.job, via = reply.note.via.name(), "a reply is tried again: {why}");
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn mark(&self, reply: &Reply, sent: bool) -> End {
+        let marked = if sent {
+            self.patiently(|| self.store.reply_sent(&reply.job, reply.kind)).await
+        } else {
+            self.patiently(|| self.store.reply_unknown(&reply.job, reply.kind)).await
+        };
+        if marked.is_some() { End::Done } else { End::Later }
+    }
+
+    /// Nothing was taken: the reply is as if it had never been begun.
+    async fn give_back(&self, reply: &Reply) -> End {
+        if let Err(error) = self.store.reply_not_sent(&reply.job, reply.kind).await {
+            tracing::warn!(job = %reply.job, "a reply that was not sent cannot be given back: {error}");
+        }
+        End::Later
+    }
+
+    /// Asks the store until it answers; `None` when the shutdown comes first.
+    async fn patiently<T, Asking>(&self, ask: impl Fn() -> Asking) -> Option<T>
+    where
+        Asking: Future<Output = Result<T, StoreError>>,
+    {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match ask().await {
+                Ok(answer) => return Some(answer),
+                Err(error) => tracing::warn!("replies wait for the store: {error}"),
+            }
+            if !self.pause(pause).await {
+                return None;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// False when the shutdown cuts it short.
+    async fn pause(&self, pause: Duration) -> bool {
+        tokio::select! {
+            () = self.shutdown.wait() => false,
+            () = tokio::time::sleep(pause) => true,
+        }
+    }
+}
+
+fn count(reply: &Reply, outcome: &Sent) {
+    let outcome = match outcome {
+        Sent::Yes => "sent",
+        Sent::NotYet(_) => "not_taken",
+        Sent::Never(_) => "refused",
+        Sent::Unknown(_) => "unknown",
+    };
+    metrics::counter!("ringback_sms_replies_total", "via" => reply.note.via.name(), "outcome" => outcome).increment(1);
+}
+
+fn wanted(kind: &str, body: &[u8]) -> Wanted {
+    let reply = match kind {
+        FINISHED_TYPE => finished(body),
+        REFUSAL_TYPE => refused(body).map(Some),
+        _ => Ok(None),
+    };
+    match reply {
+        Ok(Some(reply)) => Wanted::Reply(Box::new(reply)),
+        Ok(None) => Wanted::Nothing,
+        Err(error) => Wanted::Broken(error.to_string()),
+    }
+}
+
+fn finished(body: &[u8]) -> Result<Option<Reply>, serde_json::Error> {
+    let end = serde_json::from_slice::<Envelope<RequestEvent>>(body)?.data;
+    let Some(note) = &end.reply else { return Ok(None) };
+    let note: Note = serde_json::from_str(note)?;
+    let text = outcome_text(&end);
+    Ok(Some(Reply { job: end.job, kind: "final", note, text }))
+}
+
+fn refused(body: &[u8]) -> Result<Reply, serde_json::Error> {
+    let envelope: Envelope<Refused> = serde_json::from_slice(body)?;
+    let Refused { job, note, text } = envelope.data;
+    Ok(Reply { job, kind: "refused", note, text })
+}
