@@ -169,7 +169,7 @@ impl Aftermath {
                 judge::no_stale_invite(&log),
                 judge::nothing_is_left(&calls),
                 judge::ended_in_time(&calls, self.back_us, limit_us),
-                judge::silent_after_the_end(&calls),
+                judge::silent_after_the_end(&calls, self.back_us),
                 judge::one_owner_at_a_time(&log),
                 self.one_cdr_per_attempt(),
             ],

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::phone::sound::RING_BACK;
 use crate::phone::{Entry, Log, Report};
 
 /// A verdict: `Err` tells what was wrong, in words for whoever reads the failed test.
@@ -167,11 +168,12 @@ pub fn talk_seconds(call: &Report) -> Option<f64> {
     Some((call.ended_us?.saturating_sub(call.answered_us?)) as f64 / 1e6)
 }
 
-/// I9: no RTP later than 1 s after the end of a call.
-pub fn silent_after_the_end(calls: &[Report]) -> Verdict {
+/// I9: no RTP later than 1 s after the end of a call. A gateway that was dead then has that second from `back_us` on, when
+/// it was there again (0: it was never away).
+pub fn silent_after_the_end(calls: &[Report], back_us: u64) -> Verdict {
     for call in calls {
         if let (Some(ended), Some(last)) = (call.ended_us, call.audio.last_us())
-            && last > ended + 1_000_000
+            && last > ended.max(back_us) + 1_000_000
         {
             return Err(format!("{} got RTP {} ms after its BYE", call.number, (last - ended) / 1000));
         }
@@ -181,11 +183,10 @@ pub fn silent_after_the_end(calls: &[Report]) -> Verdict {
 
 /// I9: a phone heard nobody but its own other party (and the ring-back tone).
 pub fn heard_only(call: &Report, tones: &[u32]) -> Verdict {
-    let foreign = call
-        .audio
-        .heard
-        .iter()
-        .find(|h| h.hz.is_some_and(|hz| hz != 425 && !tones.contains(&hz)) && h.until_us - h.from_us >= 300_000);
+    let foreign =
+        call.audio.heard.iter().find(|h| {
+            h.hz.is_some_and(|hz| hz != RING_BACK && !tones.contains(&hz)) && h.until_us - h.from_us >= 300_000
+        });
     match foreign {
         Some(heard) => Err(format!("{} heard {heard:?}, which nobody on its line plays", call.number)),
         None => Ok(()),

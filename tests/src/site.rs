@@ -107,6 +107,7 @@ impl Site {
             ("store.url", store),
             ("queue.url", queue),
             ("sms.generic.secret", SECRET),
+            ("sms.generic.allow_unsigned", "false"),
             ("sms.generic.reply_url", &reply_url),
             ("service.log_level", "info,ringback_engine=debug,ringback_sip=debug"),
             ("service.drain_timeout", "10"),

@@ -73,7 +73,7 @@ impl Shape {
         assert_eq!(twice, None, "{}", log.ladder());
         judge::insist(
             &log,
-            [judge::nothing_is_left(&self.phones.calls()), judge::silent_after_the_end(&self.phones.calls())],
+            [judge::nothing_is_left(&self.phones.calls()), judge::silent_after_the_end(&self.phones.calls(), 0)],
         );
         let broker = Broker::at(&self.peers.rabbit.url());
         let mut ids: Vec<String> = broker

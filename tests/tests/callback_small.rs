@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use ringback_tests::judge;
+use ringback_tests::phone::sound::RING_BACK;
 use ringback_tests::phone::{Algorithm, Challenge, Manner, Who};
 use ringback_tests::site::SECRET;
 use ringback_tests::sms;
@@ -20,7 +21,7 @@ fn a_text_brings_two_phones_together_and_is_answered_with_the_price() {
     let job = story.ask("text-1");
     assert_eq!(story.ask("text-1"), job, "the same text again is the same job");
 
-    story.phones.wait_call(A, "hears the ring-back tone", SOON, |call| call.audio.heard_ms(425) >= 500);
+    story.phones.wait_call(A, "hears the ring-back tone", SOON, |call| call.audio.heard_ms(RING_BACK) >= 500);
     story.phones.wait_call(A, "hears B", SOON, |call| call.audio.heard_ms(1100) >= 1500);
     story.phones.wait_call(B, "hears A", SOON, |call| call.audio.heard_ms(700) >= 1500);
     story.phones.wait_call(A, "is hung up on after B", SOON, |call| call.ended_by == Some(Who::Gateway));
@@ -57,7 +58,7 @@ fn a_text_brings_two_phones_together_and_is_answered_with_the_price() {
             judge::answered_at_most_once(&log, A),
             judge::answered_at_most_once(&log, B),
             judge::never_again_after_answer(&log, A),
-            judge::silent_after_the_end(&story.phones.calls()),
+            judge::silent_after_the_end(&story.phones.calls(), 0),
             judge::heard_only(&story.a(), &[1100]),
             judge::heard_only(&story.b(), &[700]),
         ],

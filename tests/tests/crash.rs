@@ -37,7 +37,8 @@ fn an_invite_that_was_stored_and_not_sent_is_sent_once() {
 
 #[test]
 fn an_invite_that_was_sent_is_sent_again_byte_for_byte() {
-    let aftermath = Crash::at("leg_a.invite_sent", secs(1)).happens();
+    let answers_late = vec![Manner::answers(secs(5)).plays(700)];
+    let aftermath = Crash::at("leg_a.invite_sent", secs(1)).a(answers_late).happens();
     once_and_well(&aftermath);
     let log = aftermath.phones.log();
     let invites: Vec<_> = log.of_number(A).entries.into_iter().filter(|e| e.opens()).collect();

@@ -36,13 +36,20 @@ impl Tone {
     }
 }
 
+/// How [`tone_in`] names ring-back tone, also where a country's is a pair of tones.
+pub const RING_BACK: u32 = 425;
+const RING_BACK_PAIRS: [[u32; 2]; 2] = [[400, 450], [440, 480]];
+
 /// Which of `TONES` dominates these samples: `None` for silence or a mixture.
 pub fn tone_in(samples: &[i16]) -> Option<u32> {
     let energy: f64 = samples.iter().map(|s| f64::from(*s).powi(2)).sum();
     if samples.is_empty() || energy / (samples.len() as f64) < 200.0_f64.powi(2) {
         return None;
     }
-    TONES.into_iter().find(|hz| share(samples, *hz) * energy.recip() > 0.6)
+    let loud = |hz: u32| share(samples, hz) / energy;
+    let pair = |pair: &[u32; 2]| pair.iter().all(|hz| loud(*hz) > 0.25);
+    let single = TONES.into_iter().find(|hz| loud(*hz) > 0.6);
+    single.or_else(|| RING_BACK_PAIRS.iter().any(pair).then_some(RING_BACK))
 }
 
 /// The energy of one tone in these samples (Goertzel).
@@ -176,6 +183,15 @@ mod tests {
         let (low, high) = (Tone::new(500).samples(WINDOW), Tone::new(1250).samples(WINDOW));
         let mixture: Vec<i16> = low.iter().zip(&high).map(|(a, b)| a / 2 + b / 2).collect();
         assert_eq!(tone_in(&mixture), None);
+    }
+
+    #[test]
+    fn a_pair_of_tones_is_known_as_ring_back() {
+        for [low, high] in RING_BACK_PAIRS {
+            let (low, high) = (Tone::new(low).samples(WINDOW), Tone::new(high).samples(WINDOW));
+            let pair: Vec<i16> = low.iter().zip(&high).map(|(a, b)| a / 2 + b / 2).collect();
+            assert_eq!(tone_in(&pair), Some(RING_BACK));
+        }
     }
 
     #[test]
