@@ -46,7 +46,10 @@ impl Provider {
 
     async fn answering(status: StatusCode, address: &str) -> Provider {
         let (tell, taken) = mpsc::unbounded_channel();
-        let take = |State(tell): State<mpsc::UnboundedSender<Taken>>, uri: Uri, headers: HeaderMap, body: Bytes| async move {
+        let take = move |State(tell): State<mpsc::UnboundedSender<Taken>>,
+                         uri: Uri,
+                         headers: HeaderMap,
+                         body: Bytes| async move {
             tell.send(Taken { path: uri.path().to_owned(), headers, body }).unwrap();
             status
         };
