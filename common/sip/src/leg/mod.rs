@@ -114,6 +114,9 @@ impl Leg {
     /// After a crash: the very same bytes leave again, and are repeated until the INVITE is 32 seconds old. An older one is
     /// given up as [`Leg::abandon`] does.
     pub fn resume(&mut self, age: Duration, now: Moment) {
+        if !matches!(self.stage, Stage::Written) {
+            return;
+        }
         match PATIENCE.checked_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)) {
             Some(left) if left > 0 => self.send_invite(left, now),
             _ => self.give_up(now),

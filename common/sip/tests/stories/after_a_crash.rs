@@ -95,6 +95,8 @@ fn an_answered_call_is_acknowledged_again_and_goes_on_in_the_next_cseq_block() {
     let mut again = restarted(&first);
     assert_eq!(again.sends(), ["ACK"], "perhaps the first was never sent");
     assert_eq!(again.tells(), [LegEvent::Reserve]);
+    again.does(|leg, now| leg.resume(Duration::from_secs(90), now));
+    assert!(again.sends().is_empty(), "there is no INVITE to resume");
     assert_eq!(again.leg.cseq_reserved(), first.leg.cseq_reserved() + 100);
     again.does(|leg, now| leg.hang_up(None, now));
     assert!(again.sends().is_empty(), "not before the block is durable");
