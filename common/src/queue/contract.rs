@@ -1,5 +1,7 @@
 //! What both kinds of queue promise, told as stories. SQLite runs them as unit tests, RabbitMQ against a real broker.
 
+#![allow(clippy::unwrap_used)] // a suite of tests, compiled only for them
+
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
