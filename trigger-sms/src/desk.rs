@@ -69,7 +69,12 @@ impl Desk {
 
     /// Takes one text. The same text twice has the same outcome.
     pub async fn take(&self, text: Text) -> Outcome {
-        let outcome = self.decide(&text).await;
+        let from = sender(&text.from, &self.intake.checks().dialling(""));
+        let shown = from.as_ref().map_or_else(|_| "no number".to_owned(), Number::to_string);
+        let outcome = match from {
+            Ok(from) => self.decide(&text, &from).await,
+            Err(ignored) => Outcome::Ignored(ignored.code()),
+        };
         let (label, reason) = match &outcome {
             Outcome::Accepted(_) => ("accepted", ""),
             Outcome::Rejected(reason) => ("reject", *reason),
@@ -78,23 +83,19 @@ impl Desk {
             Outcome::Unavailable(_) => ("unavailable", ""),
         };
         metrics::counter!("ringback_sms_total", "via" => text.via.name(), "outcome" => label).increment(1);
-        tracing::info!(via = text.via.name(), outcome = label, reason, "text from a sender");
+        tracing::info!(via = text.via.name(), outcome = label, reason, "text from {shown}");
         outcome
     }
 
-    async fn decide(&self, text: &Text) -> Outcome {
+    async fn decide(&self, text: &Text, from: &Number) -> Outcome {
         let checks = self.intake.checks();
-        let from = match sender(&text.from, &checks.dialling("")) {
-            Ok(number) => number,
-            Err(ignored) => return Outcome::Ignored(ignored.code()),
-        };
         match parse(&text.body, &checks.dialling(from.as_str())) {
             Reading::Ignored(ignored) => Outcome::Ignored(ignored.code()),
             Reading::Refused(refusal) => {
                 let job = JobId::of_message(SOURCE, &message_id(text), from.as_str());
-                self.refuse(text, job, &from, refusal.code(), &refusal.to_string()).await
+                self.refuse(text, job, from, refusal.code(), &refusal.to_string()).await
             }
-            Reading::Callback(callback) => self.ask(text, &from, callback).await,
+            Reading::Callback(callback) => self.ask(text, from, callback).await,
         }
     }
 

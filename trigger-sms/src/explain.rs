@@ -101,12 +101,14 @@ struct Line {
 }
 
 impl Line {
-    fn text(&self) -> Result<String, Explanation> {
+    /// # Errors
+    /// Reason and sentence.
+    fn text(&self) -> Result<String, (&'static str, String)> {
         match (&self.text, &self.raw_hex) {
             (Some(text), None) => Ok(text.clone()),
             (None, Some(raw)) => coding::decode_hex(raw, self.data_coding.unwrap_or(0))
-                .map_err(|error| Explanation::rejected(error.code(), &error.to_string())),
-            _ => Err(Explanation::rejected("malformed", "a line has either text, or raw_hex and data_coding")),
+                .map_err(|error| (error.code(), error.to_string())),
+            _ => Err(("malformed", "a line has either text, or raw_hex and data_coding".to_owned())),
         }
     }
 }
@@ -121,7 +123,7 @@ pub async fn batch_line(checks: &Checks, line: &str) -> Result<String, StoreErro
         Ok(line) => {
             let explanation = match line.text() {
                 Ok(text) => one(checks, &line.sender, &text).await?,
-                Err(explanation) => explanation,
+                Err((reason, sentence)) => Explanation::rejected(reason, &sentence),
             };
             (line.id, explanation)
         }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use ringback_common::config::SmsConfig;
 use ringback_common::intake::{Intake, Rules};
+use ringback_common::number::Country;
 use ringback_common::queue::{Queue, QueueError};
 use ringback_common::secret::{SiteKey, SiteKeyError};
 use ringback_common::service::Shutdown;
@@ -79,8 +80,15 @@ pub enum RunError {
 /// # Errors
 /// It cannot start.
 pub async fn run(config: SmsConfig, world: World, shutdown: Shutdown) -> Result<(), RunError> {
-    let listener = TcpListener::bind(config.listen).await.map_err(|error| RunError::Listen(config.listen, error))?;
-    run_on(listener, config, world, shutdown).await
+    run_on(listen(&config).await?, config, world, shutdown).await
+}
+
+/// Opens the doors' address; texts wait there until [`run_on`].
+///
+/// # Errors
+/// The address is taken, or not ours.
+pub async fn listen(config: &SmsConfig) -> Result<TcpListener, RunError> {
+    TcpListener::bind(config.listen).await.map_err(|error| RunError::Listen(config.listen, error))
 }
 
 /// The same on a listener that is bound already.
@@ -95,6 +103,7 @@ pub async fn run_on(
 ) -> Result<(), RunError> {
     let address = listener.local_addr()?;
     check(&config, address)?;
+    load_numbering_plans().await;
     let channels = Channels::new(config.generic.clone(), config.twilio.clone())?;
     let answerer = Arc::new(Answerer::new(world.store.clone(), channels, shutdown.clone()));
     let intake = Intake::new(world.store, world.queue.clone(), world.site_key, world.rules);
@@ -103,6 +112,11 @@ pub async fn run_on(
     tracing::info!(%address, "texts are taken");
     tokio::join!(http::serve(listener, http::routes(Arc::new(doors)), shutdown), answerer.run(&world.queue));
     Ok(())
+}
+
+/// Loads what the first number would otherwise wait for.
+async fn load_numbering_plans() {
+    let _ = tokio::task::spawn_blocking(|| Country::by_code("GB")).await;
 }
 
 fn check(config: &SmsConfig, address: SocketAddr) -> Result<(), RunError> {

@@ -8,7 +8,7 @@ use ringback_common::queue::Queue;
 use ringback_common::secret::SiteKey;
 use ringback_common::store::Store;
 use ringback_common::{binary, service};
-use ringback_trigger_sms::{RunError, World, run};
+use ringback_trigger_sms::{RunError, World, listen, run_on};
 
 fn main() -> ExitCode {
     let config = match binary::settings("ringback-trigger-sms", Role::Trigger) {
@@ -23,7 +23,10 @@ fn main() -> ExitCode {
         let (answering, publishing) = (store.clone(), queue.clone());
         service.health.watch("store", move || answering.healthy());
         service.health.watch("queue", move || publishing.healthy());
-        run(config.sms.clone(), World { store, queue, site_key, rules }, service.shutdown).await?;
+        let listener = listen(&config.sms).await?;
+        service.health.part("sms").set(true);
+        let world = World { store, queue, site_key, rules };
+        run_on(listener, config.sms.clone(), world, service.shutdown).await?;
         Ok::<(), RunError>(())
     })
 }
