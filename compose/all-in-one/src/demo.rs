@@ -3,13 +3,14 @@
 mod screen;
 mod site;
 
+use std::collections::HashMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use ringback_common::event::LegName;
 use ringback_common::job::JobId;
-use ringback_common::queue::{Queue, Source};
+use ringback_common::queue::{Consumer, Queue, Source};
 use ringback_common::service::{self, Service};
 use ringback_common::store::{CdrFilter, CdrRow, Store};
 use ringback_trigger_web::picture::{Picture, duration};
@@ -84,7 +85,13 @@ async fn watch(
     let start = |error: &dyn std::fmt::Display| DemoError::Start(error.to_string());
     let store = Store::open(&site.config.store).await.map_err(|error| start(&error))?;
     let queue = Queue::open(&site.config.queue).await.map_err(|error| start(&error))?;
-    let mut show = Show { store, screen: Screen::new(), log: queue.consume(&Source::Tail, 64).await, now: None };
+    let mut show = Show {
+        store,
+        screen: Screen::new(),
+        log: queue.consume(&Source::Tail, 64).await,
+        pictures: HashMap::new(),
+        reports: Vec::new(),
+    };
     if !ready(service).await {
         return Err(DemoError::Start("the gateway did not come up; the lines above say why".to_owned()));
     }
@@ -122,35 +129,45 @@ async fn ready(service: &Service) -> bool {
 struct Show {
     store: Store,
     screen: Screen,
-    log: ringback_common::queue::Consumer,
-    now: Option<Picture>,
+    log: Consumer,
+    pictures: HashMap<String, Picture>,
+    reports: Vec<Report>,
 }
 
 impl Show {
-    /// Shows one callback from its first event to its records. Safe to drop at any await.
+    /// Shows what happens until one callback is over, then its records. Safe to drop at any await.
     async fn callback(&mut self, reported: &mut mpsc::Receiver<Report>) -> Result<(), DemoError> {
         let over = loop {
             let message = self.log.next().await;
             let news = Picture::job_of(&message);
             message.ack().await;
             let Some((job, envelope)) = news else { continue };
-            if self.now.as_ref().is_none_or(|picture| picture.job != job) {
+            if !self.pictures.contains_key(&job) {
                 let Some(picture) = self.first_look(&job).await else { continue };
-                while reported.try_recv().is_ok() {}
-                self.screen.draw(&picture);
-                self.now = Some(picture);
+                self.begin(picture, reported);
             }
-            if let Some(picture) = &mut self.now
-                && picture.hear(&envelope)
-            {
+            let Some(picture) = self.pictures.get_mut(&job) else { continue };
+            if picture.hear(&envelope) {
                 self.screen.draw(picture);
                 if picture.is_over() {
-                    break picture.clone();
+                    break job;
                 }
             }
         };
-        self.now = None;
-        self.sum_up(&over, reported).await
+        match self.pictures.remove(&over) {
+            Some(picture) => self.sum_up(&picture, reported).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A callback appears. When it is the only one, what the phones said before is about calls that are over.
+    fn begin(&mut self, picture: Picture, reported: &mut mpsc::Receiver<Report>) {
+        if self.pictures.is_empty() {
+            while reported.try_recv().is_ok() {}
+            self.reports.clear();
+        }
+        self.screen.draw(&picture);
+        self.pictures.insert(picture.job.clone(), picture);
     }
 
     async fn first_look(&self, job: &str) -> Option<Picture> {
@@ -184,11 +201,9 @@ impl Show {
     /// What both phones of this callback heard.
     async fn ears(&mut self, picture: &Picture, reported: &mut mpsc::Receiver<Report>) -> Vec<String> {
         let mut wrong = Vec::new();
-        let mut reports = Vec::new();
-        // If one says nothing, the other's report still counts.
-        let _ = timeout(Duration::from_secs(5), reports_of(picture, reported, &mut reports)).await;
-        for (role, name, hz) in [(Role::A, "A", TONE_B), (Role::B, "B", TONE_A)] {
-            let Some(report) = reports.iter().find(|report| report.role == role) else {
+        for (role, name, number, hz) in [(Role::A, "A", &picture.a, TONE_B), (Role::B, "B", &picture.b, TONE_A)] {
+            let report = report_of(role, number, &mut self.reports, reported);
+            let Ok(Some(report)) = timeout(Duration::from_secs(5), report).await else {
                 wrong.push(format!("phone {name} did not say what it heard"));
                 continue;
             };
@@ -204,15 +219,20 @@ impl Show {
     }
 }
 
-/// Waits for the reports of both phones; what phones of other callbacks said is let go.
-async fn reports_of(picture: &Picture, reported: &mut mpsc::Receiver<Report>, reports: &mut Vec<Report>) {
+/// The report of this phone; what other phones said is kept for their own callbacks.
+async fn report_of(
+    role: Role,
+    number: &str,
+    kept: &mut Vec<Report>,
+    reported: &mut mpsc::Receiver<Report>,
+) -> Option<Report> {
     let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
-    while reports.len() < 2 {
-        let Some(report) = reported.recv().await else { return };
-        let number = if report.role == Role::A { &picture.a } else { &picture.b };
-        if digits(&report.number) == digits(number) && reports.iter().all(|one| one.role != report.role) {
-            reports.push(report);
+    loop {
+        let place = kept.iter().position(|report| report.role == role && digits(&report.number) == digits(number));
+        if let Some(place) = place {
+            return Some(kept.swap_remove(place));
         }
+        kept.push(reported.recv().await?);
     }
 }
 

@@ -68,7 +68,7 @@ pub struct Named {
 #[derive(Args)]
 struct Options {
     /// Its money, like 10.00
-    #[arg(long, value_name = "AMOUNT")]
+    #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
     balance: Option<String>,
     /// Three letters, like USD
     #[arg(long)]

@@ -181,6 +181,7 @@ pub enum RateCommand {
         /// Digits without +, like 44; the longest prefix of a number counts
         prefix: String,
         /// Per minute, like 0.10
+        #[arg(allow_negative_numbers = true)]
         price: String,
         /// For one leg only: a is called first, b second
         #[arg(long)]

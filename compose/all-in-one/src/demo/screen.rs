@@ -14,6 +14,7 @@ pub struct Screen {
     live: bool,
     colours: bool,
     drawn: String,
+    job: String,
 }
 
 impl Screen {
@@ -21,7 +22,7 @@ impl Screen {
     pub fn new() -> Screen {
         let live = stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let colours = live && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-        Screen { live, colours, drawn: String::new() }
+        Screen { live, colours, drawn: String::new(), job: String::new() }
     }
 
     /// What the visitor can do.
@@ -53,6 +54,11 @@ impl Screen {
         if drawing == self.drawn {
             return;
         }
+        if picture.job != self.job && !self.drawn.is_empty() && self.live {
+            put("\n");
+            self.drawn.clear();
+        }
+        self.job.clone_from(&picture.job);
         if !self.live {
             put(&format!("{drawing}\n"));
         } else if self.drawn.is_empty() {

@@ -1,0 +1,367 @@
+//! The command line as an operator and a script use it: the binary itself, in a folder of its own. The field names and exit
+//! codes here are those of docs/cli.md.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A folder with settings of its own.
+struct Site(tempfile::TempDir);
+
+impl Site {
+    /// After `ringback init`.
+    fn new() -> Site {
+        let site = Site(tempfile::tempdir().unwrap());
+        site.ok(&["init"]);
+        site
+    }
+
+    fn folder(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn run_with(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ringback"))
+            .args(arguments)
+            .current_dir(self.folder())
+            .env_remove("RINGBACK_CONFIG")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that does not read its input may be gone already.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        child.wait_with_output().unwrap()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with(arguments, b"")
+    }
+
+    fn ok_with(&self, arguments: &[&str], input: &[u8]) -> String {
+        let output = self.run_with(arguments, input);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        self.ok_with(arguments, b"")
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let answer = self.ok(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{arguments:?}: {error} in {answer}"))
+    }
+
+    /// Fails with this code, and says this on standard error.
+    fn fails(&self, arguments: &[&str], code: i32, says: &str) {
+        let output = self.run(arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
+        assert!(errors.contains(says), "{arguments:?} should say {says:?}: {errors}");
+    }
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn init_writes_settings_that_work_as_they_stand() {
+    let site = Site::new();
+    let text = std::fs::read_to_string(site.folder().join("ringback.toml")).unwrap();
+    assert!(text.lines().filter(|line| line.starts_with('#')).count() > 50, "commented");
+    assert!(site.folder().join("data").is_dir());
+    assert_eq!(keys(&site.json(&["check"])), ["ok", "problems", "warnings"]);
+    site.fails(&["init"], 1, "there already");
+    assert_eq!(std::fs::read_to_string(site.folder().join("ringback.toml")).unwrap(), text, "and stays as it was");
+}
+
+#[test]
+fn without_settings_every_command_says_how_to_get_some() {
+    let site = Site(tempfile::tempdir().unwrap());
+    for command in [&["status"][..], &["run"], &["check"], &["account", "list"], &["drain"]] {
+        site.fails(command, 2, "ringback init");
+    }
+    site.fails(&["--config", "elsewhere.toml", "status"], 2, "elsewhere.toml");
+    assert_eq!(std::fs::read_dir(site.folder()).unwrap().count(), 0, "and makes nothing");
+}
+
+#[test]
+fn check_tells_all_mistakes_at_once() {
+    let site = Site::new();
+    std::fs::write(
+        site.folder().join("ringback.toml"),
+        "[sip]\nlisen='x'\n[engine]\nslots='many'\n[web]\nlisten='127.0.0.1:8081'\n",
+    )
+    .unwrap();
+    for says in ["did you mean `listen`", "slots = 200", "taken by"] {
+        site.fails(&["check"], 2, says);
+    }
+}
+
+#[test]
+fn an_account_lives_from_add_to_disable() {
+    let site = Site::new();
+    let added = site.ok_with(
+        &[
+            "account",
+            "add",
+            "alice",
+            "--balance",
+            "0.00",
+            "--currency",
+            "EUR",
+            "--number",
+            "+44 (0)20 7183 8750",
+            "--number",
+            "+4930123456",
+            "--did",
+            "+442079460018",
+            "--email",
+            "alice@example.net",
+            "--allow",
+            "44,92,1876",
+            "--limit",
+            "jobs_per_account_per_hour=40",
+            "--pin-stdin",
+            "--json",
+        ],
+        "gr\u{fc}n 1\n".as_bytes(),
+    );
+    let added: Value = serde_json::from_str(&added).unwrap();
+    let mut fields = keys(&added);
+    fields.sort_unstable();
+    let documented = [
+        "allow",
+        "available",
+        "balance",
+        "created",
+        "currency",
+        "dids",
+        "emails",
+        "enabled",
+        "held",
+        "limits",
+        "limits_off",
+        "name",
+        "numbers",
+        "password",
+        "pin",
+    ];
+    assert_eq!(fields, documented);
+    assert_eq!(added["balance"], "0.00");
+    assert_eq!(added["currency"], "EUR");
+    assert_eq!(added["numbers"], serde_json::json!(["+442071838750", "+4930123456"]));
+    assert_eq!(added["allow"], serde_json::json!(["44", "92", "1876"]));
+    assert_eq!(added["limits"]["jobs_per_account_per_hour"], "40");
+    assert_eq!((&added["pin"], &added["password"]), (&Value::Bool(true), &Value::Bool(false)));
+
+    assert_eq!(site.json(&["account", "topup", "alice", "2.5"])["balance"], "2.50");
+    assert_eq!(site.json(&["account", "set", "alice", "--balance", "1.25"])["balance"], "1.25");
+    let limited = site.json(&["account", "set", "alice", "--limits", "off", "--limit", "jobs_per_account_per_hour="]);
+    assert_eq!(limited["limits_off"], true);
+    assert_eq!(limited["limits"], serde_json::json!({}));
+    assert_eq!(limited["numbers"], added["numbers"], "what is not named stays");
+    assert_eq!(site.json(&["account", "disable", "alice"])["enabled"], false);
+    assert_eq!(site.json(&["account", "show", "alice"])["enabled"], false);
+    assert_eq!(site.json(&["account", "list"]).as_array().unwrap().len(), 1);
+    site.ok_with(&["account", "set", "alice", "--password-stdin"], b"correct horse battery");
+    assert_eq!(site.json(&["account", "show", "alice"])["password"], true);
+}
+
+#[test]
+fn accounts_are_refused_with_a_reason() {
+    let site = Site::new();
+    site.ok(&["account", "add", "alice", "--number", "+442071838750"]);
+    site.fails(&["account", "add", "alice"], 1, "taken already");
+    site.fails(&["account", "add", "bob", "--number", "+442071838750"], 1, "+442071838750 is taken already");
+    site.fails(&["account", "show", "nobody"], 4, "account list");
+    site.fails(&["account", "set", "nobody", "--balance", "1.00"], 4, "nobody");
+    site.fails(&["account", "topup", "nobody", "1.00"], 4, "nobody");
+    for (arguments, says) in [
+        (&["account", "add", "two words"][..], "letters, digits"),
+        (&["account", "add", "x", "--balance", "ten"], "like 10.00"),
+        (&["account", "add", "x", "--balance", "-1.00"], "zero or more"),
+        (&["account", "add", "x", "--number", "12"], "--number 12"),
+        (&["account", "add", "x", "--limit", "jobs=1"], "known are"),
+        (&["account", "add", "x", "--limit", "jobs_per_account_per_hour=many"], "whole number"),
+        (&["account", "add", "x", "--allow", "44,x"], "--allow x"),
+        (&["account", "add", "x", "--pin-stdin"], "empty"),
+        (&["account", "add", "x", "--pin-stdin", "--password-stdin"], "cannot be used with"),
+        (&["account", "add", "x", "--email", "nobody"], "name@example.net"),
+        (&["account", "add", "x", "--currency", "dollars"], "three letters"),
+    ] {
+        site.fails(arguments, 2, says);
+    }
+    assert_eq!(site.json(&["account", "list"]).as_array().unwrap().len(), 1, "nothing half done");
+}
+
+#[test]
+fn a_pin_is_all_of_standard_input_but_one_line_end() {
+    let site = Site::new();
+    for (name, pin, fits) in [
+        ("a", &b"1234\n"[..], true),
+        ("b", b"1234\r\n", true),
+        ("c", b" spaces \"and quotes\" ", true),
+        ("d", b"1234\n\n", false),
+        ("e", b"12\n34", false),
+        ("f", &[0xff, 0xfe], false),
+        ("g", &[b'x'; 65], false),
+    ] {
+        let output = site.run_with(&["account", "add", name, "--pin-stdin"], pin);
+        assert_eq!(
+            output.status.code(),
+            Some(if fits { 0 } else { 2 }),
+            "{name}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn trunks_are_added_listed_switched_and_removed() {
+    let site = Site::new();
+    let password = b"secret-of-the-trunk\n";
+    let add = [
+        "trunk",
+        "add",
+        "acme",
+        "--sip",
+        "sip:127.0.0.1:5070",
+        "--user",
+        "u",
+        "--password-stdin",
+        "--prefix",
+        "44",
+        "--prefix",
+        "100",
+        "--priority",
+        "5",
+        "--cli",
+        "+442071838750",
+    ];
+    site.ok_with(&add, password);
+    site.ok(&["trunk", "add", "rest", "--sip", "sip:sip.example.net"]);
+    let trunks = site.json(&["trunk", "list"]);
+    assert_eq!(trunks.as_array().unwrap().len(), 2);
+    let mut fields = keys(&trunks[0]);
+    fields.sort_unstable();
+    assert_eq!(fields, ["cli", "enabled", "name", "prefixes", "priority", "sip", "user"]);
+    assert_eq!(trunks[0]["prefixes"], serde_json::json!(["44", "100"]));
+    assert!(!trunks.to_string().contains("secret-of-the-trunk"));
+    assert_eq!(site.json(&["trunk", "disable", "acme"])["enabled"], false);
+    assert_eq!(site.json(&["trunk", "enable", "acme"])["enabled"], true);
+    assert_eq!(site.json(&["trunk", "remove", "acme"])["removed"], true);
+    site.fails(&["trunk", "remove", "acme"], 4, "acme");
+    site.fails(&["trunk", "add", "rest", "--sip", "sip:127.0.0.1:5070"], 1, "taken already");
+    for sip in ["127.0.0.1:5070", "sip:", "sip:user@host", "sip:host:0", "sip:host;transport=tcp", "sip:a b"] {
+        site.fails(&["trunk", "add", "bad", "--sip", sip], 2, "sip:sip.example.net:5060");
+    }
+    site.fails(&["trunk", "add", "bad", "--sip", "sip:h", "--prefix", "+44"], 2, "without +");
+}
+
+#[test]
+fn a_rate_is_set_for_one_leg_or_both() {
+    let site = Site::new();
+    let both = site.json(&["rate", "set", "44", "0.10"]);
+    assert_eq!(both.as_array().unwrap().len(), 2);
+    assert_eq!(keys(&both[0]), ["leg", "per_minute", "prefix"]);
+    site.ok(&["rate", "set", "+1", "0.0015", "--leg", "b"]);
+    let list = site.json(&["rate", "list"]);
+    let us: Vec<&Value> = list.as_array().unwrap().iter().filter(|rate| rate["prefix"] == "1").collect();
+    assert_eq!(us.len(), 1);
+    assert_eq!((&us[0]["leg"], &us[0]["per_minute"]), (&"b".into(), &"0.0015".into()));
+    assert!(site.ok(&["rate", "list"]).contains("All other numbers: a 0.10, b 0.10 (USD)."));
+    site.fails(&["rate", "set", "44", "-1"], 2, "");
+    site.fails(&["rate", "set", "44", "NaN"], 2, "like 10.00");
+    site.fails(&["rate", "set", "gb", "0.10"], 2, "digits");
+}
+
+#[test]
+fn a_call_is_accepted_without_a_running_gateway_and_waits() {
+    let site = Site::new();
+    site.ok(&["account", "add", "alice", "--balance", "5.00", "--number", "+442071838750"]);
+    let call = ["call", "+442071838750", "+442079460018", "--account", "alice"];
+    let accepted = site.json(&call);
+    assert_eq!(accepted["outcome"], "accepted");
+    let job = accepted["job"].as_str().unwrap();
+    assert_eq!(job.len(), 32);
+    let status = site.json(&["status"]);
+    let documented = [
+        "engines",
+        "live",
+        "backlog",
+        "scheduled",
+        "queued",
+        "unpublished",
+        "oldest_unpublished_seconds",
+        "holds",
+        "trunks",
+    ];
+    for field in documented {
+        assert!(status.get(field).is_some(), "{field} in {status}");
+    }
+    assert_eq!(status["queued"], 1);
+    site.fails(&["request", "show", job], 4, "when an engine takes it");
+    assert_eq!(site.json(&["request", "cancel", job])["cancel"], "remembered");
+    assert_eq!(site.json(&["request", "list"]), serde_json::json!([]));
+    assert_eq!(site.json(&["cdr", "list"]), serde_json::json!([]));
+    site.fails(&["call", "+442071838750", "+442079460018", "--account", "nobody"], 4, "account list");
+    site.fails(&["call", "+442071838750", "911", "--account", "alice"], 1, "");
+    site.fails(&["call", "+442071838750", "+9799123456", "--account", "alice"], 1, "second number");
+}
+
+#[test]
+fn explain_reads_a_text_and_leaves_no_trace() {
+    let site = Site::new();
+    site.ok_with(
+        &["account", "add", "alice", "--balance", "5.00", "--number", "+442071838750", "--pin-stdin"],
+        b"1234",
+    );
+    let text = "alice 1234 442071838750 4930123456";
+    let would = site.json(&["explain", "sms", "--from", "+442071838750", text]);
+    assert_eq!(
+        (&would["outcome"], &would["a"], &would["b"]),
+        (&"job".into(), &"+442071838750".into(), &"+4930123456".into())
+    );
+    let wrong = site.json(&["explain", "sms", "--from", "+442071838750", "alice 9999 442071838750 4930123456"]);
+    assert_eq!((&wrong["outcome"], &wrong["reason"]), (&"reject".into(), &"bad_secret_or_user".into()));
+    for _ in 0..8 {
+        site.json(&["explain", "sms", "--from", "+442071838750", "alice 9999 442071838750 4930123456"]);
+    }
+    assert_eq!(site.json(&["explain", "sms", "--from", "+442071838750", text])["outcome"], "job", "no lockout was fed");
+    let lines = format!("{{\"id\":7,\"sender\":\"+442071838750\",\"text\":\"{text}\"}}\n\nnonsense\n");
+    let answers = site.ok_with(&["explain", "sms", "--batch"], lines.as_bytes());
+    let answers: Vec<Value> = answers.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), 2);
+    assert_eq!((&answers[0]["id"], &answers[0]["outcome"]), (&7.into(), &"job".into()));
+    assert_eq!(answers[1]["outcome"], "reject");
+    assert_eq!(site.json(&["status"])["queued"], 0, "nothing was published");
+}
+
+#[test]
+fn what_this_version_has_not_says_so() {
+    let site = Site::new();
+    for part in ["email", "ani", "iif"] {
+        site.fails(&["run", "--only", part], 2, "not in this version");
+    }
+    site.fails(&["run", "--only", "fax"], 2, "no such part");
+    site.fails(&["drain"], 1, "no engine");
+    site.fails(&["frobnicate"], 2, "unrecognized subcommand");
+}
+
+#[test]
+fn an_error_is_json_when_json_is_asked_for() {
+    let site = Site::new();
+    let output = site.run(&["account", "show", "nobody", "--json"]);
+    let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(keys(&error), ["code", "error"]);
+    assert_eq!(error["code"], 4);
+}
