@@ -122,9 +122,9 @@ impl Board {
         Some(slot)
     }
 
-    /// Takes all legs out.
-    pub fn close_all(&mut self) -> Vec<Box<Slot>> {
-        (0..self.slots.len()).filter_map(|index| self.close(index)).collect()
+    /// How many places there are, taken or not.
+    pub fn places(&self) -> usize {
+        self.slots.len()
     }
 
     /// Lets the two hear each other, and nobody else.
@@ -283,6 +283,14 @@ impl Board {
     /// Counts a packet as sent, or as not sent.
     pub fn sent(&mut self, index: usize, left: bool) {
         self.with(index, |slot| count(slot, left));
+    }
+
+    /// A packet that was counted as sent was not.
+    pub fn unsent(&mut self, index: usize) {
+        self.with(index, |slot| {
+            slot.leg.counters.packets_out = slot.leg.counters.packets_out.saturating_sub(1);
+            slot.leg.counters.withheld += 1;
+        });
     }
 
     /// Hands out the news. What `tell` does not take stays for the next time.

@@ -12,12 +12,13 @@
 //! |---|---|
 //! | `packet`, `g711`, `digits`, `source`, `stream`, `leg` | what to make of a datagram: pure |
 //! | `board` | who hears whom, and whose tone is due |
-//! | `relay`, `wire` | the thread: sockets, clock, rings |
+//! | `relay`, `wire`, `epoll`, `uring` | the thread: sockets, clock, rings |
 //! | `post` | the rings between the threads and the calls |
 //! | `ports`, `terms`, `tone` | who has which port, what was agreed on, what is played |
 
 mod board;
 mod digits;
+mod epoll;
 pub mod g711;
 mod leg;
 mod packet;
@@ -30,6 +31,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 pub mod tone;
+mod uring;
 mod wire;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};

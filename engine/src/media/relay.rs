@@ -14,7 +14,7 @@ use crate::gate::Gate;
 use super::board::{Board, Slot};
 use super::post::{Command, Mailbox, Parcel, Tally};
 use super::terms::Negotiated;
-use super::wire::{Round, Wire, sleep_until};
+use super::wire::{Round, Wire, send_frame, sleep_until};
 use super::{CallKey, LegId, MediaConfig, MediaEvent, Ms};
 
 /// Packets a second from which on the thread ticks, and below which it no longer does.
@@ -80,9 +80,8 @@ impl Relay {
             self.look();
             self.tell(round);
         }
-        for slot in self.board.close_all() {
-            self.wire.remove(&slot.socket);
-            self.hand_over(slot);
+        for index in 0..self.board.places() {
+            self.close_place(index);
         }
         self.parcels.ring();
     }
@@ -120,7 +119,7 @@ impl Relay {
             self.take_commands();
         }
         let may_send = self.gate.is_open();
-        self.board.frames(self.now, |slot, frame, to| Wire::send_frame(slot, frame, to, may_send, &mut round));
+        self.board.frames(self.now, |slot, frame, to| send_frame(slot, frame, to, may_send, &mut round));
         self.packets += round.received + round.sent;
         round
     }
@@ -217,10 +216,16 @@ impl Relay {
     }
 
     fn close(&mut self, key: CallKey, leg: LegId) {
-        if let Some(slot) = self.board.find(key, leg).and_then(|index| self.board.close(index)) {
-            self.wire.remove(&slot.socket);
-            self.hand_over(slot);
+        if let Some(index) = self.board.find(key, leg) {
+            self.close_place(index);
             self.parcels.ring();
+        }
+    }
+
+    fn close_place(&mut self, index: usize) {
+        if let Some(slot) = self.board.close(index) {
+            self.wire.remove(index, &slot.socket);
+            self.hand_over(slot);
         }
     }
 

@@ -15,10 +15,10 @@ struct Talk {
 }
 
 fn talk(net: u8) -> Talk {
-    let bench = Bench::new(net);
+    let bench = Bench::new(KIND, net);
     let ((a, alice), (b, bob)) = (bench.connected(2, Codec::Pcmu), bench.connected(3, Codec::Pcmu));
     a.bridge(&b).expect("one call");
-    let mallory = Phone::new(host(net, ATTACKER), a.local(), Codec::Pcmu);
+    let mallory = Phone::new(host(bench.net, ATTACKER), a.local(), Codec::Pcmu);
     Talk { bench, a, alice, b, bob, mallory }
 }
 
@@ -41,10 +41,10 @@ fn rtp_01_rtpbleed_classic() {
 
 #[test]
 fn rtp_02_race_before_the_first_packet() {
-    let bench = Bench::new(21);
+    let bench = Bench::new(KIND, 21);
     let ((a, mut alice), (b, mut bob)) = (bench.connected(2, Codec::Pcmu), bench.connected(3, Codec::Pcmu));
     a.connect(Negotiated { nat: true, ..terms(&alice) }).expect("allowed");
-    let mut mallory = Phone::new(host(21, ATTACKER), a.local(), Codec::Pcmu);
+    let mut mallory = Phone::new(host(bench.net, ATTACKER), a.local(), Codec::Pcmu);
     a.bridge(&b).expect("one call");
     mallory.speak(1_000, 100);
     bob.speak(660, 20);
@@ -57,7 +57,7 @@ fn rtp_02_race_before_the_first_packet() {
 
 #[test]
 fn rtp_03_nat_mode_learns_the_port() {
-    let mut bench = Bench::new(22);
+    let mut bench = Bench::new(KIND, 22);
     let ((a, alice), (b, mut bob)) = (bench.connected(2, Codec::Pcmu), bench.connected(3, Codec::Pcmu));
     a.connect(Negotiated { nat: true, ..terms(&alice) }).expect("allowed");
     a.bridge(&b).expect("one call");
@@ -77,11 +77,11 @@ fn rtp_03_nat_mode_learns_the_port() {
 
 #[test]
 fn rtp_04_nat_mode_ignores_other_hosts() {
-    let bench = Bench::new(23);
+    let bench = Bench::new(KIND, 23);
     let ((a, alice), (b, mut bob)) = (bench.connected(2, Codec::Pcmu), bench.connected(3, Codec::Pcmu));
     a.connect(Negotiated { nat: true, ..terms(&alice) }).expect("allowed");
     a.bridge(&b).expect("one call");
-    let mut mallory = Phone::new(host(23, ATTACKER), a.local(), Codec::Pcmu);
+    let mut mallory = Phone::new(host(bench.net, ATTACKER), a.local(), Codec::Pcmu);
     let mut behind = alice.moved();
     for _ in 0..10 {
         mallory.speak(1_000, 100);
@@ -166,7 +166,7 @@ fn rtp_08_a_stream_from_another_address_is_not_heard_either() {
     old.speak(440, 1);
     bench.close(a);
     let next = bench.media.open_port(old.to.port(), KEY, &bench.events).expect("free");
-    let newcomer = Phone::new(host(28, 4), next.local(), Codec::Pcmu);
+    let newcomer = Phone::new(host(bench.net, 4), next.local(), Codec::Pcmu);
     next.connect(terms(&newcomer)).expect("allowed");
     next.play(Sound::tone(425)).expect("told");
     old.speak(440, 20);
@@ -288,7 +288,7 @@ fn rtp_16_keys_from_elsewhere_are_no_keys() {
 
 #[test]
 fn rtp_19_media_is_never_sent_where_it_must_not_go() {
-    let bench = Bench::new(36);
+    let bench = Bench::new(KIND, 36);
     let (a, alice) = bench.connected(2, Codec::Pcmu);
     let own_port = bench.leg().local();
     for remote in [

@@ -1,7 +1,7 @@
 //! Real sockets on loopback: phones that speak, listeners who hear, attackers who try. Each test has addresses of its own.
 
-mod address;
-mod voice;
+mod by_epoll;
+mod by_uring;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -29,13 +29,15 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(net: u8) -> Bench {
-        Bench::with_timeout(net, Duration::from_secs(60))
+    fn new(kind: Kind, net: u8) -> Bench {
+        Bench::with_timeout(kind, net, Duration::from_secs(60))
     }
 
-    fn with_timeout(net: u8, rtp_timeout: Duration) -> Bench {
+    fn with_timeout(kind: Kind, net: u8, rtp_timeout: Duration) -> Bench {
+        let net = if kind == Kind::Epoll { net } else { net + 100 };
         let gate = Arc::new(Gate::open());
-        let config = MediaConfig { rtp_timeout, ..MediaConfig::new(host(net, 1), 20_000..=20_099, Arc::clone(&gate)) };
+        let config =
+            MediaConfig { rtp_timeout, kind, ..MediaConfig::new(host(net, 1), 20_000..=20_099, Arc::clone(&gate)) };
         let (events, inbox) = mpsc::channel(64);
         Bench { net, media: Media::start(config).expect("media starts"), events, inbox, gate }
     }

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn two_phones_hear_each_other() {
-    let bench = Bench::new(1);
+    let bench = Bench::new(KIND, 1);
     let ((a, mut alice), (b, mut bob)) = (bench.connected(2, Codec::Pcmu), bench.connected(3, Codec::Pcmu));
     a.bridge(&b).expect("one call");
     alice.speak(440, 50);
@@ -19,7 +19,7 @@ fn two_phones_hear_each_other() {
 
 #[test]
 fn different_codecs_are_translated() {
-    let bench = Bench::new(2);
+    let bench = Bench::new(KIND, 2);
     let ((a, mut alice), (b, mut bob)) = (bench.connected(2, Codec::Pcmu), bench.connected(3, Codec::Pcma));
     b.bridge(&a).expect("one call");
     alice.speak(440, 50);
@@ -32,7 +32,7 @@ fn different_codecs_are_translated() {
 
 #[test]
 fn ring_back_then_early_media_then_talk_is_one_stream() {
-    let bench = Bench::new(3);
+    let bench = Bench::new(KIND, 3);
     let ((a, mut alice), (b, mut bob)) = (bench.connected(2, Codec::Pcma), bench.connected(3, Codec::Pcmu));
     a.play(Sound::ringback("")).expect("told");
     let mut stream = alice.hear(20);
@@ -63,7 +63,7 @@ fn stream_rest(stream: &[Heard], all: usize) -> usize {
 
 #[test]
 fn a_tone_is_heard_at_its_pace_and_stops() {
-    let mut bench = Bench::new(4);
+    let mut bench = Bench::new(KIND, 4);
     let (a, alice) = bench.connected(2, Codec::Pcmu);
     a.play(Sound::tone(1_000)).expect("told");
     let begun = std::time::Instant::now();
@@ -80,7 +80,7 @@ fn a_tone_is_heard_at_its_pace_and_stops() {
 
 #[test]
 fn a_sound_in_the_middle_of_a_talk_goes_first() {
-    let mut bench = Bench::new(5);
+    let mut bench = Bench::new(KIND, 5);
     let ((a, alice), (b, mut bob)) = (bench.connected(2, Codec::Pcmu), bench.connected(3, Codec::Pcmu));
     a.bridge(&b).expect("one call");
     bob.speak(660, 10);
@@ -96,7 +96,7 @@ fn a_sound_in_the_middle_of_a_talk_goes_first() {
 
 #[test]
 fn keys_are_told_and_passed_on_under_the_other_number() {
-    let mut bench = Bench::new(6);
+    let mut bench = Bench::new(KIND, 6);
     let ((a, mut alice), (b, mut bob)) = (bench.connected(2, Codec::Pcmu), bench.connected(3, Codec::Pcmu));
     bob.dtmf = 96;
     b.connect(terms(&bob)).expect("allowed");
@@ -117,7 +117,7 @@ fn keys_are_told_and_passed_on_under_the_other_number() {
 
 #[test]
 fn keys_for_a_phone_that_takes_none_leave_no_gap() {
-    let bench = Bench::new(7);
+    let bench = Bench::new(KIND, 7);
     let ((a, mut alice), (b, bob)) = (bench.connected(2, Codec::Pcmu), bench.connected(3, Codec::Pcmu));
     b.connect(Negotiated { dtmf_pt: None, dtmf_pt_in: None, ..terms(&bob) }).expect("allowed");
     a.bridge(&b).expect("one call");
@@ -130,7 +130,7 @@ fn keys_for_a_phone_that_takes_none_leave_no_gap() {
 
 #[test]
 fn no_digit_is_lost_when_nobody_listens_for_a_while() {
-    let mut bench = Bench::new(8);
+    let mut bench = Bench::new(KIND, 8);
     let (events, inbox) = mpsc::channel(1);
     (bench.events, bench.inbox) = (events, inbox);
     let (_leg, mut alice) = bench.connected(2, Codec::Pcmu);
@@ -147,7 +147,7 @@ fn no_digit_is_lost_when_nobody_listens_for_a_while() {
 
 #[test]
 fn rtp_18_silence_is_told_once_and_not_on_hold() {
-    let mut bench = Bench::with_timeout(9, Duration::from_millis(200));
+    let mut bench = Bench::with_timeout(KIND, 9, Duration::from_millis(200));
     let (a, mut alice) = bench.connected(2, Codec::Pcmu);
     alice.speak(440, 3);
     bench.until(|what| (*what == What::Silent).then_some(()));
@@ -166,7 +166,7 @@ fn rtp_18_silence_is_told_once_and_not_on_hold() {
 
 #[test]
 fn a_shut_gate_stops_everything_and_the_deadline_shuts_it() {
-    let mut bench = Bench::new(10);
+    let mut bench = Bench::new(KIND, 10);
     let ((a, mut alice), (b, mut bob)) = (bench.connected(2, Codec::Pcmu), bench.connected(3, Codec::Pcmu));
     a.bridge(&b).expect("one call");
     alice.speak(440, 5);
@@ -187,7 +187,7 @@ fn a_shut_gate_stops_everything_and_the_deadline_shuts_it() {
 
 #[test]
 fn hold_stops_what_is_sent_and_its_end_lets_it_flow_again() {
-    let bench = Bench::new(11);
+    let bench = Bench::new(KIND, 11);
     let ((a, mut alice), (b, mut bob)) = (bench.connected(2, Codec::Pcmu), bench.connected(3, Codec::Pcmu));
     a.bridge(&b).expect("one call");
     // B's re-INVITE says sendonly: we only receive
@@ -203,7 +203,7 @@ fn hold_stops_what_is_sent_and_its_end_lets_it_flow_again() {
 
 #[test]
 fn commands_of_another_epoch_hit_nothing() {
-    let bench = Bench::new(12);
+    let bench = Bench::new(KIND, 12);
     let (a, alice) = bench.connected(2, Codec::Pcmu);
     let stranger = CallKey { epoch: KEY.epoch + 1, ..KEY };
     bench.media.inner.crew.tell(stranger, Command::Play(stranger, a.id(), Sound::tone(425))).expect("room");
@@ -217,7 +217,7 @@ fn commands_of_another_epoch_hit_nothing() {
 
 #[test]
 fn a_lost_leg_is_taken_up_on_its_own_port() {
-    let mut bench = Bench::new(13);
+    let mut bench = Bench::new(KIND, 13);
     let leg = bench.leg();
     let port = leg.local().port();
     assert!(matches!(bench.media.open_port(port, KEY, &bench.events), Err(MediaError::PortTaken(_))));
@@ -229,7 +229,7 @@ fn a_lost_leg_is_taken_up_on_its_own_port() {
 
 #[test]
 fn the_last_one_out_ends_the_threads() {
-    let bench = Bench::new(14);
+    let bench = Bench::new(KIND, 14);
     let (a, mut alice) = bench.connected(2, Codec::Pcmu);
     let Bench { media, events, mut inbox, .. } = bench;
     drop((media, events));
