@@ -18,7 +18,7 @@ use crate::call::{CallPlan, Party, Verdict};
 use crate::routing::Trunks;
 
 /// A callback shorter than this is not worth beginning: the hold must cover both legs for so many seconds.
-pub const LEAST_SECONDS: u64 = 30;
+pub const LEAST_SECONDS: u64 = 5;
 
 /// Everything the decision depends on.
 pub struct Situation<'a> {

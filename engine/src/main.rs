@@ -6,7 +6,7 @@ use ringback_common::config::Role;
 use ringback_common::queue::Queue;
 use ringback_common::store::Store;
 use ringback_common::{binary, service};
-use ringback_engine::{RunError, Surroundings, run};
+use ringback_engine::{Surroundings, run};
 
 fn main() -> ExitCode {
     let config = match binary::settings("ringback-engine", Role::Engine) {

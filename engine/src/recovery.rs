@@ -245,6 +245,7 @@ impl Recovery<'_> {
         sip.reinvite(offer.reoffer(media.local()).to_owned(), (!at_home).then_some(local), self.now);
         let mut line = self.equip(leg, stored, sip, Some(media), offer);
         line.answered = true;
+        line.taken_up = Some(self.alive);
         (Some(line), true)
     }
 
@@ -275,6 +276,8 @@ impl Recovery<'_> {
             signalling: peer.ip(),
             answered: false,
             verdict: None,
+            not_before: None,
+            taken_up: None,
             over: false,
         }
     }

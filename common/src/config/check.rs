@@ -49,7 +49,7 @@ fn amounts(config: &Config, wrong: &mut impl FnMut(&str, String)) {
         }
     };
     within("engine.slots", engine.slots as u64, 1, 100_000);
-    within("engine.no_answer", engine.no_answer.as_secs(), 5, 600);
+    within("engine.no_answer", engine.no_answer.as_secs(), 1, 600);
     within("engine.attempts", engine.attempts.into(), 1, 10);
     within("engine.max_call_seconds", engine.max_call.as_secs(), 1, 86_400);
     within("engine.job_lifetime", engine.job_lifetime.as_secs(), 1, 7 * 86_400);

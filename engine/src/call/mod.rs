@@ -141,6 +141,8 @@ pub enum Input {
         /// Charged up to here.
         alive: Moment,
     },
+    /// This party hung up while the engine was away; the call was last known alive at this moment.
+    Gone(LegName, Moment),
     /// Time has passed.
     Tick,
 }
@@ -220,13 +222,14 @@ impl Call {
             (S::RingingDestination { .. }, I::EarlyMedia(B)) => self.outputs.push_back(Output::PassEarlyMedia),
             (S::RingingDestination { .. }, I::Answered(B)) => self.start_talking(now),
             (S::RingingDestination { .. }, I::Over(B, cause)) => self.destination_not_reached(cause, now),
-            (S::RingingDestination { .. }, I::Over(A, _)) => self.first_leg_aborted(now),
+            (S::RingingDestination { .. }, I::Over(A, _)) => self.first_leg_aborted(now, now),
             (S::RingingDestination { until }, I::Tick) if now >= until => {
                 self.close(Ending::Finished(Verdict::SecondLegFailed, Cause::NoAnswer), now)
             }
             (S::RingingDestination { .. }, I::Cancel) => {
                 self.close(Ending::Finished(Verdict::Canceled, Cause::Canceled), now)
             }
+            (S::RingingDestination { .. }, I::Gone(A, alive)) => self.first_leg_aborted(alive, now),
             (S::RingingDestination { .. }, I::Lost { alive }) => self.interrupted(alive, now),
 
             (S::Talking { .. }, I::Over(leg, cause)) => self.talked(leg, cause, now),
@@ -240,6 +243,7 @@ impl Call {
                 self.state = S::Talking { since, extend_at: None, funded_until }
             }
             (S::Talking { .. }, I::Cancel) => self.close(Ending::Finished(Verdict::Canceled, Cause::Canceled), now),
+            (S::Talking { .. }, I::Gone(_, alive)) => self.hung_up_meanwhile(alive, now),
             (S::Talking { .. }, I::Lost { alive }) => self.interrupted(alive, now),
 
             (S::Closing { ending, .. }, I::Answered(leg)) => self.answered_too_late(leg, ending, now),
@@ -349,8 +353,8 @@ impl Call {
         self.close(Ending::Finished(Verdict::SecondLegFailed, cause), now);
     }
 
-    fn first_leg_aborted(&mut self, now: Moment) {
-        self.a.ended = Some((now, Cause::HungUp));
+    fn first_leg_aborted(&mut self, at: Moment, now: Moment) {
+        self.a.ended = Some((at.max(self.a.answered.unwrap_or(at)), Cause::HungUp));
         self.close(Ending::Finished(Verdict::FirstLegAborted, Cause::HungUp), now);
     }
 
@@ -405,14 +409,24 @@ impl Call {
 
     /// The engine was away: what was answered is charged until it was last known alive, and hung up now.
     fn interrupted(&mut self, alive: Moment, now: Moment) {
+        self.end_as_of(alive, Cause::Interrupted, now);
+        self.close(Ending::Finished(Verdict::Interrupted, Cause::Interrupted), now);
+    }
+
+    /// They hung up while the engine was away: nobody is charged beyond the moment they were last known to talk.
+    fn hung_up_meanwhile(&mut self, alive: Moment, now: Moment) {
+        self.end_as_of(alive, Cause::HungUp, now);
+        self.close(Ending::Finished(Verdict::Successful, Cause::HungUp), now);
+    }
+
+    fn end_as_of(&mut self, alive: Moment, cause: Cause, now: Moment) {
         for leg in [A, B] {
             let track = self.track_mut(leg);
             if let (Some(answered), None) = (track.answered, track.ended) {
-                track.ended = Some((alive.clamp(answered, now.max(answered)), Cause::Interrupted));
-                self.outputs.push_back(Output::HangUp(leg, Cause::Interrupted));
+                track.ended = Some((alive.clamp(answered, now.max(answered)), cause));
+                self.outputs.push_back(Output::HangUp(leg, cause));
             }
         }
-        self.close(Ending::Finished(Verdict::Interrupted, Cause::Interrupted), now);
     }
 
     fn lost_while_closing(&mut self, ending: Ending, alive: Moment, now: Moment) {

@@ -287,6 +287,16 @@ fn an_engine_that_was_away_charges_until_it_was_last_known_alive() {
 }
 
 #[test]
+fn who_hung_up_while_the_engine_was_away_pays_until_it_was_last_known_alive() {
+    let mut story = Story::in_talk();
+    story.waits(100);
+    story.hears(Input::Gone(B, Moment(65_000)));
+    assert_eq!(story.does(), ["hang up A: hung_up", "hang up B: hung_up", "finish: Successful, hung_up"]);
+    assert_eq!(story.call.track(A).answered_for(), Duration::from_secs(65));
+    assert_eq!(story.call.track(B).answered_for(), Duration::from_secs(60));
+}
+
+#[test]
 fn a_ringing_party_of_a_lost_engine_is_cancelled_and_left_alone_until_its_phone_must_be_silent() {
     let mut story = Story::begins();
     story.waits(40);
@@ -341,6 +351,7 @@ fn cut_at_any_store_the_end_and_the_money_are_the_same() {
         Input::NoMoreMoney,
         Input::Cancel,
         Input::Lost { alive: Moment(30_000) },
+        Input::Gone(A, Moment(30_000)),
         Input::Tick,
     ];
     let start = Story::of(CallPlan { a: party("+4412345678", &["one", "two"]), ..plan() }).call.snapshot();

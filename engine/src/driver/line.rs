@@ -6,7 +6,7 @@ use std::time::Duration;
 use ringback_common::event::LegName;
 use ringback_common::store::{DialogState, NewInvite};
 use ringback_sip::net::{Endpoint, Line};
-use ringback_sip::{Leg, Message};
+use ringback_sip::{Leg, Message, Moment};
 
 use crate::call::Cause;
 use crate::media::LegMedia;
@@ -36,6 +36,10 @@ pub struct PhoneLine {
     pub answered: bool,
     /// What its end is called, when we know better than its last response says.
     pub verdict: Option<Cause>,
+    /// When its next try may leave, if the peer asked for patience (491).
+    pub not_before: Option<Moment>,
+    /// While it is being taken up again after a crash: when the call was last known alive.
+    pub taken_up: Option<Moment>,
     /// Whether it has said its last word.
     pub over: bool,
 }

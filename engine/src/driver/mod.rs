@@ -230,7 +230,7 @@ impl Driver {
     }
 
     fn deadline(&self) -> Instant {
-        let legs = self.lines.iter().flatten().filter_map(|line| line.sip.poll_timeout());
+        let legs = self.lines.iter().flatten().flat_map(|line| [line.sip.poll_timeout(), line.not_before]).flatten();
         let earliest = legs.chain(self.call.poll_timeout()).min();
         earliest.map_or_else(|| Instant::now() + Duration::from_secs(60), |at| self.clock.instant(at))
     }
@@ -240,6 +240,11 @@ impl Driver {
         for line in self.lines.iter_mut().flatten() {
             if line.sip.poll_timeout().is_some_and(|due| due <= now) {
                 line.sip.handle_timeout(now);
+            }
+        }
+        for leg in [A, B] {
+            if self.lines[index(leg)].as_ref().and_then(|line| line.not_before).is_some_and(|at| at <= now) {
+                self.dial(leg);
             }
         }
         self.call.handle(Input::Tick, now);

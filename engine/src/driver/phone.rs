@@ -89,6 +89,8 @@ impl Driver {
             signalling: trunk.address.ip(),
             answered: false,
             verdict: None,
+            not_before: None,
+            taken_up: None,
             over: false,
         })
     }
@@ -96,6 +98,10 @@ impl Driver {
     pub(super) fn dial(&mut self, leg: LegName) {
         let now = self.clock.now();
         let Some(line) = &mut self.lines[index(leg)] else { return };
+        if line.not_before.is_some_and(|at| at > now) {
+            return; // the tick dials
+        }
+        line.not_before = None;
         line.sip.dial(now);
         self.tries[index(leg)] = line.try_number();
         self.send_all();
@@ -158,9 +164,7 @@ impl Driver {
             LegEvent::Ringing { code, sdp, q850 } => self.rings(leg, code, sdp.as_deref(), q850),
             LegEvent::Final(last) => self.final_response(leg, last),
             LegEvent::Offer { sdp } => self.offered(leg, sdp.as_deref()),
-            LegEvent::Reinvited { sdp: Some(answer) } => {
-                self.agree(leg, &answer);
-            }
+            LegEvent::Reinvited { sdp } => self.reinvited(leg, sdp.as_deref()),
             LegEvent::ReinviteFailed { code } => self.reinvite_failed(leg, code),
             LegEvent::Refreshed => failpoint("talk.session_refresh"),
             LegEvent::Reserve => self.work.push_back(Work::Reserve(leg)),
@@ -169,7 +173,7 @@ impl Driver {
                 self.hears(Input::Over(leg, Cause::HungUp));
             }
             LegEvent::Over { cause } => self.leg_over(leg, &cause),
-            LegEvent::Trying | LegEvent::Reinvited { sdp: None } | LegEvent::Confirmed | LegEvent::Digits(_) => {}
+            LegEvent::Trying | LegEvent::Confirmed | LegEvent::Digits(_) => {}
         }
     }
 
@@ -193,8 +197,9 @@ impl Driver {
 
     /// The first final response of a try: it is stored, and only then ACKed.
     fn final_response(&mut self, leg: LegName, last: FinalResponse) {
-        let i = index(leg);
-        let Some(line) = &self.lines[i] else { return };
+        let (i, now) = (index(leg), self.clock.now());
+        let Some(line) = &mut self.lines[i] else { return };
+        line.not_before = last.retry_after.filter(|_| last.retry).map(|wait| now + wait);
         let try_number = if last.retry { line.try_number() - 1 } else { line.try_number() };
         self.record.finals.push(StoredFinal {
             leg,
@@ -271,10 +276,20 @@ impl Driver {
         }
     }
 
-    /// A call that was taken up again and that the peer does not know any more.
+    fn reinvited(&mut self, leg: LegName, answer: Option<&str>) {
+        if let Some(line) = &mut self.lines[index(leg)] {
+            line.taken_up = None;
+        }
+        if let Some(answer) = answer {
+            self.agree(leg, answer);
+        }
+    }
+
+    /// A call that was taken up again and that the peer does not know any more: it ended while the engine was away.
     fn reinvite_failed(&mut self, leg: LegName, code: u16) {
-        if matches!(code, 408 | 481) {
-            self.hears(Input::Over(leg, Cause::Interrupted));
+        let taken_up = self.lines[index(leg)].as_ref().and_then(|line| line.taken_up);
+        if let (408 | 481, Some(alive)) = (code, taken_up) {
+            self.hears(Input::Gone(leg, alive));
         }
     }
 
@@ -289,7 +304,12 @@ impl Driver {
             OverCause::NoResponse => super::NO_SIGN_OF_LIFE,
             OverCause::AnsweredLate => return self.hears(Input::Answered(leg)),
             OverCause::RemoteHangUp => Cause::HungUp,
-            OverCause::PeerGone | OverCause::SessionExpired => Cause::MediaLost,
+            OverCause::PeerGone | OverCause::SessionExpired => {
+                match self.lines[index(leg)].as_ref().and_then(|line| line.taken_up) {
+                    Some(alive) => return self.hears(Input::Gone(leg, alive)),
+                    None => Cause::MediaLost,
+                }
+            }
         };
         self.hears(Input::Over(leg, self.verdict_of(leg).unwrap_or(word)));
     }
