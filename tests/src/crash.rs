@@ -208,14 +208,15 @@ impl Aftermath {
         assert_eq!(billed, cdrs, "every CDR reached billing, each id once");
     }
 
-    /// I3: as many CDRs as attempts that reached a phone, each with its number.
+    /// I3: as many CDRs as attempts were dialled (one Call-ID each, however often it was tried), each with its number.
     fn one_cdr_per_attempt(&self) -> Verdict {
-        let attempts = judge::attempts_by_number(&self.phones.log());
+        let log = self.phones.log();
         for number in [A, B] {
-            let seen = attempts.get(number.trim_start_matches('+')).copied().unwrap_or(0);
+            let dialled: BTreeSet<String> =
+                judge::transactions(&log.of_number(number)).into_iter().map(|attempt| attempt.call_id).collect();
             let booked = self.site.probe().cdrs().iter().filter(|c| c.number == number).count();
-            if seen != booked {
-                return Err(format!("{number}: {seen} attempts on the wire, {booked} CDRs"));
+            if dialled.len() != booked {
+                return Err(format!("{number}: {} attempts on the wire, {booked} CDRs", dialled.len()));
             }
         }
         Ok(())

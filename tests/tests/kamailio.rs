@@ -9,7 +9,7 @@ use ringback_tests::story::{A, B, OPENING, SOON, Story, millis, secs};
 /// A small site whose only trunk is a Kamailio in front of the phones.
 fn behind_kamailio(a: Manner, b: Manner, password: Option<(&str, &str)>) -> (Story, Kamailio) {
     let mut site = Site::small();
-    site.set("engine.no_answer", "3");
+    site.set("engine.no_answer", "5");
     site.set("engine.attempts", "1");
     let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
     phones.when(A, a);
