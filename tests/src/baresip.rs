@@ -18,12 +18,12 @@ pub struct Baresip {
 }
 
 impl Baresip {
-    /// A phone with this number on `address` that answers at once and plays `hz`; `codec` is `PCMU` or `PCMA`.
+    /// A phone with this number (digits; it is called with a plus) on `address` that answers at once and plays `hz`; `codec` is `PCMU` or `PCMA`.
     pub fn start(number: &str, address: SocketAddr, hz: u32, codec: &str, folder: &Path) -> io::Result<Baresip> {
         let folder = folder.join(format!("baresip-{number}"));
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join("config"), configuration(address, &folder))?;
-        let account = format!("<sip:{number}@{address}>;regint=0;answermode=auto;audio_codecs={codec}/8000/1\n");
+        let account = format!("<sip:+{number}@{address}>;regint=0;answermode=auto;audio_codecs={codec}/8000/1\n");
         std::fs::write(folder.join("accounts"), account)?;
         std::fs::write(folder.join("contacts"), "")?;
         std::fs::write(folder.join("voice.wav"), wav_of(&Tone::new(hz).samples(60 * 8000)))?;

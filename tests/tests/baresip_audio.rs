@@ -20,13 +20,14 @@ fn talk(codec_a: &str, codec_b: &str) {
     clock::wait_for("both phones to be joined", SOON, || {
         (a.output().contains("Call established") && b.output().contains("Call established")).then_some(())
     });
-    clock::wait_for("three seconds of audio both ways", SOON, || {
-        (a.heard_ms(1100) >= 3000 && b.heard_ms(700) >= 3000).then_some(())
-    });
+    std::thread::sleep(secs(5)); // they talk; baresip writes its recording out when the call ends
     site.cli(&["request", "hangup", &job], "");
     site.wait_idle(1, SOON);
     for phone in [&a, &b] {
         clock::wait_for("the phone to be hung up on", secs(5), || phone.output().contains("terminated").then_some(()));
+    }
+    for (phone, hz) in [(&a, 1100), (&b, 700)] {
+        clock::wait_for("three seconds of the other's tone", secs(5), || (phone.heard_ms(hz) >= 3000).then_some(()));
     }
     assert_eq!(a.heard_ms(700), 0, "A does not hear itself");
     assert_eq!(b.heard_ms(1100), 0, "B does not hear itself");
