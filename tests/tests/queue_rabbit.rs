@@ -1,5 +1,7 @@
 //! The queue on a real RabbitMQ: the contract, a broker that is killed in the middle, and brokers that behave oddly.
 
+#![allow(clippy::unwrap_used)] // tests and their helpers
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
