@@ -164,6 +164,13 @@ impl Config {
         file.and_then(Path::parent).map_or_else(|| self.folder.clone(), Path::to_path_buf)
     }
 
+    /// The file whose lock ([`crate::lock`]) says that an engine with these settings runs here: one engine at a time on an
+    /// embedded store, one of each name otherwise.
+    pub fn lock_file(&self) -> PathBuf {
+        let name = if self.embedded() { "engine.lock".to_owned() } else { format!("engine-{}.lock", self.engine.id) };
+        self.data_folder().join(name)
+    }
+
     /// Whether the store is embedded SQLite.
     pub fn embedded(&self) -> bool {
         self.store.url.starts_with("sqlite:")

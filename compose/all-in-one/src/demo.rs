@@ -52,7 +52,7 @@ enum DemoError {
 
 /// Runs the demo.
 pub fn main(args: &DemoArgs) -> Result<ExitCode, Fail> {
-    let site = Site::build().map_err(Fail::Refused)?;
+    let site = Site::build(!args.once).map_err(Fail::Refused)?;
     let service = site.config.service.clone();
     Ok(service::main("demo", &service, async |service| show(site, args.once, service).await))
 }

@@ -76,20 +76,13 @@ pub fn main(common: &Common, args: &RunArgs) -> Result<ExitCode, Fail> {
     Ok(code)
 }
 
-/// The file whose lock says that an engine with these settings runs here. On an embedded store there is one engine at a time;
-/// on PostgreSQL one of each name.
-pub fn lock_file(config: &Config) -> PathBuf {
-    let name = if config.embedded() { "engine.lock".to_owned() } else { format!("engine-{}.lock", config.engine.id) };
-    config.data_folder().join(name)
-}
-
 /// The file by which `drain` remembers whom it has asked already.
 pub fn drain_file(config: &Config) -> PathBuf {
-    lock_file(config).with_extension("drain")
+    config.lock_file().with_extension("drain")
 }
 
 fn take_lock(config: &Config) -> Result<EngineLock, Fail> {
-    let lock = EngineLock::take(&lock_file(config)).map_err(|error| Fail::Refused(error.to_string()))?;
+    let lock = EngineLock::take(&config.lock_file()).map_err(|error| Fail::Refused(error.to_string()))?;
     // Left by a drain of the process before; there is none the first time.
     let _ = std::fs::remove_file(drain_file(config));
     Ok(lock)

@@ -365,3 +365,48 @@ fn an_error_is_json_when_json_is_asked_for() {
     assert_eq!(keys(&error), ["code", "error"]);
     assert_eq!(error["code"], 4);
 }
+
+#[test]
+fn one_engine_at_a_time_runs_on_an_embedded_store() {
+    let site = Site::new();
+    let _lock = ringback_common::lock::EngineLock::take(&site.folder().join("data/engine.lock")).unwrap();
+    site.fails(&["run"], 1, "another engine");
+    site.fails(&["run", "--only", "engine"], 1, &format!("process {}", std::process::id()));
+}
+
+#[test]
+fn a_running_gateway_drains_and_leaves_in_good_order() {
+    let site = Site::new();
+    let anywhere = |key: &str| (format!("RINGBACK_{key}__LISTEN"), "127.0.0.1:0");
+    let mut gateway = Command::new(env!("CARGO_BIN_EXE_ringback"))
+        .arg("run")
+        .current_dir(site.folder())
+        .envs(["SIP", "SMS", "WEB", "SERVICE"].map(anywhere))
+        .env_remove("RINGBACK_CONFIG")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufReader::new(gateway.stderr.take().unwrap());
+    let mut lines = std::io::BufRead::lines(lines).map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("the engine takes jobs")), "it ended before it was ready");
+    let engines = site.json(&["status"])["engines"].clone();
+    assert_eq!((engines[0]["retired"].clone(), engines[0]["live"].clone()), (false.into(), 0.into()));
+    let drained = site.json(&["drain", "--timeout", "30"]);
+    assert_eq!((&drained["stopped"], &drained["process"]), (&true.into(), &gateway.id().into()));
+    assert_eq!(gateway.wait().unwrap().code(), Some(0));
+    assert_eq!(site.json(&["status"])["engines"][0]["retired"], true);
+    site.fails(&["drain"], 1, "no engine");
+}
+
+#[test]
+fn the_demo_makes_one_callback_and_judges_it() {
+    let site = Site(tempfile::tempdir().unwrap());
+    let story = site.ok(&["demo", "--once"]);
+    for step in ["requested", "ringing A", "A answered", "ringing B", "talking", "over", "Both talked"] {
+        assert!(story.contains(step), "{step} in {story}");
+    }
+    assert_eq!(story.matches(" heard the other's tone").count(), 2, "{story}");
+    assert!(story.contains(":a:1") && story.contains(":b:1"), "both records: {story}");
+    assert!(!story.contains('\u{1b}'), "plain lines when piped");
+    assert_eq!(std::fs::read_dir(site.folder()).unwrap().count(), 0, "nothing is left behind");
+}

@@ -107,7 +107,7 @@ pub struct DrainArgs {
 /// Asks the gateway on this machine to stop, as SIGTERM does, and waits for it.
 pub fn drain(common: &Common, args: &DrainArgs) -> Result<(), Fail> {
     let config = super::world::settings(&common.config)?;
-    let path = crate::run::lock_file(&config);
+    let path = config.lock_file();
     let holder =
         || lock::holder(&path).map_err(|error| Fail::Refused(format!("cannot read {}: {error}", path.display())));
     let Some(pid) = holder()? else {

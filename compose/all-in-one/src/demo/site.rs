@@ -29,16 +29,17 @@ pub struct Site {
 }
 
 impl Site {
-    /// A new folder and free ports.
-    pub fn build() -> Result<Site, String> {
+    /// A new folder and free ports: the usual ones, if `usual` and nobody has them.
+    pub fn build(usual: bool) -> Result<Site, String> {
+        let usual = |port| if usual { port } else { 0 };
         let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
         let text = format!(
             "[sip]\nlisten = '{}'\n[sms]\nlisten = '{}'\n[sms.generic]\nallow_unsigned = true\n[web]\nlisten = '{}'\n\
              account = '{ACCOUNT}'\n[service]\nlisten = '{}'\nlog_level = 'warn'\ndrain_timeout = 5\n[engine]\nid = 'demo'\n",
-            free_udp(5060)?,
-            free_tcp(8081)?,
-            free_tcp(8080)?,
-            free_tcp(9090)?,
+            free_udp(usual(5060))?,
+            free_tcp(usual(8081))?,
+            free_tcp(usual(8080))?,
+            free_tcp(usual(9090))?,
         );
         let config =
             Config::read(&text, "demo", folder.path(), Role::AllInOne, []).map_err(|error| error.to_string())?;
