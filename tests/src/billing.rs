@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Connection, ConnectionProperties};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -13,6 +13,35 @@ use tokio::runtime::Runtime;
 pub struct Broker {
     runtime: Runtime,
     url: String,
+}
+
+/// A message as it lay on a queue.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// Its `message_id`.
+    pub id: String,
+    /// Its `type`.
+    pub kind: String,
+    /// Its `content_type`.
+    pub content_type: String,
+    /// The exchange it came through and its routing key.
+    pub route: (String, String),
+    /// The body; null when it is no JSON.
+    pub body: Value,
+}
+
+impl Taken {
+    fn read(delivery: &lapin::message::Delivery) -> Taken {
+        let text = |property: &Option<ShortString>| property.as_ref().map(ShortString::to_string).unwrap_or_default();
+        let properties = &delivery.properties;
+        Taken {
+            id: text(properties.message_id()),
+            kind: text(properties.kind()),
+            content_type: text(properties.content_type()),
+            route: (delivery.exchange.to_string(), delivery.routing_key.to_string()),
+            body: serde_json::from_slice(&delivery.data).unwrap_or(Value::Null),
+        }
+    }
 }
 
 impl Broker {
@@ -44,6 +73,35 @@ impl Broker {
             connection.close(200, "done".into()).await?;
             Ok(bodies)
         })
+    }
+
+    /// The next `count` messages of a queue, or as many as come in time, with what stands around the body. A stream is read
+    /// from its beginning; what is taken otherwise is gone only with `forget`, else it is back on the queue.
+    pub fn messages(&self, queue: &str, count: usize, forget: bool, limit: Duration) -> Vec<Taken> {
+        let taken = self.runtime.block_on(async {
+            let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
+            let channel = connection.create_channel().await?;
+            channel.basic_qos(100, BasicQosOptions::default()).await?;
+            let mut arguments = FieldTable::default();
+            arguments.insert("x-stream-offset".into(), AMQPValue::LongString("first".into()));
+            let arguments = if queue.ends_with(".log") { arguments } else { FieldTable::default() };
+            let options = BasicConsumeOptions::default();
+            let mut consumer = channel.basic_consume(queue.into(), "contract-test".into(), options, arguments).await?;
+            let end = tokio::time::Instant::now() + limit;
+            let mut taken = Vec::new();
+            while taken.len() < count
+                && let Ok(Some(delivery)) = tokio::time::timeout_at(end, consumer.next()).await
+            {
+                let delivery = delivery?;
+                taken.push(Taken::read(&delivery));
+                if forget {
+                    delivery.ack(BasicAckOptions::default()).await?;
+                }
+            }
+            connection.close(200, "done".into()).await?;
+            Ok::<_, lapin::Error>(taken)
+        });
+        taken.unwrap_or_else(|e| panic!("{queue} cannot be read: {e}"))
     }
 
     /// How many messages wait in a queue.
