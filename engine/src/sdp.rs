@@ -504,6 +504,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods)] // real time is what this is about
     fn rtp_22_too_much_of_everything_is_refused_in_no_time() {
         let begun = Instant::now();
         let base = theirs("203.0.113.5", "4000", "");

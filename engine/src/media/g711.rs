@@ -121,7 +121,7 @@ const fn encode_mu(sample: i16) -> u8 {
 const fn decode_mu(byte: u8) -> i16 {
     let bits = !byte;
     let segment = (bits >> 4) & 0x07;
-    let magnitude = ((((bits & 0x0F) as i32) << 3) + MU_BIAS << segment) - MU_BIAS;
+    let magnitude = (((((bits & 0x0F) as i32) << 3) + MU_BIAS) << segment) - MU_BIAS;
     (if bits & 0x80 != 0 { -magnitude } else { magnitude }) as i16
 }
 

@@ -42,7 +42,7 @@ pub struct Relay {
     /// Packets since the last look.
     packets: u64,
     /// Closed legs for which the ring had no room.
-    closed: Vec<Box<Slot>>,
+    closed: Vec<Parcel>,
 }
 
 impl Relay {
@@ -150,8 +150,8 @@ impl Relay {
             told |= fits;
             fits
         });
-        if let Some(slot) = self.closed.pop() {
-            self.hand_over(slot);
+        if let Some(parcel) = self.closed.pop() {
+            self.hand_over(parcel);
             told = true;
         }
         if told {
@@ -225,13 +225,13 @@ impl Relay {
     fn close_place(&mut self, index: usize) {
         if let Some(slot) = self.board.close(index) {
             self.wire.remove(index, &slot.socket);
-            self.hand_over(slot);
+            self.hand_over(Parcel::Closed(slot));
         }
     }
 
-    fn hand_over(&mut self, slot: Box<Slot>) {
-        if let Err(Parcel::Closed(slot)) = self.parcels.put(Parcel::Closed(slot)) {
-            self.closed.push(slot);
+    fn hand_over(&mut self, parcel: Parcel) {
+        if let Err(parcel) = self.parcels.put(parcel) {
+            self.closed.push(parcel);
         }
     }
 

@@ -29,7 +29,7 @@ fn rtp_01_rtpbleed_classic() {
         alice.speak(440, 1);
         for port in (20_000..=20_099).step_by(2) {
             mallory.to.set_port(port);
-            mallory.speak(1_000, 4);
+            (0..4).for_each(|_| mallory.send(0, &[0x55; 160]));
         }
     }
     let heard = bob.hear(50);

@@ -4,7 +4,10 @@ use super::*;
 
 const KIND: Kind = Kind::Auto;
 
+// the same cases on two wires
+#[allow(clippy::duplicate_mod)]
 #[path = "address.rs"]
 mod address;
+#[allow(clippy::duplicate_mod)]
 #[path = "voice.rs"]
 mod voice;
