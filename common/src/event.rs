@@ -13,6 +13,14 @@ use crate::number::Number;
 
 /// `content_type` of every message on the queue.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
+/// Type of a [`CdrEvent`].
+pub const CDR_TYPE: &str = "ringback.cdr.v1";
+/// Type of a [`BalanceEvent`].
+pub const BALANCE_TYPE: &str = "ringback.balance.v1";
+/// The states of `ringback.request.<state>.v1`. Later versions may add some: whoever reads them skips what it does not know.
+pub const REQUEST_STATES: [&str; 5] = ["calling_a", "calling_b", "talking", "waiting", "finished"];
+/// The states of `ringback.leg.<state>.v1`. Later versions may add some.
+pub const LEG_STATES: [&str; 3] = ["ringing", "answered", "ended"];
 
 /// The CloudEvents 1.0 envelope. `id` is also the AMQP `message_id`; a repeat keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -77,8 +85,8 @@ impl LegName {
     }
 }
 
-/// `ringback.request.<state>.v1`: the callback as a whole moved on. States: `received`, `admitted`, `calling_a`,
-/// `calling_b`, `talking`, `waiting`, `finished`.
+/// `ringback.request.<state>.v1`: the callback as a whole moved on. `calling_a`, `calling_b`, `talking`, `waiting` (A was not
+/// reached and is tried again later), `finished`. A refused request has only `finished`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestEvent {
     /// The job.
@@ -89,12 +97,13 @@ pub struct RequestEvent {
     pub source: String,
     /// The account that pays.
     pub account: String,
-    /// Sippy's status string: `Request received`, `First leg initiated`, ... `Finished`.
+    /// Sippy's status string: `First leg initiated`, `Second leg initiated`, `Second leg connected`, `Waiting for retry`,
+    /// `Finished`.
     pub status: String,
     /// Sippy's result string, once finished: `Successful`, `Out of retries`, ... or one of our own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
-    /// Why, in plain words, when it did not succeed.
+    /// Why, in plain words, once finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// First party.
@@ -111,7 +120,7 @@ pub struct RequestEvent {
     /// Currency of `cost` and `balance`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
-    /// What is left on the account.
+    /// What is left on the account, once finished; absent when nothing was ever held for this request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<Money>,
     /// The trigger's own reply note, untouched.
@@ -122,7 +131,8 @@ pub struct RequestEvent {
     pub metadata: BTreeMap<String, Value>,
 }
 
-/// `ringback.leg.<state>.v1`: one party's phone. States: `calling`, `ringing`, `answered`, `ended`.
+/// `ringback.leg.<state>.v1`: one party's phone `ringing`, `answered` or `ended`. That it is being called is said by the
+/// request's `calling_a` and `calling_b`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LegEvent {
     /// The job.
@@ -191,7 +201,8 @@ pub struct CdrEvent {
     pub q850: Option<u8>,
     /// The SIP Call-ID of the attempt.
     pub call_id: String,
-    /// Counts the money movements of the account from 1, without gaps; set by the transaction that charged.
+    /// Counts the money movements of the account from 1, without gaps; set by the transaction that charged, absent when there
+    /// was nothing to charge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_seq: Option<i64>,
     /// The account's balance right after this charge; set by the transaction that charged.

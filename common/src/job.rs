@@ -72,7 +72,7 @@ pub struct Job {
     pub not_before: Option<DateTime<Utc>>,
     /// Too old to be dialled after: Finished/Expired.
     pub not_after: DateTime<Utc>,
-    /// What the trigger needs to answer; opaque to everyone else, at most [`MAX_REPLY_BYTES`].
+    /// What the trigger needs to answer; opaque to everyone else, at most 1,024 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
     /// The caller's own data, carried end to end into every event.
