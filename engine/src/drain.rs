@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ringback_common::failpoint::failpoint;
-use ringback_common::queue::{Destination, Message, Queue};
+use ringback_common::queue::{Destination, Message, PublishError, Queue};
 use ringback_common::service::Shutdown;
 use ringback_common::store::{Me, Outbox, OutboxRow, Outlet, Store};
 use tokio::time::Instant;
@@ -103,9 +103,22 @@ async fn round(store: &Store, queue: &Queue, me: &Me, outlet: Outlet, confirmed:
     if let Some(refusal) = answers.iter().find_map(|answer| answer.as_ref().err()) {
         tracing::debug!(destination = outlet.as_str(), %refusal, "some events were not confirmed and will be told again");
     }
-    confirmed.extend(ids.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(id, _)| *id));
+    confirmed.extend(ids.iter().zip(&answers).filter(|(_, answer)| is_settled(outlet, answer)).map(|(id, _)| *id));
     failpoint("cdr.confirmed_not_marked");
     if confirmed.is_empty() { Progress::Stuck } else { Progress::Confirmed }
+}
+
+/// Confirmed, or never to be: a reply to a source that reads none (the command line) has no queue to go to.
+fn is_settled(outlet: Outlet, answer: &Result<(), PublishError>) -> bool {
+    match answer {
+        Ok(()) => true,
+        Err(PublishError::Unroutable(_)) => outlet == Outlet::Replies,
+        Err(PublishError::Invalid(why)) => {
+            tracing::error!(destination = outlet.as_str(), why, "an event that cannot be published is left out");
+            true
+        }
+        Err(_) => false,
+    }
 }
 
 /// Until somebody says that rows were written, or a second has passed: other processes write them too.

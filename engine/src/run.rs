@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringback_common::config::Config;
+use ringback_common::number::Country;
 use ringback_common::queue::{Queue, QueueError};
 use ringback_common::service::{Service, Shutdown};
 use ringback_common::store::{Me, Store, StoreError};
@@ -75,6 +76,7 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
         gate: Arc::clone(&gate),
         kind: Kind::Auto,
     })?;
+    tokio::task::spawn_blocking(Country::load_all).await.map_err(std::io::Error::other)?;
     let registered = store.register_engine(&config.engine.id).await?;
     let me = registered.me.clone();
 

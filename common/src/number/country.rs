@@ -13,6 +13,11 @@ use super::Number;
 pub struct Country(&'static Metadata);
 
 impl Country {
+    /// Loads the metadata, which takes a moment: to be called before the first caller waits for it.
+    pub fn load_all() {
+        let _ = DATABASE.by_id("GB");
+    }
+
     /// By its ISO 3166 code: `GB`.
     pub fn by_code(code: &str) -> Option<Country> {
         DATABASE.by_id(&code.to_ascii_uppercase()).map(Country)

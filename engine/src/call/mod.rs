@@ -120,6 +120,8 @@ pub struct Snapshot {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Input {
+    /// The INVITE has left: the time to answer begins.
+    Dialled(LegName),
     /// The phone rings.
     Ringing(LegName),
     /// The phone rings and sends sound of its own.
@@ -207,6 +209,7 @@ impl Call {
     pub fn handle(&mut self, input: Input, now: Moment) {
         use {Input as I, State as S};
         match (self.state.clone(), input) {
+            (S::RingingCaller { .. }, I::Dialled(A)) => self.state = S::RingingCaller { until: now + self.plan.no_answer },
             (S::RingingCaller { .. }, I::Ringing(A)) => self.store(),
             (S::RingingCaller { .. }, I::Answered(A)) => self.dial_destination(now),
             (S::RingingCaller { .. }, I::Over(A, cause)) => self.caller_not_reached(cause, now),
@@ -218,6 +221,7 @@ impl Call {
             }
             (S::RingingCaller { .. }, I::Lost { .. }) => self.close(self.after_caller(Cause::Interrupted, now), now),
 
+            (S::RingingDestination { .. }, I::Dialled(B)) => self.state = self.ringing_destination(now),
             (S::RingingDestination { .. }, I::Ringing(B)) => self.store(),
             (S::RingingDestination { .. }, I::EarlyMedia(B)) => self.outputs.push_back(Output::PassEarlyMedia),
             (S::RingingDestination { .. }, I::Answered(B)) => self.start_talking(now),
@@ -334,10 +338,16 @@ impl Call {
     fn dial_destination(&mut self, now: Moment) {
         self.a.answered = Some(now);
         self.b = Track { dialled: Some(now), ..Track::default() };
-        let paid_for = billing::funded_until(self.held, &[self.plan.meter(A, now)], now + self.plan.max_call);
-        self.state = State::RingingDestination { until: paid_for.min(now + self.plan.no_answer) };
+        self.state = self.ringing_destination(now);
         self.store();
         self.outputs.extend([Output::RingBack, Output::Dial(B)]);
+    }
+
+    /// B's phone rings for our time, or for as long as the hold pays for A who waits.
+    fn ringing_destination(&self, now: Moment) -> State {
+        let since = self.a.answered.unwrap_or(now);
+        let paid_for = billing::funded_until(self.held, &[self.plan.meter(A, since)], since + self.plan.max_call);
+        State::RingingDestination { until: paid_for.min(now + self.plan.no_answer) }
     }
 
     // --- B's phone ---------------------------------------------------------------------------------------------------

@@ -130,6 +130,18 @@ fn b_is_not_dialled_when_a_does_not_answer() {
 }
 
 #[test]
+fn the_time_to_answer_begins_when_the_invite_has_left() {
+    let mut story = Story::begins();
+    story.does();
+    story.now = Moment(2_000);
+    story.hears(Input::Dialled(A));
+    story.waits(44);
+    assert_eq!(story.does(), [""; 0]);
+    story.waits(1);
+    assert_eq!(story.does(), ["hang up A: no_answer", "store"]);
+}
+
+#[test]
 fn the_last_attempt_is_out_of_retries() {
     let mut story = Story::of(CallPlan { attempt: 3, ..plan() });
     story.does();
@@ -337,6 +349,8 @@ fn both_hanging_up_at_once_is_one_end() {
 #[test]
 fn cut_at_any_store_the_end_and_the_money_are_the_same() {
     let inputs = [
+        Input::Dialled(A),
+        Input::Dialled(B),
         Input::Ringing(A),
         Input::Answered(A),
         Input::Over(A, Cause::HungUp),

@@ -105,6 +105,7 @@ impl Driver {
         line.sip.dial(now);
         self.tries[index(leg)] = line.try_number();
         self.send_all();
+        self.hears(Input::Dialled(leg));
         failpoint(if leg == A { "leg_a.invite_sent" } else { "leg_b.invite_sent" });
     }
 
