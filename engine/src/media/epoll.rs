@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 
 use rustix::event::epoll;
 
+use crate::gate::Gate;
+
 use super::Ms;
 use super::board::{Board, Handled};
 use super::packet::LARGEST;
@@ -52,8 +54,8 @@ impl Epoll {
     }
 
     /// Reads a datagram from each socket that has one and sends what comes of it. True if the bell rang.
-    pub fn carry(&mut self, board: &mut Board, may_send: bool, now: Ms, round: &mut Round) -> bool {
-        let mut rang = false;
+    pub fn carry(&mut self, board: &mut Board, gate: &Gate, now: Ms, round: &mut Round) -> bool {
+        let (mut rang, may_send) = (false, gate.is_open());
         for place in 0..self.ready.len() {
             match self.ready[place].data.u64() {
                 BELL => rang = true,

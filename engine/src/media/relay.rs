@@ -114,7 +114,7 @@ impl Relay {
     fn carry(&mut self) -> Round {
         self.take_commands(); // first, so that what was said before a packet was sent holds for that packet
         let mut round = Round::default();
-        if self.wire.carry(&mut self.board, self.gate.is_open(), self.now, &mut round) {
+        if self.wire.carry(&mut self.board, &self.gate, self.now, &mut round) {
             self.commands.hush();
             self.take_commands();
         }

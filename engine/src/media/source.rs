@@ -251,7 +251,24 @@ mod tests {
     }
 
     #[test]
-    fn a_third_party_is_sent_to_only_while_it_may_be_real() {
+    fn rtp_05_another_port_is_learned_again_only_after_silence() {
+        let mut source = source(true);
+        let (first, second) = (at("192.0.2.1:50000"), at("192.0.2.1:50002"));
+        (0..4).for_each(|sequence| {
+            source.judge(first, &packet(7, sequence), 0);
+        });
+        for sequence in 0..8 {
+            assert_eq!(source.judge(second, &packet(8, sequence), 4_999), Judgement::Refuse);
+        }
+        let verdicts: Vec<Judgement> =
+            (8..12).map(|sequence| source.judge(second, &packet(8, sequence), 5_000)).collect();
+        assert_eq!(verdicts.last(), Some(&Judgement::Latched));
+        let elsewhere = at("192.0.2.9:50000");
+        assert!((0..8).all(|sequence| source.judge(elsewhere, &packet(9, sequence), 60_000) == Judgement::Refuse));
+    }
+
+    #[test]
+    fn rtp_20_a_third_party_is_sent_to_only_while_it_may_be_real() {
         let mut source = source(false);
         source.signalling_ip = "198.51.100.1".parse().expect("address");
         assert!(source.target(1_000).is_some());

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use io_uring::types::{BufRingEntry, CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
+use crate::gate::Gate;
+
 use super::Ms;
 use super::board::{Board, Handled};
 use super::packet::LARGEST;
@@ -121,9 +123,11 @@ impl Uring {
     }
 
     /// Reads what has come and sends what comes of it, until nothing more has come. True if the bell rang.
-    pub fn carry(&mut self, board: &mut Board, may_send: bool, now: Ms, round: &mut Round) -> bool {
+    pub fn carry(&mut self, board: &mut Board, gate: &Gate, now: Ms, round: &mut Round) -> bool {
         let mut rang = false;
         loop {
+            // asked again each time: what queued up while the process stood still must not leave after it goes on
+            let may_send = gate.is_open();
             let mut completed = std::mem::take(&mut self.completed);
             completed.extend(self.ring.completion().map(|entry| (entry.user_data(), entry.result(), entry.flags())));
             let is_dry = completed.is_empty();

@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 
 use rustix::event::Timespec;
 
+use crate::gate::Gate;
+
 use super::Ms;
 use super::board::{Board, Slot, count};
 use super::epoll::Epoll;
@@ -79,11 +81,11 @@ impl Wire {
         }
     }
 
-    /// Reads what has come and sends what comes of it. True if the bell rang.
-    pub fn carry(&mut self, board: &mut Board, may_send: bool, now: Ms, round: &mut Round) -> bool {
+    /// Reads what has come and, while the gate is open, sends what comes of it. True if the bell rang.
+    pub fn carry(&mut self, board: &mut Board, gate: &Gate, now: Ms, round: &mut Round) -> bool {
         match self {
-            Wire::Epoll(epoll) => epoll.carry(board, may_send, now, round),
-            Wire::Uring(uring) => uring.carry(board, may_send, now, round),
+            Wire::Epoll(epoll) => epoll.carry(board, gate, now, round),
+            Wire::Uring(uring) => uring.carry(board, gate, now, round),
         }
     }
 }
