@@ -30,6 +30,8 @@ pub struct Situation<'a> {
     pub account: Option<&'a AccountView>,
     /// What the limits are held against; `None` for an account without limits.
     pub counts: Option<&'a Counts>,
+    /// An older request of this account between the same two is not finished: two triggers took them at once.
+    pub already_calling: bool,
     /// The trunks that can be used now.
     pub trunks: &'a Trunks,
     /// The stored rates.
@@ -83,6 +85,9 @@ pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Refusal> {
     let b = job.b.as_ref().ok_or_else(|| no(Verdict::Rejected, "the request names nobody to call"))?;
     if job.a == *b {
         return Err(no(Verdict::Rejected, "both numbers are the same"));
+    }
+    if situation.already_calling {
+        return Err(no(Verdict::Rejected, "you are already being called for this"));
     }
     for number in [&job.a, b] {
         may_be_dialled(number, account)?;

@@ -16,8 +16,10 @@ use tokio::time::Instant;
 const BATCH: u32 = 256;
 /// When nobody says that rows were written.
 const POLL: Duration = Duration::from_secs(1);
-/// Rows that arrive within this time are told together.
-const GATHER: Duration = Duration::from_millis(5);
+/// Between the beginnings of two turns of one drain: rows that are written meanwhile are told together.
+const APART: Duration = Duration::from_millis(40);
+/// What was confirmed is marked with the next rows, and no later than this.
+const MARK: Duration = Duration::from_millis(200);
 /// Without a confirm for so long the lease is given up, for as long again.
 const GIVE_UP: Duration = Duration::from_secs(10);
 
@@ -34,17 +36,19 @@ async fn drain(store: &Store, queue: &Queue, me: &Me, outlet: Outlet, done: &Shu
     let mut confirmed = Vec::new();
     let mut last_confirm = Instant::now();
     loop {
-        let last_round = done.begun();
+        let (last_round, begun) = (done.begun(), Instant::now());
         match round(store, queue, me, outlet, &mut confirmed).await {
             Progress::Confirmed => {
                 last_confirm = Instant::now();
                 metrics::gauge!("ringback_outbox_stuck", "destination" => outlet.as_str()).set(0.0);
-                continue;
+                if confirmed.len() < BATCH as usize {
+                    wait_for_rows(store, outlet, MARK, begun + APART, done).await;
+                }
             }
-            _ if last_round => return,
+            Progress::Idle | Progress::Stuck if last_round => return,
             Progress::Idle => {
                 last_confirm = Instant::now();
-                wait_for_rows(store, done).await;
+                wait_for_rows(store, outlet, POLL, begun + APART, done).await;
             }
             Progress::Stuck if last_confirm.elapsed() >= GIVE_UP => {
                 tracing::error!(
@@ -121,11 +125,16 @@ fn is_settled(outlet: Outlet, answer: &Result<(), PublishError>) -> bool {
     }
 }
 
-/// Until somebody says that rows were written, or a second has passed: other processes write them too.
-async fn wait_for_rows(store: &Store, done: &Shutdown) {
+/// Until somebody says that rows were written, but not before it is time; or for so long, because other processes write rows
+/// too.
+async fn wait_for_rows(store: &Store, outlet: Outlet, at_most: Duration, not_before: Instant, done: &Shutdown) {
+    let written = async {
+        store.outbox_written(outlet).await;
+        tokio::time::sleep_until(not_before).await;
+    };
     tokio::select! {
-        () = store.outbox_written() => tokio::time::sleep(GATHER).await,
-        () = tokio::time::sleep(POLL) => {}
+        () = written => {}
+        () = tokio::time::sleep(at_most) => {}
         () = done.wait() => {}
     }
 }

@@ -123,7 +123,9 @@ impl Recovery<'_> {
         let mut record = Record::resume(self.world.keeper(request.row.epoch), request.row.job.clone(), &self.stored);
         let audio = Audio::new(self.world, &record);
         let call = Call::restore(self.stored.plan.clone(), self.stored.call.clone());
-        let mut resumable = self.is_resumable();
+        let home = self.world.endpoint.local_addr();
+        let at_home = request.invites.iter().all(|one| one.invite.local_addr == home);
+        let mut resumable = self.is_resumable(at_home);
         let mut lines = [None, None];
         for leg in [A, B] {
             if let Some(invite) = newest_try(&request, leg, attempt_of(&call, leg)) {
@@ -148,17 +150,18 @@ impl Recovery<'_> {
         driver
     }
 
-    /// Whether the phones may go on as if nothing had happened.
-    fn is_resumable(&self) -> bool {
-        let state = &self.stored.call.state;
-        match self.way {
-            Way::Poisoned => false,
-            Way::Adopted(silent_for) => silent_for <= RESUME_WINDOW && matches!(state, State::Talking { .. }),
-            Way::Restarted | Way::Claimed | Way::Panicked => match state {
-                State::RingingCaller { .. } => true,
-                State::RingingDestination { .. } | State::Talking { .. } => self.now - self.alive <= RESUME_WINDOW,
-                State::Closing { .. } | State::Ended => false,
-            },
+    /// Whether the phones may go on as if nothing had happened. A ringing phone knows only the address that called it.
+    fn is_resumable(&self, at_home: bool) -> bool {
+        let silent_for = match self.way {
+            Way::Poisoned => return false,
+            Way::Adopted(silent_for) => silent_for,
+            Way::Restarted | Way::Claimed | Way::Panicked => self.now - self.alive,
+        };
+        match self.stored.call.state {
+            State::RingingCaller { .. } => at_home,
+            State::RingingDestination { .. } => at_home && silent_for <= RESUME_WINDOW,
+            State::Talking { .. } => silent_for <= RESUME_WINDOW,
+            State::Closing { .. } | State::Ended => false,
         }
     }
 

@@ -128,8 +128,10 @@ impl Worker {
         }
         let Some(taken) = self.store_takes(&takes, consumer, shutdown).await else { return };
         failpoint("eng.job_row");
+        failpoint("job.before_ack");
         for delivery in held {
             delivery.ack().await;
+            failpoint("job.ack_lost");
         }
         for ((take, taken), slot) in takes.into_iter().zip(taken).zip(slots) {
             metrics::counter!("ringback_jobs_total", "outcome" => taken_word(&taken)).increment(1);
@@ -304,18 +306,20 @@ impl Worker {
     async fn facts(&self, job: &Job, attempts: u32) -> Result<Result<Admitted, Refusal>, StoreError> {
         let world = &self.world;
         let account = world.store.view_by_name(&job.account).await?;
-        let counts = match (&account, &job.b) {
-            (Some(account), Some(b)) if !account.limits_off && attempts == 0 => {
-                Some(world.store.velocity(account.id, Some(b.as_str())).await?)
+        let (mut counts, mut earlier) = (None, None);
+        if let (Some(account), Some(b), 0) = (&account, &job.b, attempts) {
+            earlier = world.store.unfinished_between(account.id, job.a.as_str(), Some(b.as_str())).await?;
+            if !account.limits_off {
+                counts = Some(world.store.velocity(account.id, Some(b.as_str())).await?);
             }
-            _ => None,
-        };
+        }
         let tables = world.tables.borrow().clone();
         let situation = Situation {
             job,
             call_count: attempts,
             account: account.as_ref(),
             counts: counts.as_ref(),
+            already_calling: earlier.is_some_and(|earlier| earlier != job.id),
             trunks: &tables.trunks,
             rates: &tables.rates,
             tariff: &world.tariff,

@@ -237,7 +237,7 @@ impl Store {
         })
     }
 
-    /// The unfinished job of this account between these two, if there is one.
+    /// The oldest unfinished job of this account between these two, if there is one.
     pub async fn unfinished_between(
         &self,
         account_id: i64,
@@ -247,7 +247,8 @@ impl Store {
         on!(self, read, pool => {
             let query = sqlx::query_scalar(
                 "SELECT job_id FROM callback_requests
-                  WHERE account_id = $1 AND a = $2 AND coalesce(b, '') = coalesce($3, '') AND NOT finished AND NOT canceled LIMIT 1",
+                  WHERE account_id = $1 AND a = $2 AND coalesce(b, '') = coalesce($3, '') AND NOT finished AND NOT canceled
+                  ORDER BY i_callback_request LIMIT 1",
             );
             let job: Option<String> = query.bind(account_id).bind(a).bind(b).fetch_optional(pool).await?;
             Ok(job.map(JobId))

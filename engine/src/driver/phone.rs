@@ -169,10 +169,7 @@ impl Driver {
             LegEvent::ReinviteFailed { code } => self.reinvite_failed(leg, code),
             LegEvent::Refreshed => failpoint("talk.session_refresh"),
             LegEvent::Reserve => self.work.push_back(Work::Reserve(leg)),
-            LegEvent::RemoteHangUp { .. } => {
-                failpoint("end.bye_received");
-                self.hears(Input::Over(leg, Cause::HungUp));
-            }
+            LegEvent::RemoteHangUp { .. } => self.hung_up(leg),
             LegEvent::Over { cause } => self.leg_over(leg, &cause),
             LegEvent::Trying | LegEvent::Confirmed | LegEvent::Digits(_) => {}
         }
@@ -275,6 +272,14 @@ impl Driver {
             }
             Err(_) => line.sip.answer_offer(None, now),
         }
+    }
+
+    fn hung_up(&mut self, leg: LegName) {
+        failpoint("end.bye_received");
+        self.send_all();
+        failpoint("end.bye_answered");
+        let taken_up = self.lines[index(leg)].as_ref().and_then(|line| line.taken_up);
+        self.hears(taken_up.map_or(Input::Over(leg, Cause::HungUp), |alive| Input::Gone(leg, alive)));
     }
 
     fn reinvited(&mut self, leg: LegName, answer: Option<&str>) {
