@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use ringback_common::config::Role;
+use ringback_common::lock::EngineLock;
 use ringback_common::queue::Queue;
 use ringback_common::store::Store;
 use ringback_common::{binary, service};
@@ -12,6 +13,14 @@ fn main() -> ExitCode {
     let config = match binary::settings("ringback-engine", Role::Engine) {
         Ok(config) => config,
         Err(code) => return code,
+    };
+    let lock = config.embedded().then(|| EngineLock::take(&config.lock_file())).transpose();
+    let _lock = match lock {
+        Ok(lock) => lock,
+        Err(error) => {
+            eprintln!("ringback-engine: {error}");
+            return ExitCode::FAILURE;
+        }
     };
     service::main("engine", &config.service, async |service| {
         let store = Store::open(&config.store).await?;

@@ -294,7 +294,7 @@ impl Recovery<'_> {
     }
 }
 
-fn newest_try<'a>(request: &'a OwnedRequest, leg: LegName, attempt: u32) -> Option<&'a StoredInvite> {
+fn newest_try(request: &OwnedRequest, leg: LegName, attempt: u32) -> Option<&StoredInvite> {
     let of_attempt = request.invites.iter().filter(|one| one.invite.leg == leg && one.invite.attempt == attempt);
     of_attempt.max_by_key(|one| one.invite.try_number)
 }

@@ -253,7 +253,7 @@ impl Worker {
                 Err(refusal) => return worker.refuse(&job, epoch, seq, refusal).await,
             };
             let driver = Driver::begin(Arc::clone(&worker.world), job.clone(), admitted, epoch, seq, slot, Utc::now());
-            match worker.drive(driver, control).await {
+            match worker.drive(Box::new(driver), control).await {
                 End::NoFunds => {
                     let reason = "there is not enough money on the account".to_owned();
                     worker.refuse(&job, epoch, seq, Refusal { verdict: Verdict::NoFunds, reason }).await;
@@ -274,7 +274,7 @@ impl Worker {
         let (id, epoch) = (request.row.job.id.clone(), request.row.epoch);
         self.supervise(id, epoch, async move |control| match recovery::go_on(&worker.world, request, way, slot) {
             recovery::Next::Drive(driver) => {
-                worker.drive(*driver, control).await;
+                worker.drive(driver, control).await;
             }
             recovery::Next::Start { job, attempts, seq, slot } => match slot {
                 Some(slot) => worker.start(job, epoch, attempts, seq, slot),
@@ -284,7 +284,7 @@ impl Worker {
         });
     }
 
-    async fn drive(&self, driver: Driver, control: mpsc::Receiver<Control>) -> End {
+    async fn drive(&self, driver: Box<Driver>, control: mpsc::Receiver<Control>) -> End {
         if let Some(call) = self.live().get_mut(driver.job()) {
             call.clock = Some(driver.clock());
         }

@@ -203,7 +203,7 @@ impl Driver {
     }
 
     /// Runs the callback to its end.
-    pub async fn run(mut self, mut control: mpsc::Receiver<Control>) -> End {
+    pub async fn run(mut self: Box<Self>, mut control: mpsc::Receiver<Control>) -> End {
         loop {
             self.work_off();
             if let Some(end) = self.over() {

@@ -46,7 +46,7 @@ impl Ear {
         }
         let ahead = header.timestamp.wrapping_sub(press.timestamp);
         if ahead == 0xFFFF && press.event.code == event.code && !header.marker && !press.told {
-            press.before += 0xFFFF;
+            press.before = press.before.saturating_add(0xFFFF);
             press.timestamp = header.timestamp;
             press.event.duration = 0;
         } else if ahead >= 1 << 31 {
@@ -82,7 +82,7 @@ impl Ear {
 
 impl Press {
     fn tell(&mut self) -> Option<Digit> {
-        let units = self.before + u32::from(self.event.duration);
+        let units = self.before.saturating_add(u32::from(self.event.duration));
         let first = !std::mem::replace(&mut self.told, true);
         first.then(|| Digit { digit: TelephoneEvent::digit(self.event.code), ms: units / 8 })
     }

@@ -73,6 +73,7 @@ pub(super) async fn commit(connection: &mut SqliteConnection) -> sqlx::Result<()
     sqlx::query("COMMIT").execute(connection).await.map(|_| ())
 }
 
+#[cfg(any(test, feature = "testkit"))]
 pub(super) async fn rollback(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     sqlx::query("ROLLBACK").execute(connection).await.map(|_| ())
 }
