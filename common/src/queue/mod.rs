@@ -84,7 +84,7 @@ pub enum Destination {
     },
     /// The event log, kept for replay: `callback.events` with a key `request.*`, `leg.*`, `balance.*` or `log.*`.
     Log {
-        /// `request.admitted`, `leg.ringing`, `log.cdr.a`, ...
+        /// `request.talking`, `leg.ringing`, `log.cdr.a`, ...
         routing_key: String,
     },
     /// To every engine that listens now: `callback.control`. Heard by nobody is no error.
