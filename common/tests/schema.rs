@@ -1,6 +1,7 @@
 //! The contract files in `common/schema` say what the code says, and say it to real messages.
 //!
 //! `RINGBACK_WRITE_SCHEMA=1 cargo test -p ringback-common --test schema` writes the generated ones anew.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

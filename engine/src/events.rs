@@ -1,7 +1,7 @@
 //! News of one callback: events are numbered per job, written with the change they tell of, and published later by a drain.
 
 use chrono::{DateTime, Utc};
-use ringback_common::event::{CdrEvent, Envelope, LegEvent, LegName, RequestEvent};
+use ringback_common::event::{CDR_TYPE, CdrEvent, Envelope, LegEvent, LegName, RequestEvent};
 use ringback_common::job::Job;
 use ringback_common::money::Money;
 use ringback_common::store::{EventMoney, OutboxEvent, Outlet, Settlement};
@@ -118,7 +118,7 @@ impl Herald<'_> {
         };
         let money = EventMoney::Charge(settlement.leg, settlement.attempt);
         let leg = settlement.leg.as_str();
-        let copy = self.envelope("ringback.cdr.v1", Outlet::Log, format!("log.cdr.{leg}"), &data, money);
+        let copy = self.envelope(CDR_TYPE, Outlet::Log, format!("log.cdr.{leg}"), &data, money);
         if !self.billing {
             return vec![copy];
         }
