@@ -9,11 +9,8 @@ use super::backend::{change, now, on};
 use super::columns::Columns;
 use super::error::StoreError;
 use super::step::Outlet;
-use crate::event::{BalanceEvent, Envelope};
+use crate::event::{BALANCE_TYPE, BalanceEvent, Envelope};
 use crate::money::Money;
-
-/// CloudEvents type of a movement outside a call.
-const BALANCE: &str = "ringback.balance.v1";
 
 impl Store {
     /// Adds money to an account, or takes some that no live call holds (`kind`: `topup`, `correction`). The event is in the
@@ -50,11 +47,11 @@ impl Store {
             let tell = sqlx::query(
                 "INSERT INTO outbox (destination, routing_key, event_id, kind, body, created) VALUES ($1, $2, $3, $4, $5, $6)",
             );
-            let tell = tell.bind(Outlet::Log.as_str()).bind(format!("balance.{kind}")).bind(&id).bind(BALANCE).bind(body);
+            let tell = tell.bind(Outlet::Log.as_str()).bind(format!("balance.{kind}")).bind(&id).bind(BALANCE_TYPE).bind(body);
             tell.bind(now()).execute(&mut *tx).await?;
             Ok(event)
         })?;
-        self.inner.outbox_written.notify_one();
+        self.note_outbox_written(Outlet::Log);
         Ok(moved)
     }
 
@@ -77,6 +74,6 @@ fn refusal(known: bool, name: &str) -> StoreError {
 }
 
 fn envelope(id: &str, event: &BalanceEvent) -> Result<String, StoreError> {
-    let envelope = Envelope::new(id.to_owned(), "/ringback/store".to_owned(), BALANCE, Utc::now(), None, event);
+    let envelope = Envelope::new(id.to_owned(), "/ringback/store".to_owned(), BALANCE_TYPE, Utc::now(), None, event);
     serde_json::to_string(&envelope).map_err(|error| StoreError::Invalid(error.to_string()))
 }

@@ -38,12 +38,12 @@ pub use purge::Purged;
 pub use rates::Rate;
 pub use requests::Cancelling;
 pub use rows::{
-    Alive, Beat, Begun, CdrFilter, CdrRow, Counts, EngineLine, Hold, Me, Outbox, OutboxRow, OwnedRequest, Peer, Registered,
-    RequestFilter, RequestRow, RequestStory, StoredInvite, Summary, Take, Taken,
+    Alive, Beat, Begun, CdrFilter, CdrRow, Counts, EngineLine, Hold, Me, Outbox, OutboxRow, OwnedRequest, Peer,
+    Registered, RequestFilter, RequestRow, RequestStory, StoredInvite, Summary, Take, Taken,
 };
 pub use step::{
-    DialogState, EventMoney, FinalResponse, HoldChange, NewInvite, OutboxEvent, Outlet, RequestChange, Settlement, Step,
-    Stepped,
+    DialogState, EventMoney, FinalResponse, HoldChange, NewInvite, OutboxEvent, Outlet, RequestChange, Settlement,
+    Step, Stepped,
 };
 pub use trunks::Trunk;
 pub use writer::Writer;
@@ -92,7 +92,7 @@ struct Inner {
     backend: Backend,
     healthy: AtomicBool,
     wake: Wake,
-    outbox_written: Notify,
+    outbox_written: [Notify; Outlet::ALL.len()],
     pulse: Pulse,
 }
 
@@ -102,7 +102,13 @@ impl Store {
         let backend = Backend::open(config).await?;
         migrate::run(&backend).await?;
         let wake = Wake::new(&backend);
-        let inner = Inner { backend, healthy: AtomicBool::new(true), wake, outbox_written: Notify::new(), pulse: Pulse::default() };
+        let inner = Inner {
+            backend,
+            healthy: AtomicBool::new(true),
+            wake,
+            outbox_written: Default::default(),
+            pulse: Pulse::default(),
+        };
         Ok(Store { inner: Arc::new(inner) })
     }
 
@@ -117,9 +123,13 @@ impl Store {
         self.inner.wake.woken(&self.inner.backend).await;
     }
 
-    /// Resolves when this process has written outbox rows. A hint: other processes write them too.
-    pub async fn outbox_written(&self) {
-        self.inner.outbox_written.notified().await;
+    /// Resolves when this process has written outbox rows for this destination. A hint: other processes write them too.
+    pub async fn outbox_written(&self, destination: Outlet) {
+        self.inner.outbox_written[destination as usize].notified().await;
+    }
+
+    fn note_outbox_written(&self, destination: Outlet) {
+        self.inner.outbox_written[destination as usize].notify_one();
     }
 
     /// Closes the connections. What is under way ends first.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::backend::Backend;
 use super::error::StoreError;
-use super::step::{Step, Stepped};
+use super::step::{Outlet, Step, Stepped};
 use super::{Store, postgres, sqlite};
 
 /// Steps that wait at most; whoever comes later waits for a place (back-pressure).
@@ -124,8 +124,11 @@ impl Write {
         }
         match self.write_until_answered(batch).await {
             Ok(answers) => {
-                if batch.iter().any(|waiting| !waiting.step.events.is_empty()) {
-                    self.store.inner.outbox_written.notify_one();
+                let events = || batch.iter().flat_map(|waiting| &waiting.step.events);
+                for outlet in Outlet::ALL {
+                    if events().any(|event| event.destination == outlet) {
+                        self.store.note_outbox_written(outlet);
+                    }
                 }
                 for (waiting, answer) in batch.drain(..).zip(answers) {
                     let _ = waiting.answer.send(Ok(answer));

@@ -32,7 +32,7 @@ pub(super) async fn events_are_published_in_order_and_once_marked_gone(bench: Be
     let me = bench.engine("e1").await;
     let call = bench.running(&me, &job(1, "alice")).await;
     let writer = bench.store.writer();
-    let told = bench.store.outbox_written();
+    let told = bench.store.outbox_written(Outlet::Replies);
     for batch in 0..3 {
         let events = (0..4).map(|n| event(Outlet::Replies, &format!("ev-{batch}-{n}"), EventMoney::None)).collect();
         done(writer.step(Step { events, ..call.step() }).await);
