@@ -77,7 +77,7 @@ impl Shape {
         );
         let broker = Broker::at(&self.peers.rabbit.url());
         let mut ids: Vec<String> = broker
-            .drain("billing")
+            .drain(&self.site.queue("billing"))
             .expect("billing can be drained")
             .iter()
             .map(|e| e["data"]["cdr_id"].to_string())
