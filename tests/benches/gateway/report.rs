@@ -1,0 +1,140 @@
+//! The figures: a table for people, then one line of JSON for machines.
+
+use serde::Serialize;
+
+use crate::process;
+
+/// Everything measured on one shape.
+#[derive(Serialize)]
+pub struct Shape {
+    /// `big` or `small`.
+    pub kind: &'static str,
+    /// Under load.
+    pub busy: Signalling,
+    /// Bridged calls.
+    pub audio: Audio,
+    /// With time to spare.
+    pub calm: Signalling,
+}
+
+/// Callbacks at a rate.
+#[derive(Serialize)]
+pub struct Signalling {
+    /// A second.
+    pub rate: u32,
+    /// Callbacks asked for.
+    pub asked: usize,
+    /// Those with both parties called, answered and hung up on.
+    pub complete: usize,
+    /// CPU of the engine's process for each.
+    pub engine_ms: f64,
+    /// CPU of the trigger's process for each, when it is one of its own.
+    pub trigger_ms: Option<f64>,
+    /// CPU of the whole machine for each: phones, broker and database too.
+    pub machine_ms: f64,
+    /// From "accepted" to A's INVITE.
+    pub invite: Delay,
+    /// From A's 200 to B's INVITE.
+    pub b_invite: Delay,
+}
+
+/// Relayed audio.
+#[derive(Serialize)]
+pub struct Audio {
+    /// Streams relayed, one from each phone.
+    pub streams: usize,
+    /// Streams there should have been.
+    pub asked: usize,
+    /// All of them together.
+    pub packets_per_second: f64,
+    /// Packets that never arrived.
+    pub lost: u64,
+    /// CPU of the engine's process for each packet.
+    pub us_per_packet: f64,
+    /// Resident memory that each call added to the process.
+    pub kb_per_call: f64,
+    /// Resident memory before the first call.
+    pub base_kb: u64,
+    /// From phone to phone.
+    pub delay: Delay,
+}
+
+/// Milliseconds, at these parts of all that was measured.
+#[derive(Serialize)]
+pub struct Delay {
+    /// Half were no longer.
+    pub p50_ms: f64,
+    /// 99 of 100 were no longer.
+    pub p99_ms: f64,
+    /// The longest.
+    pub max_ms: f64,
+}
+
+impl Delay {
+    /// Of microseconds.
+    pub fn of(delays_us: impl Iterator<Item = u64>) -> Delay {
+        Delay::of_us(delays_us.collect())
+    }
+
+    /// Of microseconds.
+    pub fn of_us(mut delays_us: Vec<u64>) -> Delay {
+        delays_us.sort_unstable();
+        let at = |part: f64| {
+            let place = (delays_us.len().saturating_sub(1) as f64 * part) as usize;
+            delays_us.get(place).map_or(f64::NAN, |us| *us as f64 / 1e3)
+        };
+        Delay { p50_ms: at(0.5), p99_ms: at(0.99), max_ms: at(1.0) }
+    }
+}
+
+impl Shape {
+    /// Whether every callback went through.
+    pub fn complete(&self) -> bool {
+        let calls = [&self.busy, &self.calm];
+        calls.iter().all(|run| run.complete == run.asked) && self.audio.streams == self.audio.asked
+    }
+
+    fn lines(&self) -> [(String, String, &'static str); 6] {
+        let (busy, calm, audio) = (&self.busy, &self.calm, &self.audio);
+        let trigger = busy.trigger_ms.map_or(String::new(), |ms| format!(" + trigger {ms:.2}"));
+        let done = |run: &Signalling| format!("{}/{}", run.complete, run.asked);
+        let delay = |delay: &Delay| format!("{:.2} / {:.2}", delay.p50_ms, delay.p99_ms);
+        [
+            (
+                format!("CPU per callback at {}/s, ms ({})", busy.rate, done(busy)),
+                format!("{:.2}{trigger}", busy.engine_ms),
+                "1.0",
+            ),
+            (
+                format!("relay CPU per packet, {} streams, us (lost {})", audio.streams, audio.lost),
+                format!("{:.2}", audio.us_per_packet),
+                "6",
+            ),
+            (
+                format!("memory per bridged call, kB ({} at rest)", audio.base_kb),
+                format!("{:.0}", audio.kb_per_call),
+                "100",
+            ),
+            ("delay of the relay p50 / p99, ms".to_owned(), delay(&audio.delay), "p99 2"),
+            (
+                format!("accepted -> INVITE at {}/s p50 / p99, ms ({})", calm.rate, done(calm)),
+                delay(&calm.invite),
+                "p99 20",
+            ),
+            (format!("A's 200 -> INVITE to B at {}/s p50 / p99, ms", calm.rate), delay(&calm.b_invite), ""),
+        ]
+    }
+}
+
+/// Prints table and JSON.
+pub fn print(shapes: &[Shape]) {
+    let machine = process::machine();
+    println!("{machine}");
+    for shape in shapes {
+        println!("\n{:<58} {:>22} {:>8}", format!("{} shape", shape.kind), "measured", "at most");
+        for (what, measured, bar) in shape.lines() {
+            println!("{what:<58} {measured:>22} {bar:>8}");
+        }
+    }
+    println!("\n{}", serde_json::json!({ "machine": machine, "shapes": shapes }));
+}
