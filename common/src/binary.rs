@@ -24,7 +24,9 @@ pub fn settings(name: &str, role: Role) -> Result<Config, ExitCode> {
             return Err(ExitCode::SUCCESS);
         }
         _ => {
-            eprintln!("usage: {name} [--config FILE]\nWithout it RINGBACK_CONFIG names the file, else ./{DEFAULT_FILE}.");
+            eprintln!(
+                "usage: {name} [--config FILE]\nWithout it RINGBACK_CONFIG names the file, else ./{DEFAULT_FILE}."
+            );
             return Err(ExitCode::from(2));
         }
     };

@@ -54,9 +54,19 @@ impl Worker {
         Worker { world, slots, live: Arc::default() }
     }
 
-    /// Takes jobs from the queue and due rows from the store until the shutdown begins, then waits for the live calls.
+    /// Takes jobs from the queue and due rows from the store until the shutdown begins, then waits for the live calls; what
+    /// is left shortly before the drain ends is hung up.
     pub async fn run(&self, shutdown: &Shutdown) {
         tokio::join!(self.take_jobs(shutdown), self.claim_rows(shutdown));
+        if tokio::time::timeout(self.world.drain, self.all_over()).await.is_err() {
+            let left = self.live_jobs();
+            tracing::warn!(calls = left.len(), "the time to drain is over: the calls that are left are ended");
+            self.cancel(&left);
+            self.all_over().await;
+        }
+    }
+
+    async fn all_over(&self) {
         while !self.live_jobs().is_empty() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

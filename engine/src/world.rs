@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use ringback_common::config::{Config, EngineConfig, Limits, SipConfig, TariffConfig};
 use ringback_common::queue::Queue;
@@ -13,6 +14,9 @@ use crate::driver::Keeper;
 use crate::gate::Gate;
 use crate::media::Media;
 use crate::routing::Trunks;
+
+/// Seconds before the end of the drain at which the calls that are left are hung up, so that they can be settled.
+const LAST_BYES: u64 = 5;
 
 /// Trunks and rates as they stand now; refreshed every second.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +53,8 @@ pub struct World {
     pub limits: Limits,
     /// Whether CDRs go to the billing feed.
     pub billing: bool,
+    /// How long live calls may go on after the shutdown began.
+    pub drain: Duration,
     /// Trunks and rates.
     pub tables: watch::Receiver<Tables>,
     calls: AtomicU64,
@@ -80,6 +86,7 @@ impl World {
             tariff: config.tariff.clone(),
             limits: config.intake.limits.clone(),
             billing: config.billing.feed.on,
+            drain: Duration::from_secs(config.service.drain_timeout.saturating_sub(LAST_BYES)),
             tables,
             calls: AtomicU64::new(1),
         }

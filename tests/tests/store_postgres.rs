@@ -1,5 +1,7 @@
 //! The store on a real PostgreSQL with fsync on: the suite, a server that is killed in the middle, one that hangs.
 
+#![allow(clippy::unwrap_used)] // a file of tests
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

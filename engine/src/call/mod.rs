@@ -209,7 +209,9 @@ impl Call {
     pub fn handle(&mut self, input: Input, now: Moment) {
         use {Input as I, State as S};
         match (self.state.clone(), input) {
-            (S::RingingCaller { .. }, I::Dialled(A)) => self.state = S::RingingCaller { until: now + self.plan.no_answer },
+            (S::RingingCaller { .. }, I::Dialled(A)) => {
+                self.state = S::RingingCaller { until: now + self.plan.no_answer }
+            }
             (S::RingingCaller { .. }, I::Ringing(A)) => self.store(),
             (S::RingingCaller { .. }, I::Answered(A)) => self.dial_destination(now),
             (S::RingingCaller { .. }, I::Over(A, cause)) => self.caller_not_reached(cause, now),
