@@ -3,7 +3,8 @@
 //! Each second the engine raises its beat. A beat that was written opens the gate for four seconds, counted from before the
 //! statement was sent, by a clock that goes on while the process is stopped. When the gate has closed, nothing is sent until
 //! the store was asked: the row is unchanged (go on), it belongs to somebody else (drop everything), or there is no answer
-//! (cut off: live calls go on to what is paid for, nothing new begins).
+//! (cut off: live calls go on to what is paid for, nothing new begins). An unanswered question is good for four seconds too,
+//! counted from before it was asked, so a store that is away silences nobody and a process that was stopped stays silent.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,21 +50,23 @@ pub async fn run(store: Store, me: Me, gate: Arc<Gate>, findings: mpsc::Sender<F
         ticker.tick().await;
         let asked_at = boot_ms();
         let late = asked_at.saturating_sub(last_good) > LICENCE_MS;
-        match tokio::time::timeout(PATIENCE, store.beat(&me)).await {
-            Ok(Ok(Beat::Alive)) => {
+        let mut answer = ask(&store, &me).await;
+        if late && answer.is_none() {
+            answer = ask(&store, &me).await; // the first question may have died with an old connection
+        }
+        match answer {
+            Some(Beat::Alive) => {
                 last_good = asked_at;
                 gate.open_until(asked_at + LICENCE_MS);
             }
-            Ok(Ok(Beat::Fenced)) => {
+            Some(Beat::Fenced) => {
                 gate.close();
                 let _ = findings.send(Finding::Fenced).await;
                 return;
             }
-            Ok(Err(_)) | Err(_) => {
+            None => {
+                gate.open_until(asked_at + LICENCE_MS);
                 watch.forget(boot_ms());
-                if late {
-                    gate.open_until(boot_ms() + LICENCE_MS / 2);
-                }
                 continue;
             }
         }
@@ -72,6 +75,11 @@ pub async fn run(store: Store, me: Me, gate: Arc<Gate>, findings: mpsc::Sender<F
         }
         judge_peers(&store, &me, &mut watch, &findings).await;
     }
+}
+
+/// The store's answer, if it gives one in time.
+async fn ask(store: &Store, me: &Me) -> Option<Beat> {
+    tokio::time::timeout(PATIENCE, store.beat(me)).await.ok()?.ok()
 }
 
 async fn judge_peers(store: &Store, me: &Me, watch: &mut Watch, findings: &mpsc::Sender<Finding>) {
