@@ -221,33 +221,31 @@ BEGIN
     RETURN answers;
 END $$;
 
--- One turn of a drain: marks what was confirmed, keeps or takes the lease, hands out what waits. A row without id names the
--- other holder.
+-- One turn of a drain: marks what was confirmed, keeps or takes the lease, hands out what waits, column by column. With
+-- `holder` another engine has the lease.
 CREATE FUNCTION ringback_outbox_v1(p_destination text, p_engine text, p_incarnation bigint, p_done bigint[], p_limit bigint)
-RETURNS TABLE (id bigint, routing_key text, event_id text, kind text, body text, account_seq bigint, balance bigint)
+RETURNS TABLE (holder text, ids bigint[], routing_keys text[], event_ids text[], kinds text[], bodies text[],
+               account_seqs bigint[], balances bigint[])
 LANGUAGE plpgsql AS $$
-DECLARE
-    holder text;
 BEGIN
     IF cardinality(p_done) > 0 THEN
         UPDATE outbox o SET published = clock_timestamp() WHERE o.id = ANY (p_done) AND o.published IS NULL;
     END IF;
-    PERFORM 1 FROM outbox_leases l WHERE l.destination = p_destination AND l.engine = p_engine AND l.incarnation = p_incarnation;
-    IF NOT FOUND THEN
+    IF NOT EXISTS (SELECT 1 FROM outbox_leases l JOIN engines e ON e.id = l.engine AND e.incarnation = l.incarnation
+                    WHERE l.destination = p_destination AND l.engine = p_engine AND l.incarnation = p_incarnation) THEN
         INSERT INTO outbox_leases AS l (destination, engine, incarnation)
         SELECT p_destination, p_engine, p_incarnation FROM engines e WHERE e.id = p_engine AND e.incarnation = p_incarnation
         ON CONFLICT (destination) DO UPDATE SET engine = excluded.engine, incarnation = excluded.incarnation
          WHERE l.engine IS NULL
             OR NOT EXISTS (SELECT 1 FROM engines e WHERE e.id = l.engine AND e.incarnation = l.incarnation AND NOT e.retired);
         IF NOT FOUND THEN
-            SELECT l.engine INTO holder FROM outbox_leases l WHERE l.destination = p_destination;
-            RETURN QUERY SELECT NULL::bigint, coalesce(holder, ''), ''::text, ''::text, ''::text, NULL::bigint, NULL::bigint;
+            holder := coalesce((SELECT l.engine FROM outbox_leases l WHERE l.destination = p_destination), '');
+            RETURN NEXT;
             RETURN;
         END IF;
-    ELSIF NOT EXISTS (SELECT 1 FROM engines e WHERE e.id = p_engine AND e.incarnation = p_incarnation) THEN
-        RETURN QUERY SELECT NULL::bigint, ''::text, ''::text, ''::text, ''::text, NULL::bigint, NULL::bigint;
-        RETURN;
     END IF;
-    RETURN QUERY SELECT o.id, o.routing_key, o.event_id, o.kind, o.body, o.account_seq, o.balance
-                   FROM outbox o WHERE o.destination = p_destination AND o.published IS NULL ORDER BY o.id LIMIT p_limit;
+    RETURN QUERY SELECT NULL::text, array_agg(w.id), array_agg(w.routing_key), array_agg(w.event_id), array_agg(w.kind),
+                        array_agg(w.body), array_agg(w.account_seq), array_agg(w.balance)
+                   FROM (SELECT o.* FROM outbox o WHERE o.destination = p_destination AND o.published IS NULL
+                          ORDER BY o.id LIMIT p_limit) AS w;
 END $$;

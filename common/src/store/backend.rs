@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection};
 
 use super::StoreConfig;
 use super::error::StoreError;
@@ -37,6 +38,8 @@ pub struct Postgres {
     pub write: PgPool,
     pub read: PgPool,
     pub options: Box<PgConnectOptions>,
+    /// For what happens at every callback.
+    pub lines: Lines,
 }
 
 impl Backend {
@@ -56,7 +59,10 @@ impl Backend {
                 db.read.close().await;
                 db.write.close().await;
             }
-            Backend::Postgres(db) => db.write.close().await,
+            Backend::Postgres(db) => {
+                db.lines.hang_up();
+                db.write.close().await;
+            }
         }
     }
 
@@ -91,19 +97,19 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY)
-            .statement_cache_capacity(200);
+            .statement_cache_capacity(200)
+            .disable_statement_logging();
         let file = options.get_filename().to_owned();
         if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             make_folder(folder)?;
         }
-        let write = SqlitePoolOptions::new()
+        let single = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(BUSY)
             .idle_timeout(None)
             .max_lifetime(None)
-            .test_before_acquire(false)
-            .connect_with(options.clone())
-            .await?;
+            .test_before_acquire(false);
+        let write = open_embedded(single, options.clone()).await?;
         let read = SqlitePoolOptions::new()
             .max_connections(config.connections.clamp(1, 4))
             .acquire_timeout(BUSY)
@@ -111,6 +117,27 @@ impl Sqlite {
             .connect_lazy_with(options);
         Ok(Sqlite { write, read, file })
     }
+}
+
+/// Opens the file. Whoever switches a new file to WAL while another does the same is told at once that it is locked: SQLite
+/// does not wait there, so we do.
+pub(crate) async fn open_embedded(pool: SqlitePoolOptions, file: SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+    let patience = tokio::time::Instant::now() + BUSY;
+    loop {
+        let answer = pool.clone().connect_with(file.clone()).await;
+        if !matches!(&answer, Err(sqlx::Error::Database(error)) if is_busy(&**error))
+            || tokio::time::Instant::now() >= patience
+        {
+            return answer;
+        }
+        drop(answer);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// SQLITE_BUSY in any of its extended forms.
+fn is_busy(error: &dyn sqlx::error::DatabaseError) -> bool {
+    error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xFF == 5)
 }
 
 fn make_folder(folder: &Path) -> Result<(), StoreError> {
@@ -129,7 +156,46 @@ impl Postgres {
             .before_acquire(|connection, meta| Box::pin(async move { still_there(connection, meta.idle_for).await }))
             .connect_with(options.clone())
             .await?;
-        Ok(Postgres { write: pool.clone(), read: pool, options: Box::new(options) })
+        Ok(Postgres { write: pool.clone(), read: pool, options: Box::new(options), lines: Lines::default() })
+    }
+}
+
+/// Connections for the hot paths. sqlx's pool asks a connection whether it is well each time it comes back, a round trip
+/// more; here one that failed, or whose caller went away, is simply not kept.
+#[derive(Debug, Default)]
+pub struct Lines {
+    idle: Mutex<Vec<PgConnection>>,
+}
+
+impl Lines {
+    /// Runs one statement on an idle connection or a new one.
+    pub async fn run<T>(
+        &self,
+        db: &Postgres,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let answer = tokio::time::timeout(PATIENCE, async {
+            let idle = self.idle().pop();
+            let mut connection = match idle {
+                Some(connection) => connection,
+                None => PgConnection::connect_with(&db.options).await?,
+            };
+            let answer = work(&mut connection).await;
+            match &answer {
+                Err(StoreError::Unavailable(_)) => self.idle().clear(),
+                _ => self.idle().push(connection),
+            }
+            answer
+        });
+        answer.await.unwrap_or_else(|_| Err(too_late()))
+    }
+
+    pub fn hang_up(&self) {
+        self.idle().clear();
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<PgConnection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 
 use super::Store;
 use super::backend::{Backend, change, now, on};
@@ -38,16 +39,16 @@ impl Store {
         done: &[i64],
     ) -> Result<Outbox, StoreError> {
         let Backend::Postgres(db) = &self.inner.backend else { return Ok(Outbox::Rows(Vec::new())) };
-        let turn = async {
+        let turn = db.lines.run(db, async |connection| {
             let query = sqlx::query("SELECT * FROM ringback_outbox_v1($1, $2, $3, $4, $5)");
             let query = query.bind(destination.as_str()).bind(&me.id).bind(me.incarnation).bind(done);
-            let rows = query.bind(i64::from(limit)).fetch_all(&db.write).await?;
-            if let Some(row) = rows.first().filter(|row| matches!(row.try_get::<Option<i64>, _>("id"), Ok(None))) {
-                return Ok(Outbox::HeldBy(row.text("routing_key")?));
-            }
-            rows.iter().map(|row| OutboxRow::read(row, destination)).collect::<Result<_, _>>().map(Outbox::Rows)
-        };
-        self.note(turn.await)
+            Ok(query.bind(i64::from(limit)).fetch_one(connection).await?)
+        });
+        let row = self.note(turn.await)?;
+        match row.text_opt("holder")? {
+            Some(holder) => Ok(Outbox::HeldBy(holder)),
+            None => columns_apart(&row, destination).map(Outbox::Rows),
+        }
     }
 
     async fn outbox_next_sqlite(
@@ -172,6 +173,31 @@ impl OutboxRow {
             body: with_money(row.text("body")?, seq, balance)?,
         })
     }
+}
+
+/// The rows of one PostgreSQL row that has them column by column: cheaper to read than a row each.
+fn columns_apart(row: &PgRow, destination: Outlet) -> Result<Vec<OutboxRow>, StoreError> {
+    let Some(ids) = row.try_get::<Option<Vec<i64>>, _>("ids")? else { return Ok(Vec::new()) };
+    let mut keys = row.try_get::<Vec<String>, _>("routing_keys")?.into_iter();
+    let mut event_ids = row.try_get::<Vec<String>, _>("event_ids")?.into_iter();
+    let mut kinds = row.try_get::<Vec<String>, _>("kinds")?.into_iter();
+    let mut bodies = row.try_get::<Vec<String>, _>("bodies")?.into_iter();
+    let mut seqs = row.try_get::<Vec<Option<i64>>, _>("account_seqs")?.into_iter();
+    let mut balances = row.try_get::<Vec<Option<i64>>, _>("balances")?.into_iter();
+    let uneven = || StoreError::Broken("an outbox turn with uneven columns".to_owned());
+    let mut rows = Vec::with_capacity(ids.len());
+    for id in ids {
+        let (seq, balance) = (seqs.next().ok_or_else(uneven)?, balances.next().ok_or_else(uneven)?);
+        rows.push(OutboxRow {
+            id,
+            destination,
+            routing_key: keys.next().ok_or_else(uneven)?,
+            event_id: event_ids.next().ok_or_else(uneven)?,
+            kind: kinds.next().ok_or_else(uneven)?,
+            body: with_money(bodies.next().ok_or_else(uneven)?, seq, balance.map(Money))?,
+        });
+    }
+    Ok(rows)
 }
 
 /// The body with the figures that only the transaction knew.

@@ -40,9 +40,13 @@ pub async fn take(db: &Postgres, me: &Me, takes: &[Take]) -> Result<Vec<Taken>, 
         rows.push(TakeJson::of(place + 1, take));
         jobs.push(take.json()?);
     }
-    let call = sqlx::query_scalar("SELECT ringback_take_v1($1, $2, $3, $4)");
-    let call = call.bind(&me.id).bind(me.incarnation).bind(json(&rows)?).bind(jobs);
-    let answers: Option<Vec<i64>> = call.fetch_one(&db.write).await?;
+    let rows = json(&rows)?;
+    let take = db.lines.run(db, async |connection| {
+        let call = sqlx::query_scalar("SELECT ringback_take_v1($1, $2, $3, $4)");
+        let call = call.bind(&me.id).bind(me.incarnation).bind(rows).bind(jobs);
+        Ok(call.fetch_one(connection).await?)
+    });
+    let answers: Option<Vec<i64>> = take.await?;
     let answers = answers.ok_or(StoreError::Fenced)?;
     Ok(answers.chunks_exact(2).map(taken).collect())
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
 use super::backend::{Sqlite, now};
@@ -445,12 +444,14 @@ async fn balance_of(
     Ok(balance.map(Money))
 }
 
+/// All events of a step in one statement.
 async fn write_events(
     tx: &mut SqliteConnection,
     step: &Step,
     charges: &BTreeMap<String, (Option<i64>, Money)>,
     closing: Option<Money>,
 ) -> Result<(), StoreError> {
+    let mut rows = Vec::with_capacity(step.events.len());
     for event in &step.events {
         let (seq, balance) = match event.money.label() {
             None => (None, None),
@@ -460,30 +461,20 @@ async fn write_events(
                 None => continue,
             },
         };
-        insert_event(tx, event, seq, balance, now()).await?;
+        let (to, key, id) = (event.destination.as_str(), event.routing_key.as_str(), event.event_id.as_str());
+        rows.push((to, key, id, event.kind.as_str(), event.body.as_str(), seq, balance));
     }
-    Ok(())
-}
-
-async fn insert_event(
-    tx: &mut SqliteConnection,
-    event: &super::step::OutboxEvent,
-    seq: Option<i64>,
-    balance: Option<Money>,
-    created: DateTime<Utc>,
-) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let rows = serde_json::to_string(&rows).map_err(|error| StoreError::Invalid(error.to_string()))?;
     sqlx::query(
         "INSERT INTO outbox (destination, routing_key, event_id, kind, body, account_seq, balance, created)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+         SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, $2 FROM json_each($1) WHERE TRUE
+         ON CONFLICT DO NOTHING",
     )
-    .bind(event.destination.as_str())
-    .bind(&event.routing_key)
-    .bind(&event.event_id)
-    .bind(&event.kind)
-    .bind(&event.body)
-    .bind(seq)
-    .bind(balance.map(|balance| balance.0))
-    .bind(created)
+    .bind(rows)
+    .bind(now())
     .execute(tx)
     .await?;
     Ok(())

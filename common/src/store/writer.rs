@@ -15,10 +15,12 @@ use super::{Store, postgres, sqlite};
 const QUEUE: usize = 1024;
 /// Steps in one transaction at most.
 const BATCH: usize = 64;
-/// Above this many steps a second the writer waits a moment for company.
+/// Above this many steps a second the writer waits a moment for company: a round trip costs the same for one step and for ten.
 const BUSY_PER_SECOND: f64 = 50.0;
-/// That moment.
-const LINGER: Duration = Duration::from_millis(1);
+/// That moment, longer the more steps there are: a phone rings after seconds, so nobody misses these milliseconds.
+const LINGER: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(5));
+/// From this many steps a second on it is the longest.
+const VERY_BUSY_PER_SECOND: f64 = 500.0;
 /// No answer to a batch in this time: the connection is given up and the batch run again.
 const PATIENCE: Duration = Duration::from_secs(6);
 /// Between two tries while the database is away.
@@ -103,10 +105,10 @@ impl Write {
     async fn run(mut self, mut arriving: mpsc::Receiver<Waiting>) {
         let mut batch = Vec::with_capacity(BATCH);
         while let Some(first) = arriving.recv().await {
-            let linger_until = Instant::now() + LINGER;
+            let first_came = Instant::now();
             batch.extend(begin(first));
-            if self.pace.is_busy() {
-                sleep_until(linger_until).await;
+            if let Some(linger) = self.pace.linger() {
+                sleep_until(first_came + linger).await;
             }
             while batch.len() < BATCH {
                 let Ok(next) = arriving.try_recv() else { break };
@@ -199,8 +201,10 @@ impl Pace {
         }
     }
 
-    fn is_busy(&self) -> bool {
-        self.per_second > BUSY_PER_SECOND
+    fn linger(&self) -> Option<Duration> {
+        let (shortest, longest) = LINGER;
+        let share = (self.per_second / VERY_BUSY_PER_SECOND).min(1.0);
+        (self.per_second > BUSY_PER_SECOND).then(|| longest.mul_f64(share).max(shortest))
     }
 }
 
