@@ -62,11 +62,35 @@ fn filled(bucket: &Bucket, per_second: f64, now: Instant) -> f64 {
     bucket.tokens + now.saturating_duration_since(bucket.at).as_secs_f64() * per_second
 }
 
+/// What is left for those who prove nothing: little for each peer of the world, more for this machine itself, where a proxy may
+/// stand for all of them.
+pub struct Strangers {
+    far: Buckets<IpAddr>,
+    near: Buckets<IpAddr>,
+}
+
+impl Strangers {
+    /// Nobody has knocked yet.
+    pub fn new() -> Strangers {
+        Strangers { far: Buckets::new(30, 1.0), near: Buckets::new(600, 20.0) }
+    }
+
+    /// Takes one token of this address.
+    ///
+    /// # Errors
+    /// There is none; how long until there is one.
+    pub fn take(&mut self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+        let address = peer(address);
+        let buckets = if address.is_loopback() { &mut self.near } else { &mut self.far };
+        buckets.take(address, now)
+    }
+}
+
 /// Who counts as one peer: an IPv4 address, or the /64 network of an IPv6 address.
 pub fn peer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX))),
-        v4 => v4,
+        IpAddr::V6(v6) if !v6.is_loopback() => IpAddr::V6(Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX))),
+        whole => whole,
     }
 }
 
@@ -96,6 +120,18 @@ mod tests {
             let _ = buckets.take(n, start + Duration::from_micros(n as u64));
         }
         assert!(buckets.buckets.len() <= MOST_KEYS);
+    }
+
+    #[test]
+    fn this_machine_may_knock_more_often_than_the_world() {
+        let start = Instant::now();
+        let mut strangers = Strangers::new();
+        for (address, most) in [("192.0.2.1", 30), ("2001:db8::1", 30), ("127.0.0.1", 600), ("::1", 600)] {
+            let address = address.parse().unwrap();
+            let taken = (0..1000).filter(|_| strangers.take(address, start).is_ok()).count();
+            assert_eq!(taken, most, "{address}");
+            assert!(strangers.take(address, start + Duration::from_secs(1)).is_ok());
+        }
     }
 
     #[test]

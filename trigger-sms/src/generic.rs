@@ -37,7 +37,7 @@ pub async fn receive(State(doors): State<Arc<Doors>>, Extension(from): Extension
     let headers = request.headers().clone();
     let body = match body(request).await {
         Ok(body) => body,
-        Err((status, code, message)) => return doors.turn_away(from, status, code, message),
+        Err((status, code, message)) => return doors.correct(from, status, code, message),
     };
     if let Err(message) = is_allowed(&doors, from, &headers, &body) {
         return doors.turn_away(from, StatusCode::UNAUTHORIZED, "bad_signature", message);
@@ -47,11 +47,11 @@ pub async fn receive(State(doors): State<Arc<Doors>>, Extension(from): Extension
         Err(error) => {
             let message =
                 format!("the JSON is not understood at line {}, column {}; {FORM}", error.line(), error.column());
-            return doors.turn_away(from, StatusCode::BAD_REQUEST, "malformed", &message);
+            return doors.correct(from, StatusCode::BAD_REQUEST, "malformed", &message);
         }
     };
     if let Err(message) = is_sensible(&posted) {
-        return doors.turn_away(from, StatusCode::BAD_REQUEST, "malformed", message);
+        return doors.correct(from, StatusCode::BAD_REQUEST, "malformed", message);
     }
     let text = Text {
         via: Via::Generic,

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::desk::{Desk, Outcome, Text};
-use crate::gate::{Buckets, peer};
+use crate::gate::{Buckets, Strangers, peer};
 use crate::{generic, twilio};
 
 /// A body may be so long.
@@ -48,7 +48,9 @@ pub struct Doors {
     /// The listener is on a loopback address.
     pub loopback: bool,
     known: Mutex<Buckets<IpAddr>>,
-    strangers: Mutex<Buckets<IpAddr>>,
+    strangers: Mutex<Strangers>,
+    /// How many mistakes of each peer are worth a line in the log.
+    mistakes: Mutex<Buckets<IpAddr>>,
     places: Semaphore,
 }
 
@@ -61,7 +63,8 @@ impl Doors {
             twilio,
             loopback,
             known: Mutex::new(Buckets::new(4000, 2000.0)),
-            strangers: Mutex::new(Buckets::new(30, 1.0)),
+            strangers: Mutex::new(Strangers::new()),
+            mistakes: Mutex::new(Buckets::new(30, 1.0)),
             places: Semaphore::new(MOST_TEXTS),
         }
     }
@@ -76,17 +79,27 @@ impl Doors {
         self.desk.take(text).await
     }
 
-    /// The answer to a request that proves nothing or makes no sense; to too many of them, a shorter one.
+    /// The answer to a request that proves nothing; to too many of them, a shorter one.
     pub fn turn_away(&self, from: Peer, status: StatusCode, code: &str, message: &str) -> Response {
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(wait) = strangers.take(peer(from.0.ip()), Instant::now()) {
+        if let Err(wait) = strangers.take(from.0.ip(), Instant::now()) {
             return later(
                 StatusCode::TOO_MANY_REQUESTS,
                 wait,
                 problem("too_many_requests", "wait before the next request"),
             );
         }
-        tracing::warn!(peer = %from.0.ip(), status = status.as_u16(), code, "request turned away");
+        drop(strangers);
+        self.correct(from, status, code, message)
+    }
+
+    /// The answer to a request that cannot be read. It keeps its status however often it comes, so that its sender can mend it;
+    /// only the log hears of the first ones alone.
+    pub fn correct(&self, from: Peer, status: StatusCode, code: &str, message: &str) -> Response {
+        let mut mistakes = self.mistakes.lock().unwrap_or_else(PoisonError::into_inner);
+        if mistakes.take(peer(from.0.ip()), Instant::now()).is_ok() {
+            tracing::warn!(peer = %from.0.ip(), status = status.as_u16(), code, "request turned away");
+        }
         metrics::counter!("ringback_sms_turned_away_total", "code" => code.to_owned()).increment(1);
         (status, problem(code, message)).into_response()
     }

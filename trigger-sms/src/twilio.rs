@@ -25,7 +25,7 @@ pub async fn receive(State(doors): State<Arc<Doors>>, Extension(from): Extension
     let signature = signature.to_owned();
     let body = match body(request).await {
         Ok(body) => body,
-        Err((status, code, message)) => return doors.turn_away(from, status, code, message),
+        Err((status, code, message)) => return doors.correct(from, status, code, message),
     };
     let parameters: Vec<(String, String)> =
         url::form_urlencoded::parse(&body).map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
@@ -37,7 +37,7 @@ pub async fn receive(State(doors): State<Arc<Doors>>, Extension(from): Extension
     }
     let (Some(id), Some(sender), Some(text)) = (value("MessageSid"), value("From"), value("Body")) else {
         let message = "MessageSid, From and Body are needed";
-        return doors.turn_away(from, StatusCode::BAD_REQUEST, "malformed", message);
+        return doors.correct(from, StatusCode::BAD_REQUEST, "malformed", message);
     };
     let text = Text {
         via: Via::Twilio,
