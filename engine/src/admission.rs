@@ -160,5 +160,6 @@ fn tariff_of(situation: &Situation<'_>, account: &AccountView, leg: LegName, num
         LegName::B => situation.tariff.b,
     };
     let flat = flat.filter(|_| situation.tariff.currency == account.currency);
+    let stored = stored.filter(|_| situation.tariff.currency == account.currency);
     stored.or(flat).map(|per_minute| Tariff { per_minute })
 }

@@ -88,14 +88,19 @@ async fn judge_peers(store: &Store, me: &Me, watch: &mut Watch, findings: &mpsc:
         return;
     };
     for (dead, silent_for) in watch.read(&peers, boot_ms()) {
-        match store.adopt(&dead, me).await {
-            Ok(Some(requests)) => {
-                tracing::warn!(engine = dead.id, calls = requests.len(), "adopted the calls of a silent engine");
-                let _ = findings.send(Finding::Adopted { requests, silent_for }).await;
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(engine = dead.id, %error, "could not adopt the calls of a silent engine"),
+        // Beside the beat: an engine with many calls takes a while to adopt, and our own heart must not stop for it.
+        tokio::spawn(adopt(store.clone(), me.clone(), dead, silent_for, findings.clone()));
+    }
+}
+
+async fn adopt(store: Store, me: Me, dead: Peer, silent_for: Duration, findings: mpsc::Sender<Finding>) {
+    match store.adopt(&dead, &me).await {
+        Ok(Some(requests)) => {
+            tracing::warn!(engine = dead.id, calls = requests.len(), "adopted the calls of a silent engine");
+            let _ = findings.send(Finding::Adopted { requests, silent_for }).await;
         }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(engine = dead.id, %error, "could not adopt the calls of a silent engine"),
     }
 }
 
@@ -129,6 +134,7 @@ impl Watch {
                 Some(sighting) if sighting.peer == *peer => {
                     sighting.unchanged += 1;
                     if sighting.unchanged >= READS_UNTIL_DEAD && now >= self.modest_until {
+                        sighting.unchanged = 0;
                         dead.push((peer.clone(), Duration::from_millis(now.saturating_sub(sighting.first_seen))));
                     }
                 }

@@ -24,6 +24,7 @@ pub mod recovery;
 pub mod routing;
 mod run;
 pub mod sdp;
+pub mod views;
 pub mod worker;
 pub mod world;
 

@@ -196,7 +196,8 @@ impl Recovery<'_> {
         resumable: bool,
     ) -> (Option<PhoneLine>, bool) {
         let local = self.world.endpoint.local_addr();
-        let young = stored.age.filter(|age| *age < SAME_TRANSACTION && stored.invite.local_addr == local);
+        let open = stored.final_response.is_none() && stored.invite.local_addr == local;
+        let young = stored.age.filter(|age| *age < SAME_TRANSACTION && open);
         let Some(invite) = sip_invite(stored) else { return (None, false) };
         let offer = stored.invite.sdp.as_deref().and_then(|sdp| LocalSdp::restore(sdp).ok());
         let media = offer
@@ -281,6 +282,7 @@ impl Recovery<'_> {
             verdict: None,
             not_before: None,
             taken_up: None,
+            refused: false,
             over: false,
         }
     }

@@ -97,6 +97,7 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
     let refresh = tokio::spawn(refresh_tables(Arc::clone(&world), tables));
     let events_done = Shutdown::new();
     let events = tokio::spawn(drain::run(store.clone(), queue, me.clone(), events_done.clone()));
+    let purge = tokio::spawn(purge_hourly(store.clone()));
     let alive = tokio::spawn(say_alive(worker.clone(), Arc::clone(&world)));
 
     for request in registered.requests {
@@ -117,7 +118,7 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
             tracing::warn!(%error, "could not leave in good order; another engine may adopt what is left");
         }
     }
-    for task in [beat, refresh, alive] {
+    for task in [beat, refresh, purge, alive] {
         task.abort();
     }
     ended
@@ -149,6 +150,18 @@ async fn say_alive(worker: Worker, world: Arc<World>) {
             && let Err(error) = world.store.alive(&world.me, &calls).await
         {
             tracing::debug!(%error, "could not say that the calls live");
+        }
+    }
+}
+
+/// Each hour what has outlived its retention goes (requests and CDRs, told events, cancels; never the ledger).
+async fn purge_hourly(store: Store) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        while let Ok(purged) = store.purge(chrono::Utc::now()).await {
+            if !purged.more {
+                break;
+            }
         }
     }
 }

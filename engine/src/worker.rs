@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use futures::FutureExt;
@@ -12,14 +12,16 @@ use ringback_common::failpoint::failpoint;
 use ringback_common::job::{JOB_TYPE, Job, JobId, MAX_JOB_BYTES};
 use ringback_common::queue::{Consumer, Delivery, Source};
 use ringback_common::service::Shutdown;
-use ringback_common::store::{Alive, OwnedRequest, Step, Stepped, StoreError, Take, Taken};
+use ringback_common::store::{AccountView, Alive, OwnedRequest, Step, Stepped, StoreError, Take, Taken};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
 
 use crate::admission::{self, Admitted, Refusal, Situation};
 use crate::call::Verdict;
 use crate::driver::{CallClock, Control, Driver, End};
 use crate::events::{Herald, Outcome};
 use crate::recovery;
+use crate::views::is_rich;
 use crate::world::World;
 
 /// Deliveries in hand at a time.
@@ -28,6 +30,10 @@ const PREFETCH: u16 = 64;
 const BACKLOG: i64 = 2_000;
 /// The pause before the store is asked again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// Characters of a job's id.
+const MAX_JOB_ID: usize = 128;
+/// Every so many looks at the rows: rows that are ours without our knowing, because an answer got lost.
+const LOOKS_PER_STRAYS: u32 = 10;
 /// A job that made engines panic so often is not run again.
 const POISONED_AFTER: i64 = 3;
 
@@ -37,6 +43,15 @@ pub struct Worker {
     world: Arc<World>,
     slots: Arc<Semaphore>,
     live: Arc<Mutex<HashMap<JobId, Live>>>,
+    /// Held from the moment rows become ours until they stand in `live`.
+    claiming: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Where a job stands that is to be dialled, and the slot it uses.
+struct Begin {
+    attempts: u32,
+    seq: u32,
+    slot: OwnedSemaphorePermit,
 }
 
 /// A job that runs here.
@@ -51,19 +66,26 @@ impl Worker {
     /// A worker with as many slots as the settings say.
     pub fn new(world: Arc<World>) -> Worker {
         let slots = Arc::new(Semaphore::new(world.engine.slots));
-        Worker { world, slots, live: Arc::default() }
+        Worker { world, slots, live: Arc::default(), claiming: Arc::default() }
     }
 
     /// Takes jobs from the queue and due rows from the store until the shutdown begins, then waits for the live calls; what
     /// is left shortly before the drain ends is hung up.
     pub async fn run(&self, shutdown: &Shutdown) {
-        tokio::join!(self.take_jobs(shutdown), self.claim_rows(shutdown));
+        let canceller = self.clone();
+        let cancels = tokio::spawn(async move { canceller.hear_cancels().await });
+        let (taker, claimer) = ((self.clone(), shutdown.clone()), (self.clone(), shutdown.clone()));
+        let mut loops = JoinSet::new(); // on the runtime's threads: waking the main thread for each job costs more than the job
+        loops.spawn(async move { taker.0.take_jobs(&taker.1).await });
+        loops.spawn(async move { claimer.0.claim_rows(&claimer.1).await });
+        loops.join_all().await;
         if tokio::time::timeout(self.world.drain, self.all_over()).await.is_err() {
             let left = self.live_jobs();
             tracing::warn!(calls = left.len(), "the time to drain is over: the calls that are left are ended");
             self.cancel(&left);
             self.all_over().await;
         }
+        cancels.abort();
     }
 
     async fn all_over(&self) {
@@ -136,6 +158,7 @@ impl Worker {
                 }
             }
         }
+        let _claiming = self.claiming.lock().await;
         let Some(taken) = self.store_takes(&takes, consumer, shutdown).await else { return };
         failpoint("eng.job_row");
         failpoint("job.before_ack");
@@ -146,7 +169,7 @@ impl Worker {
         for ((take, taken), slot) in takes.into_iter().zip(taken).zip(slots) {
             metrics::counter!("ringback_jobs_total", "outcome" => taken_word(&taken)).increment(1);
             if let (Taken::Claimed { epoch, .. }, Some(slot)) = (taken, slot) {
-                self.start(take.job, epoch, 0, 0, slot);
+                self.start(take.job, epoch, slot);
             }
         }
     }
@@ -203,10 +226,10 @@ impl Worker {
 
     // --- Due rows ------------------------------------------------------------------------------------------------------
 
-    /// Each second, or when woken: rows that are due, rows that ended while nobody ran them, and live calls that somebody
-    /// cancelled.
+    /// Each second, or when woken: rows that are due, and rows that ended while nobody ran them; now and then rows that are
+    /// ours without our knowing.
     async fn claim_rows(&self, shutdown: &Shutdown) {
-        while !shutdown.begun() {
+        for look in 1_u32.. {
             tokio::select! {
                 () = self.world.store.woken() => {}
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -215,23 +238,28 @@ impl Worker {
             if let Err(error) = self.look_at_rows().await {
                 tracing::debug!(%error, "the rows cannot be read now");
             }
+            if look.is_multiple_of(LOOKS_PER_STRAYS) {
+                let _claiming = self.claiming.lock().await;
+                self.take_up_strays().await;
+            }
         }
     }
 
     async fn look_at_rows(&self) -> Result<(), StoreError> {
         let (store, me) = (&self.world.store, &self.world.me);
-        self.cancel(&store.cancelled_among(me).await?);
+        let _claiming = self.claiming.lock().await;
         for request in store.claim_ended(me, 64).await? {
             let verdict = if request.row.canceled { Verdict::Canceled } else { Verdict::Expired };
             let reason = crate::driver::reason_of(verdict, crate::call::Cause::Canceled).to_owned();
-            self.refuse(&request.row.job, request.row.epoch, 0, Refusal { verdict, reason }).await;
+            let seq = recovery::last_seq(&request);
+            self.refuse(&request.row.job, request.row.epoch, seq, Refusal { verdict, reason }).await;
         }
         let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX).min(64);
         if free == 0 {
             return Ok(());
         }
         for request in store.claim_due(me, free).await? {
-            self.run_claimed(request);
+            self.take_up(request, recovery::Way::Claimed);
         }
         Ok(())
     }
@@ -239,42 +267,44 @@ impl Worker {
     /// Requests whose claim was written although its answer got lost.
     async fn take_up_strays(&self) {
         match self.world.store.strays(&self.world.me, &self.live_jobs()).await {
-            Ok(strays) => strays.into_iter().for_each(|request| self.run_claimed(request)),
+            Ok(strays) => strays.into_iter().for_each(|request| self.take_up(request, recovery::Way::Claimed)),
             Err(error) => tracing::debug!(%error, "strays cannot be read now"),
         }
     }
 
-    fn run_claimed(&self, request: OwnedRequest) {
-        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
-            return self.take_up(request, recovery::Way::Claimed);
-        };
-        let attempts = u32::try_from(request.row.call_count).unwrap_or(u32::MAX);
-        let seq = recovery::last_seq(&request);
-        self.start(request.row.job, request.row.epoch, attempts, seq, slot);
+    /// Each second, also while draining: live calls that somebody cancelled, or whose account was disabled.
+    async fn hear_cancels(&self) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            match self.world.store.cancelled_among(&self.world.me).await {
+                Ok(cancelled) => self.cancel(&cancelled),
+                Err(error) => tracing::debug!(%error, "cancels cannot be read now"),
+            }
+        }
     }
 
     // --- Admit and run -------------------------------------------------------------------------------------------------
 
-    fn start(&self, job: Job, epoch: i64, attempts: u32, seq: u32, slot: OwnedSemaphorePermit) {
+    fn start(&self, job: Job, epoch: i64, slot: OwnedSemaphorePermit) {
         let worker = self.clone();
         self.supervise(job.id.clone(), epoch, async move |control| {
-            let admitted = match worker.admit(&job, attempts).await {
-                Ok(admitted) => admitted,
-                Err(refusal) => return worker.refuse(&job, epoch, seq, refusal).await,
-            };
-            let driver = Driver::begin(Arc::clone(&worker.world), job.clone(), admitted, epoch, seq, slot, Utc::now());
-            match worker.drive(Box::new(driver), control).await {
-                End::NoFunds => {
-                    let reason = "there is not enough money on the account".to_owned();
-                    worker.refuse(&job, epoch, seq, Refusal { verdict: Verdict::NoFunds, reason }).await;
-                }
-                End::Cancelled => {
-                    let reason = "it was cancelled".to_owned();
-                    worker.refuse(&job, epoch, seq, Refusal { verdict: Verdict::Canceled, reason }).await;
-                }
-                End::Settled | End::Fenced => {}
-            }
+            worker.begin(job, epoch, Begin { attempts: 0, seq: 0, slot }, control).await;
         });
+    }
+
+    async fn begin(&self, job: Job, epoch: i64, begin: Begin, control: mpsc::Receiver<Control>) {
+        let Begin { attempts, seq, slot } = begin;
+        let admitted = match self.admit(&job, attempts).await {
+            Ok(admitted) => admitted,
+            Err(refusal) => return self.refuse(&job, epoch, seq, refusal).await,
+        };
+        let driver = Driver::begin(Arc::clone(&self.world), job.clone(), admitted, epoch, seq, slot, Utc::now());
+        let (verdict, reason) = match self.drive(Box::new(driver), control).await {
+            End::NoFunds => (Verdict::NoFunds, "there is not enough money on the account"),
+            End::Cancelled => (Verdict::Canceled, "it was cancelled"),
+            End::Settled | End::Fenced => return,
+        };
+        self.refuse(&job, epoch, seq, Refusal { verdict, reason: reason.to_owned() }).await;
     }
 
     /// Goes on with a request that was cut off, here or at another engine.
@@ -287,7 +317,7 @@ impl Worker {
                 worker.drive(driver, control).await;
             }
             recovery::Next::Start { job, attempts, seq, slot } => match slot {
-                Some(slot) => worker.start(job, epoch, attempts, seq, slot),
+                Some(slot) => worker.begin(job, epoch, Begin { attempts, seq, slot }, control).await,
                 None => worker.give_back(&job.id, epoch).await,
             },
             recovery::Next::Refuse { job, seq, refusal } => worker.refuse(&job, epoch, seq, refusal).await,
@@ -303,21 +333,47 @@ impl Worker {
 
     async fn admit(&self, job: &Job, attempts: u32) -> Result<Admitted, Refusal> {
         loop {
-            match self.facts(job, attempts).await {
+            match self.decide(job, attempts).await {
                 Ok(decision) => return decision,
-                Err(error) => {
-                    tracing::debug!(%error, "the account cannot be read now");
+                Err(StoreError::Unavailable(why)) => {
+                    tracing::debug!(why, "the account cannot be read now");
                     tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => {
+                    tracing::error!(job = %job.id, %error, "the account cannot be used");
+                    let reason = "the account cannot be used; ask its operator".to_owned();
+                    return Err(Refusal { verdict: Verdict::Rejected, reason });
                 }
             }
         }
     }
 
-    async fn facts(&self, job: &Job, attempts: u32) -> Result<Result<Admitted, Refusal>, StoreError> {
+    /// A plain yes to a rich account may rest on what was read of it within the last second; everything else is decided on
+    /// what the store says now.
+    async fn decide(&self, job: &Job, attempts: u32) -> Result<Result<Admitted, Refusal>, StoreError> {
+        let (world, now) = (&self.world, Instant::now());
+        if let Some(account) = world.views.recent(&job.account, now)
+            && let Ok(admitted) = self.weigh(job, attempts, Some(&account)).await?
+            && is_rich(account.available, admitted.hold)
+        {
+            return Ok(Ok(admitted));
+        }
+        let account = world.store.view_by_name(&job.account).await?.map(Arc::new);
+        if let Some(account) = &account {
+            world.views.keep(Arc::clone(account), now);
+        }
+        self.weigh(job, attempts, account.as_deref()).await
+    }
+
+    async fn weigh(
+        &self,
+        job: &Job,
+        attempts: u32,
+        account: Option<&AccountView>,
+    ) -> Result<Result<Admitted, Refusal>, StoreError> {
         let world = &self.world;
-        let account = world.store.view_by_name(&job.account).await?;
         let (mut counts, mut earlier) = (None, None);
-        if let (Some(account), Some(b), 0) = (&account, &job.b, attempts) {
+        if let (Some(account), Some(b), 0) = (account, &job.b, attempts) {
             earlier = world.store.unfinished_between(account.id, job.a.as_str(), Some(b.as_str())).await?;
             if !account.limits_off {
                 counts = Some(world.store.velocity(account.id, Some(b.as_str())).await?);
@@ -327,7 +383,7 @@ impl Worker {
         let situation = Situation {
             job,
             call_count: attempts,
-            account: account.as_ref(),
+            account,
             counts: counts.as_ref(),
             already_calling: earlier.is_some_and(|earlier| earlier != job.id),
             trunks: &tables.trunks,
@@ -388,6 +444,9 @@ impl Worker {
         Running: Future<Output = ()> + Send + 'static,
     {
         let (sender, control) = mpsc::channel(4);
+        if self.live().contains_key(&job) {
+            return; // it was found twice: the one that runs has the newer epoch, or loses it at its next step
+        }
         self.live().insert(job.clone(), Live { control: sender.clone(), epoch, clock: None });
         let worker = self.clone();
         tokio::spawn(async move {
@@ -409,9 +468,13 @@ impl Worker {
             }
         };
         tracing::error!(%job, panics, "a job made its call panic");
-        let strays = store.strays(me, &self.live_jobs()).await.unwrap_or_default();
-        for request in strays.into_iter().filter(|request| request.row.job.id == job) {
-            let way = if panics >= POISONED_AFTER { recovery::Way::Poisoned } else { recovery::Way::Panicked };
+        let _claiming = self.claiming.lock().await;
+        for request in store.strays(me, &self.live_jobs()).await.unwrap_or_default() {
+            let way = match panics {
+                _ if request.row.job.id != job => recovery::Way::Claimed,
+                ..POISONED_AFTER => recovery::Way::Panicked,
+                _ => recovery::Way::Poisoned,
+            };
             self.take_up(request, way);
         }
     }
@@ -433,6 +496,10 @@ fn read_job(delivery: &Delivery) -> Result<Job, String> {
         return Err(format!("it is longer than {MAX_JOB_BYTES} bytes"));
     }
     let envelope: Envelope<Job> = serde_json::from_slice(&delivery.body).map_err(|error| error.to_string())?;
+    let id = envelope.data.id.as_str();
+    if id.is_empty() || id.len() > MAX_JOB_ID || id.chars().any(char::is_control) {
+        return Err(format!("its job id is not 1 to {MAX_JOB_ID} characters"));
+    }
     if envelope.kind != JOB_TYPE {
         return Err(format!("its type is not {JOB_TYPE}"));
     }

@@ -7,13 +7,15 @@ use std::time::Duration;
 use ringback_common::config::{Config, EngineConfig, Limits, SipConfig, TariffConfig};
 use ringback_common::queue::Queue;
 use ringback_common::store::{Me, Rate, Store, Writer};
+use ringback_sip::Moment;
 use ringback_sip::net::Endpoint;
 use tokio::sync::watch;
 
-use crate::driver::Keeper;
+use crate::driver::{Keeper, PhoneLine};
 use crate::gate::Gate;
 use crate::media::Media;
 use crate::routing::Trunks;
+use crate::views::Views;
 
 /// Seconds before the end of the drain at which the calls that are left are hung up, so that they can be settled.
 const LAST_BYES: u64 = 5;
@@ -57,6 +59,8 @@ pub struct World {
     pub drain: Duration,
     /// Trunks and rates.
     pub tables: watch::Receiver<Tables>,
+    /// Accounts as they were read a moment ago.
+    pub views: Views,
     calls: AtomicU64,
 }
 
@@ -88,6 +92,7 @@ impl World {
             billing: config.billing.feed.on,
             drain: Duration::from_secs(config.service.drain_timeout.saturating_sub(LAST_BYES)),
             tables,
+            views: Views::default(),
             calls: AtomicU64::new(1),
         }
     }
@@ -95,6 +100,14 @@ impl World {
     /// Who keeps the record of a call of this epoch.
     pub fn keeper(&self, epoch: i64) -> Keeper {
         Keeper { engine: self.me.id.clone(), billing: self.billing, epoch }
+    }
+
+    /// The last a refused leg does: its ACK.
+    pub fn say_goodbye(&self, mut line: PhoneLine, now: Moment) {
+        line.sip.acknowledge(now);
+        while let Some(transmit) = line.sip.poll_transmit() {
+            self.endpoint.send(&transmit);
+        }
     }
 
     /// A number that no other call of this process has.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use ringback_tests::judge;
 use ringback_tests::phone::sound::RING_BACK;
-use ringback_tests::phone::{Algorithm, Challenge, Manner, Who};
-use ringback_tests::site::SECRET;
+use ringback_tests::phone::{Algorithm, Bank, Challenge, Manner, Who};
+use ringback_tests::site::{Part, SECRET};
 use ringback_tests::sms;
 use ringback_tests::story::{A, B, OPENING, SOON, Story, millis, secs, since};
 
@@ -281,4 +281,21 @@ fn a_call_is_cut_when_the_money_is_gone() {
     assert!(probe.balance("poor") >= 0);
     let talked = judge::talk_seconds(&b).expect("B talked");
     assert!((9.0..=15.5).contains(&talked), "0.05 pay both legs at 0.10 a minute for about 15 s, B talked {talked} s");
+}
+
+#[test]
+fn a_trunk_that_fails_makes_room_for_the_next_one() {
+    let (site, phones) = Story::stage(phone(700), phone(1100).hangs_up_after(secs(2)), |_| {});
+    let broken = Bank::start(site.at(5071)).expect("the broken trunk's address is free");
+    broken.when("*", Manner::refuses(millis(50), 503).without_ringing());
+    site.trunk("broken", &broken.uri(), "44");
+    let story = Story { gateway: site.start(Part::All), site, phones };
+    let job = story.ask("text-1");
+    story.wait_over(SOON);
+    let probe = story.site.probe();
+    assert_eq!(probe.request(&job).expect("the job has a row").result, "Successful");
+    assert_eq!(judge::attempts(&broken.log()).len(), 2, "{}", broken.log().ladder());
+    let legs: Vec<_> = probe.cdrs().iter().map(|c| (c.leg.clone(), c.attempt, c.connected)).collect();
+    assert_eq!(legs, [("a".to_owned(), 1, true), ("b".to_owned(), 1, true)], "one CDR an attempt, however many trunks");
+    probe.books_are_right("alice", OPENING);
 }

@@ -1,4 +1,5 @@
 //! The names a call goes by on the wire: random, unguessable, drawn once, stored before they are used.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
 //! Time as the deciding code sees it: milliseconds since a zero of the owner's choosing.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::ops::{Add, Sub};
 use std::time::Duration;

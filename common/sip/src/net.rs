@@ -89,7 +89,8 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-type Carried = (Message, SocketAddr);
+/// Boxed, because a line keeps room for some of them from the beginning.
+type Carried = Box<(Message, SocketAddr)>;
 
 struct Registered {
     serial: u64,
@@ -103,7 +104,7 @@ struct Shared {
     serial: AtomicU64,
     trusted: RwLock<HashMap<IpAddr, u32>>,
     invites: RwLock<Option<mpsc::Sender<Arrival>>>,
-    orphans: RwLock<Option<mpsc::Sender<Carried>>>,
+    orphans: RwLock<Option<mpsc::Sender<(Message, SocketAddr)>>>,
     gate: RwLock<Option<Gate>>,
     counters: Counters,
     tags: RandomState,
@@ -235,14 +236,14 @@ impl Line {
     /// The next message and its source. Waits for as long as it takes.
     pub async fn recv(&mut self) -> (Message, SocketAddr) {
         match self.from_socket.recv().await {
-            Some(carried) => carried,
+            Some(carried) => *carried,
             None => std::future::pending().await, // another line took this Call-ID over
         }
     }
 
     /// A message that has come already.
     pub fn try_recv(&mut self) -> Option<(Message, SocketAddr)> {
-        self.from_socket.try_recv().ok()
+        self.from_socket.try_recv().ok().map(|carried| *carried)
     }
 
     /// Sends by the same socket.
@@ -304,7 +305,7 @@ impl Shared {
     fn route(self: &Arc<Self>, message: Message, from: SocketAddr) {
         let calls = read(&self.calls);
         if let Some(registered) = calls.get(message.call_id()) {
-            if registered.to_owner.try_send((message, from)).is_err() {
+            if registered.to_owner.try_send(Box::new((message, from))).is_err() {
                 count(&self.counters.overflowed);
             }
             return;

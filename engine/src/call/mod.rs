@@ -78,6 +78,9 @@ pub enum Ending {
 pub struct Track {
     /// Which route of the plan is in use.
     pub route: usize,
+    /// Whether the phone has rung: then no other trunk may ring it again.
+    #[serde(default)]
+    pub rang: bool,
     /// When its INVITE was written down.
     pub dialled: Option<Moment>,
     /// The answer.
@@ -212,7 +215,7 @@ impl Call {
             (S::RingingCaller { .. }, I::Dialled(A)) => {
                 self.state = S::RingingCaller { until: now + self.plan.no_answer }
             }
-            (S::RingingCaller { .. }, I::Ringing(A)) => self.store(),
+            (S::RingingCaller { .. }, I::Ringing(A)) => self.rings(A),
             (S::RingingCaller { .. }, I::Answered(A)) => self.dial_destination(now),
             (S::RingingCaller { .. }, I::Over(A, cause)) => self.caller_not_reached(cause, now),
             (S::RingingCaller { until }, I::Tick) if now >= until => {
@@ -224,7 +227,7 @@ impl Call {
             (S::RingingCaller { .. }, I::Lost { .. }) => self.close(self.after_caller(Cause::Interrupted, now), now),
 
             (S::RingingDestination { .. }, I::Dialled(B)) => self.state = self.ringing_destination(now),
-            (S::RingingDestination { .. }, I::Ringing(B)) => self.store(),
+            (S::RingingDestination { .. }, I::Ringing(B)) => self.rings(B),
             (S::RingingDestination { .. }, I::EarlyMedia(B)) => self.outputs.push_back(Output::PassEarlyMedia),
             (S::RingingDestination { .. }, I::Answered(B)) => self.start_talking(now),
             (S::RingingDestination { .. }, I::Over(B, cause)) => self.destination_not_reached(cause, now),
@@ -313,7 +316,7 @@ impl Call {
     // --- A's phone ---------------------------------------------------------------------------------------------------
 
     fn caller_not_reached(&mut self, cause: Cause, now: Moment) {
-        if cause.may_fail_over() && self.a.route + 1 < self.plan.a.routes.len() {
+        if cause.may_fail_over() && !self.a.rang && self.a.route + 1 < self.plan.a.routes.len() {
             self.a.route += 1;
             self.state = State::RingingCaller { until: now + self.plan.no_answer };
             self.store();
@@ -355,7 +358,7 @@ impl Call {
     // --- B's phone ---------------------------------------------------------------------------------------------------
 
     fn destination_not_reached(&mut self, cause: Cause, now: Moment) {
-        if cause.may_fail_over() && self.b.route + 1 < self.plan.b.routes.len() {
+        if cause.may_fail_over() && !self.b.rang && self.b.route + 1 < self.plan.b.routes.len() {
             self.b.route += 1;
             self.store();
             self.outputs.push_back(Output::Dial(B));
@@ -539,6 +542,11 @@ impl Call {
         }
         self.state = State::Ended;
         self.outputs.push_back(Output::Finish(ending));
+    }
+
+    fn rings(&mut self, leg: LegName) {
+        self.track_mut(leg).rang = true;
+        self.store();
     }
 
     fn store(&mut self) {

@@ -40,6 +40,8 @@ pub struct PhoneLine {
     pub not_before: Option<Moment>,
     /// While it is being taken up again after a crash: when the call was last known alive.
     pub taken_up: Option<Moment>,
+    /// Whether its INVITE was refused for good; the ACK waits for the store.
+    pub refused: bool,
     /// Whether it has said its last word.
     pub over: bool,
 }

@@ -107,6 +107,8 @@ pub struct Driver {
     record: Record,
     clock: CallClock,
     lines: [Option<PhoneLine>; 2],
+    /// Legs that were refused and make room for another trunk; they go when their refusal is acknowledged.
+    leaving: [Option<PhoneLine>; 2],
     tries: [u32; 2],
     given_up: [bool; 2],
     audio: Audio,
@@ -159,7 +161,7 @@ impl Driver {
         clock: CallClock,
         slot: Option<OwnedSemaphorePermit>,
     ) -> Driver {
-        let (lines, tries, given_up) = ([None, None], [0, 0], [false, false]);
+        let (lines, leaving, tries, given_up) = ([None, None], [None, None], [0, 0], [false, false]);
         let audio = Audio::new(&world, &record);
         Driver {
             world,
@@ -167,6 +169,7 @@ impl Driver {
             record,
             clock,
             lines,
+            leaving,
             tries,
             given_up,
             audio,
@@ -298,8 +301,12 @@ impl Driver {
 
     fn begin_work(&mut self, work: Work) {
         match work {
-            Work::Do(Output::Store(ref snapshot)) => {
-                let snapshot = snapshot.clone();
+            Work::Do(Output::Store(_)) => {
+                // What is written is the newest state, because the final responses that wait are written with it.
+                let snapshot = self.call.snapshot();
+                if snapshot.state == State::Ended {
+                    return; // the last step follows
+                }
                 let invites = self.prepare_lines(&snapshot);
                 let dialogs = self.lines.iter().flatten().filter(|line| line.answered).map(PhoneLine::dialog).collect();
                 let now = self.clock.now();
@@ -386,6 +393,9 @@ impl Driver {
             Answer::Step(Ok(Stepped::NoFunds)) => self.end = Some(End::NoFunds),
             Answer::Step(Ok(Stepped::Cancelled)) => self.refused_by_cancel(&carried),
             Answer::Step(Err(error)) => {
+                for leg in [A, B] {
+                    self.hang_up(leg, Cause::Interrupted);
+                }
                 tracing::error!(job = %self.record.job().id, %error, "a durable point could not be written; the call is dropped for recovery");
                 self.end = Some(End::Fenced);
             }
@@ -397,6 +407,9 @@ impl Driver {
         let now = self.clock.now();
         self.record.written(carried);
         self.fail_after(carried, &work);
+        for leaving in self.leaving.iter_mut().filter_map(Option::take) {
+            self.world.say_goodbye(leaving, now);
+        }
         for (leg, code) in &carried.finals {
             if let Some(line) = &mut self.lines[index(*leg)] {
                 line.sip.acknowledge(now);
@@ -458,11 +471,13 @@ impl Driver {
             self.end = Some(End::Cancelled);
             return;
         }
-        for leg in &carried.invites {
-            self.give_up(*leg);
-        }
         self.work.clear();
         self.hears(Input::Cancel);
+        for leg in &carried.invites {
+            if self.tries[index(*leg)] == 0 {
+                self.give_up(*leg); // it never left
+            }
+        }
     }
 
     // --- Audio ---------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ use ringback_sip::{
 use super::line::{PhoneLine, Welcome};
 use super::record::{attempt_of, index};
 use super::{Driver, Work};
-use crate::call::{Cause, Input, Snapshot};
+use crate::call::{Cause, Input, Snapshot, State};
 use crate::sdp::{LocalSdp, Policy};
 
 impl Driver {
@@ -24,7 +24,7 @@ impl Driver {
         for (leg, track) in [(A, &snapshot.a), (B, &snapshot.b)] {
             let i = index(leg);
             let wanted = track.dialled.is_some() && track.answered.is_none() && track.ended.is_none();
-            let ready = self.lines[i].as_ref().is_some_and(|line| !line.over);
+            let ready = self.lines[i].as_ref().is_some_and(|line| !line.over && !line.refused);
             if !wanted || ready || self.given_up[i] || self.call.track(leg).ended.is_some() {
                 continue;
             }
@@ -33,7 +33,7 @@ impl Driver {
                     self.record.legs[i].call_id = line.sip.call_id().to_owned();
                     self.record.legs[i].sip_code = None;
                     invites.push(line.new_invite(self.call.plan().no_answer));
-                    self.lines[i] = Some(line);
+                    self.leaving[i] = self.lines[i].replace(line);
                 }
                 None => self.hears(Input::Over(leg, Cause::TrunkFailed)),
             }
@@ -91,6 +91,7 @@ impl Driver {
             verdict: None,
             not_before: None,
             taken_up: None,
+            refused: false,
             over: false,
         })
     }
@@ -220,6 +221,9 @@ impl Driver {
                 if leg == A {
                     failpoint("leg_a.got_486_not_stored");
                 }
+                if let Some(line) = &mut self.lines[i] {
+                    line.refused = true;
+                }
                 let silent = last.bytes.is_empty();
                 let cause = if silent { super::NO_SIGN_OF_LIFE } else { Cause::of_status(code) };
                 self.hears(Input::Over(leg, self.verdict_of(leg).unwrap_or(cause)));
@@ -233,7 +237,8 @@ impl Driver {
             line.answered = true;
             line.welcome.add(line.sip.peers());
         }
-        if answer.is_some_and(|answer| self.agree(leg, answer)) {
+        let too_late = matches!(self.call.state(), State::Closing { .. });
+        if too_late || answer.is_some_and(|answer| self.agree(leg, answer)) {
             return self.hears(Input::Answered(leg));
         }
         // Nothing that both can hear: acknowledged once stored, then hung up. The party was reached, so no other trunk is tried.

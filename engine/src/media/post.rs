@@ -141,11 +141,15 @@ impl Crew {
         Ok(crew)
     }
 
-    /// Tells the thread that has this call's legs.
+    /// Tells the thread that has this call's legs. A new leg does not wake it: there is nothing to hear before the next
+    /// command.
     pub fn tell(&self, key: CallKey, command: Command) -> Result<(), Command> {
         let desk = self.desk(key);
+        let can_wait = matches!(command, Command::Open(_));
         desk.commands.put(command)?;
-        desk.commands.ring();
+        if !can_wait {
+            desk.commands.ring();
+        }
         Ok(())
     }
 

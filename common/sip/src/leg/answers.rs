@@ -44,7 +44,7 @@ impl Leg {
         let is_calling = matches!(self.stage, Stage::Calling(_));
         match response.code() {
             100..200 => self.proceeding(response, now),
-            200..300 if is_calling && self.hanging.is_none() => self.accepted(response, now),
+            200..300 if is_calling => self.accepted(response, now),
             200..300 => self.accepted_again(response, now),
             _ if is_calling => self.refused(response, from),
             _ => {
@@ -72,13 +72,14 @@ impl Leg {
         }
     }
 
-    /// The first 2xx: the call is answered, and its owner is told.
+    /// The first 2xx: the call is answered, and its owner is told. Also when it crossed our CANCEL: the BYE follows the ACK.
     fn accepted(&mut self, response: &Message, now: Moment) {
         let mut session = self.session.clone();
         session.agreed(response, now);
         self.talk = Some(Talk::begin(self.dialog_of(response), session, self.auth.clone(), true));
         self.stage = Stage::Answered;
         self.early.clear();
+        (self.cancel, self.silence_until) = (None, None);
         self.out.tell(LegEvent::Final(final_of(response, false)));
     }
 

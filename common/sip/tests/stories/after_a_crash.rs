@@ -72,10 +72,13 @@ fn an_abandoned_invite_that_was_answered_is_acknowledged_and_hung_up() {
     let late = response(&first.sent[0].2, 200, "bob", &[CONTACT], Some(ANSWER));
     story.sends();
     story.hears(&late, trunk());
+    assert!(story.sends().is_empty(), "nothing is acknowledged before it is stored");
+    assert!(matches!(&story.tells()[..], [LegEvent::Final(told)] if told.code == 200));
+    story.does(|leg, now| leg.acknowledge(now));
     assert_eq!(story.sends(), ["ACK", "BYE"]);
     assert_eq!(story.last("BYE").via().unwrap().host, "10.0.0.9");
     story.replies("BYE", 200, "bob", &[], None);
-    assert_eq!(story.tells(), [LegEvent::Over { cause: OverCause::AnsweredLate }]);
+    assert_eq!(story.tells(), [LegEvent::Over { cause: OverCause::HungUp }]);
 }
 
 #[test]
