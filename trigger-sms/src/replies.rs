@@ -62,13 +62,23 @@ pub fn refusal_text(reason: &str) -> String {
 /// How a callback ended, as its sender is told.
 pub fn outcome_text(end: &RequestEvent) -> String {
     let result = end.result.as_deref().unwrap_or_default();
-    let told = match OUTCOMES.iter().find(|(known, _)| *known == result) {
-        Some((_, "")) => format!("Your call lasted {}", duration(end.talk_seconds.unwrap_or(0))),
-        Some((_, sentence)) => format!("No callback: {sentence}{}", because(end.reason.as_deref())),
-        None => format!("No callback{}", because(end.reason.as_deref())),
+    let talked = end.talk_seconds.filter(|seconds| *seconds > 0);
+    let told = match (OUTCOMES.iter().find(|(known, _)| *known == result), talked) {
+        (Some((_, "")), _) | (_, Some(_)) => format!("Your call lasted {}", duration(talked.unwrap_or(0))),
+        (Some((_, sentence)), None) => format!("No callback: {sentence}{}", because(end.reason.as_deref(), sentence)),
+        (None, None) => format!("No callback{}", because(end.reason.as_deref(), "")),
     };
-    format!("{told}{}.{}", cost(end), balance(end))
+    let cut_short = if talked.is_some() { CUT_SHORT.iter().find(|(known, _)| *known == result) } else { None };
+    let why = cut_short.map(|(_, sentence)| format!(" {sentence}")).unwrap_or_default();
+    format!("{told}{}.{why}{}", cost(end), balance(end))
 }
+
+/// What ended a call from outside while both talked.
+const CUT_SHORT: [(&str, &str); 3] = [
+    ("Canceled", "It was cancelled."),
+    ("Interrupted", "It was interrupted on our side."),
+    ("No funds", "The money on the account was used up."),
+];
 
 /// Results and what they mean for the sender. The one without a sentence is a call that took place.
 const OUTCOMES: [(&str, &str); 12] = [
@@ -86,8 +96,9 @@ const OUTCOMES: [(&str, &str); 12] = [
     ("Poisoned", "it failed on our side"),
 ];
 
-fn because(reason: Option<&str>) -> String {
-    let reason = reason.map(|reason| reason.trim().trim_end_matches('.')).filter(|reason| !reason.is_empty());
+/// The reason, where it says more than the sentence before it.
+fn because(reason: Option<&str>, sentence: &str) -> String {
+    let reason = reason.map(|reason| reason.trim().trim_end_matches('.')).filter(|reason| !sentence.contains(reason));
     reason.map(|reason| format!(" ({reason})")).unwrap_or_default()
 }
 
@@ -164,6 +175,20 @@ mod tests {
         assert_eq!(outcome_text(&nobody), "No callback: we could not reach you.");
         let unknown = RequestEvent { reason: Some("the moon".to_owned()), balance: None, ..end("Odd", 0, "0.00") };
         assert_eq!(outcome_text(&unknown), "No callback (the moon).");
+    }
+
+    #[test]
+    fn a_call_cut_short_is_told_like_a_call_and_why_it_ended() {
+        let reason = || Some("it was cancelled".to_owned());
+        let talking = RequestEvent { reason: reason(), ..end("Canceled", 90, "0.45") };
+        assert_eq!(
+            outcome_text(&talking),
+            "Your call lasted 1 min 30 s and cost 0.45 USD. It was cancelled. 9.55 USD left."
+        );
+        let free = RequestEvent { balance: None, ..end("Interrupted", 5, "0.00") };
+        assert_eq!(outcome_text(&free), "Your call lasted 5 s and cost nothing. It was interrupted on our side.");
+        let ringing = RequestEvent { reason: reason(), ..end("Canceled", 0, "0.00") };
+        assert_eq!(outcome_text(&ringing), "No callback: it was cancelled. 9.55 USD left.");
     }
 
     #[test]
