@@ -40,7 +40,10 @@ pub enum NumberError {
     #[error("numbers with * or # are never called; write a number like +442071838750")]
     StarOrHash,
     /// Fewer than 7 digits, and not listed.
-    #[error("the number is too short; write it with its country code, like +442071838750")]
+    #[error(
+        "the number is too short; emergency and service numbers are never called; write another with its country \
+         code, like +442071838750"
+    )]
     TooShort,
     /// More than 15 digits.
     #[error("the number is too long; a number has at most 15 digits, like +442071838750")]

@@ -195,6 +195,7 @@ async fn money_numbers_and_blocks_are_checked_and_named() {
         let wish = Wish { a: a.to_owned(), b: b.to_owned(), ..good(code) };
         assert_eq!(door.refusal(wish).await, reason);
         assert_eq!(reason.code(), code);
+        assert_eq!(reason.to_string().contains("never called"), code == "never_dial", "{reason}");
     }
     door.change("alice", AccountChange { allow: Some(vec!["1876".to_owned()]), ..AccountChange::default() }).await;
     let lifted = Wish { b: "18765551234".to_owned(), ..good("lifted") };
