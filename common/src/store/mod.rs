@@ -27,6 +27,7 @@ mod status;
 mod step;
 #[cfg(any(test, feature = "testkit"))]
 pub mod suite;
+mod till;
 mod trunks;
 mod wake;
 mod writer;
