@@ -13,7 +13,8 @@ const DEFAULT_FILE: &str = "ringback.toml";
 /// there is one, else the defaults.
 ///
 /// # Errors
-/// What was wrong is on standard error already; the code (2) is the process's exit code.
+/// The code is the process's exit code: 2 when something was wrong, which is on standard error already; 0 when only the version or
+/// the usage was asked for.
 pub fn settings(name: &str, role: Role) -> Result<Config, ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     let named = match (arguments.next(), arguments.next(), arguments.next()) {
@@ -23,10 +24,12 @@ pub fn settings(name: &str, role: Role) -> Result<Config, ExitCode> {
             println!("{name} {}", env!("CARGO_PKG_VERSION"));
             return Err(ExitCode::SUCCESS);
         }
+        (Some(option), None, None) if option == "--help" || option == "-h" => {
+            println!("{}", usage(name));
+            return Err(ExitCode::SUCCESS);
+        }
         _ => {
-            eprintln!(
-                "usage: {name} [--config FILE]\nWithout it RINGBACK_CONFIG names the file, else ./{DEFAULT_FILE}."
-            );
+            eprintln!("{}", usage(name));
             return Err(ExitCode::from(2));
         }
     };
@@ -35,4 +38,11 @@ pub fn settings(name: &str, role: Role) -> Result<Config, ExitCode> {
         eprintln!("{name}: {mistakes}");
         ExitCode::from(2)
     })
+}
+
+fn usage(name: &str) -> String {
+    format!(
+        "usage: {name} [--config FILE | --version | --help]\nWithout --config RINGBACK_CONFIG names the file, else \
+         ./{DEFAULT_FILE}."
+    )
 }
