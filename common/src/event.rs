@@ -1,4 +1,5 @@
 //! What the engine tells the world: CloudEvents 1.0 envelopes around requests, legs, CDRs and balances.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! The job: one uniform wish for a callback, whichever trigger understood it.
 //!
 //! A job carries no password, PIN, price or balance: the engine looks those up again (plans for forged jobs).
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,5 @@
 //! Money: integer micro-units of one currency, never a float.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
