@@ -231,6 +231,7 @@ async fn show_story(common: &Common, world: &World, row: RequestRow) -> Result<(
     let filter = CdrFilter { job: Some(row.job.id.clone()), ..CdrFilter::default() };
     let cdrs = oldest_first(world.store.cdrs(&filter).await?);
     let request = RequestView::from(row);
+    let (finished, attempts) = (request.finished, request.attempts);
     if common.json {
         print::json(&json!({ "request": request, "cdrs": cdrs }));
         return Ok(());
@@ -240,7 +241,12 @@ async fn show_story(common: &Common, world: &World, row: RequestRow) -> Result<(
     let from =
         format!("account {}, asked by {}, {}", request.account, request.source, request.created.format("%F %T UTC"));
     print::line(&print::plain(&from));
-    print_cdrs(cdrs, "No phone was called.");
+    let nothing = match (finished, attempts) {
+        (true, 0) => "No phone was called.",
+        (true, _) => "No call was recorded.",
+        (false, _) => "No call is recorded yet; that happens when it ends.",
+    };
+    print_cdrs(cdrs, nothing);
     Ok(())
 }
 
