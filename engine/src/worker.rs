@@ -405,10 +405,11 @@ impl Worker {
             reason: refusal.reason.clone(),
             ..Outcome::default()
         };
+        let account = self.world.views.recent(&job.account, Instant::now());
         let mut herald = Herald {
             engine: &self.world.me.id,
             job,
-            currency: &self.world.tariff.currency,
+            currency: account.as_ref().map_or(&self.world.tariff.currency, |account| &account.currency),
             billing: self.world.billing,
             seq,
             now,
