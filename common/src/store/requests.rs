@@ -175,13 +175,18 @@ impl Store {
         })
     }
 
-    /// Says of live calls that they are alive: after a crash they are charged up to here. One statement for all of them.
+    /// Says of live calls that they are alive: after a crash they are charged up to here. One statement for all of them. It
+    /// passes over a row that a step is just writing: waiting for several such rows while holding others, each in its own
+    /// order, is a deadlock.
     pub async fn alive(&self, me: &Me, calls: &[Alive]) -> Result<(), StoreError> {
         if calls.is_empty() {
             return Ok(());
         }
         let source = match self.inner.backend.is_postgres() {
-            true => "jsonb_to_recordset($1::jsonb) AS c(job text, epoch bigint, alive_ms bigint)",
+            true => {
+                "(SELECT said.* FROM jsonb_to_recordset($1::jsonb) AS said(job text, epoch bigint, alive_ms bigint)
+                    JOIN callback_requests AS free ON free.job_id = said.job FOR NO KEY UPDATE OF free SKIP LOCKED) AS c"
+            }
             false => {
                 "(SELECT value->>'job' AS job, value->>'epoch' AS epoch, value->>'alive_ms' AS alive_ms FROM json_each($1)) AS c"
             }
