@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -79,13 +80,20 @@ where
 {
     start_logging(config);
     log_panics();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(name, &format!("cannot start its threads: {error}")),
     };
     let code = runtime.block_on(serve(name, config, run));
     runtime.shutdown_timeout(Duration::from_secs(1));
     code
+}
+
+/// Half of the processors: signalling needs a fraction of one, threads that find nothing to do cost more than they bring, and
+/// the media threads, the database and the broker want the rest.
+fn workers() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    (processors / 2).max(1)
 }
 
 async fn serve<Run, Running, E>(name: &str, config: &ServiceConfig, run: Run) -> ExitCode
