@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::job::JobId;
+use crate::job::{JobId, Quote};
 use crate::money::Money;
 use crate::number::Number;
 
@@ -19,7 +19,7 @@ pub const CDR_TYPE: &str = "ringback.cdr.v1";
 /// Type of a [`BalanceEvent`].
 pub const BALANCE_TYPE: &str = "ringback.balance.v1";
 /// The states of `ringback.request.<state>.v1`. Later versions may add some: whoever reads them skips what it does not know.
-pub const REQUEST_STATES: [&str; 5] = ["calling_a", "calling_b", "talking", "waiting", "finished"];
+pub const REQUEST_STATES: [&str; 6] = ["admitted", "calling_a", "calling_b", "talking", "waiting", "finished"];
 /// The states of `ringback.leg.<state>.v1`. Later versions may add some.
 pub const LEG_STATES: [&str; 3] = ["ringing", "answered", "ended"];
 
@@ -86,8 +86,9 @@ impl LegName {
     }
 }
 
-/// `ringback.request.<state>.v1`: the callback as a whole moved on. `calling_a`, `calling_b`, `talking`, `waiting` (A was not
-/// reached and is tried again later), `finished`. A refused request has only `finished`.
+/// `ringback.request.<state>.v1`: the callback as a whole moved on. `admitted` (A is about to be called for the first time; only
+/// where somebody waits for a reply), `calling_a`, `calling_b`, `talking`, `waiting` (A was not reached and is tried again
+/// later), `finished`. A refused request and an answered quote have only `finished`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestEvent {
     /// The job.
@@ -112,16 +113,28 @@ pub struct RequestEvent {
     /// Second party.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub b: Option<Number>,
+    /// What was asked, where the job is a quote; its answer is in the fields below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<Quote>,
+    /// Price of a minute of A's call, once admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_a: Option<Money>,
+    /// Price of a minute of B's call, once admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_b: Option<Money>,
+    /// Whole minutes of both calls that the balance pays for, once admitted; absent when they cost nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<u64>,
     /// Seconds both talked, once finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub talk_seconds: Option<u64>,
     /// What it cost in all, once finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Money>,
-    /// Currency of `cost` and `balance`.
+    /// Currency of all money here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
-    /// What is left on the account, once finished; absent when nothing was ever held for this request.
+    /// What is on the account, once admitted or finished; absent when nothing was ever held for this request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<Money>,
     /// The trigger's own reply note, untouched.

@@ -43,6 +43,8 @@ pub enum Block {
     CaribbeanReview,
     /// A country that the account has not allowed.
     Country,
+    /// On the do-not-call list.
+    DoNotCall,
 }
 
 impl Block {
@@ -53,6 +55,7 @@ impl Block {
             Block::HardBlocked => "hard_block_prefixes",
             Block::CaribbeanReview => "nanp_caribbean_review",
             Block::Country => "country_not_allowed",
+            Block::DoNotCall => "do_not_call",
         }
     }
 }
@@ -64,6 +67,7 @@ impl fmt::Display for Block {
             Block::HardBlocked => "premium rate and satellite numbers are not called",
             Block::CaribbeanReview => "Caribbean and Pacific numbers are not allowed for this account",
             Block::Country => "this country is not allowed for this account",
+            Block::DoNotCall => "this number has asked not to be called",
         })
     }
 }

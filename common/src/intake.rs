@@ -5,66 +5,35 @@
 //! again whatever has changed since.
 
 mod checks;
+mod commands;
 mod reason;
 mod recent;
+mod wish;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
 
-pub use checks::{Approved, Checks, Rules, Unavailable};
+pub use checks::{Approved, Checks, Rules, Unavailable, Written};
+pub use commands::MOST_NUMBERS;
 pub use reason::{Party, Reason};
 use recent::{Recent, Reserved};
+pub use wish::{Ask, Payer, Proof, Who, Wish};
+
+use tokio::sync::Semaphore;
 
 use crate::event::Envelope;
 use crate::failpoint::failpoint;
-use crate::job::{JOB_TYPE, Job, JobId, MAX_JOB_BYTES};
+use crate::job::{JOB_TYPE, Job, JobId, JobKind, MAX_JOB_BYTES};
+use crate::number::Number;
 use crate::queue::{Destination, Message, PublishError, Queue};
 use crate::secret::SiteKey;
 use crate::store::{Cancelling, Counts, Lockout, Store, StoreError};
 
 /// When to come back after "not now".
 pub const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// What a trigger understood. Numbers are as they were written.
-#[derive(Clone)]
-pub struct Wish {
-    /// The name of the trigger, and where its replies go: `sms`, `web`, `cli`.
-    pub source: String,
-    /// The source's own id of the message.
-    pub message_id: String,
-    /// Who sent it, as the channel names it: `+442071838750`.
-    pub sender: String,
-    /// Who pays.
-    pub payer: Payer,
-    /// The first party.
-    pub a: String,
-    /// The second party.
-    pub b: String,
-    /// When the source received the message, if it says so.
-    pub received: Option<DateTime<Utc>>,
-    /// What the trigger needs to answer.
-    pub reply: Option<String>,
-    /// The caller's own data.
-    pub metadata: BTreeMap<String, Value>,
-}
-
-/// Who pays, and how we know.
-#[derive(Clone)]
-pub enum Payer {
-    /// Somebody who sent a name and a secret from a registered number.
-    Secret {
-        /// The name of the account.
-        user: String,
-        /// Its trigger secret.
-        secret: String,
-    },
-    /// An account that the trigger vouches for: the operator at the command line, the owner of the demonstration page.
-    Account(String),
-}
 
 /// What intake answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,12 +72,18 @@ pub struct Intake {
     checks: Checks,
     queue: Queue,
     recent: Arc<Recent>,
+    searching: Arc<Semaphore>,
 }
 
 impl Intake {
     /// A door to this store and queue.
     pub fn new(store: Store, queue: Queue, site_key: SiteKey, rules: Rules) -> Intake {
-        Intake { checks: Checks::new(store, site_key, rules), queue, recent: Arc::new(Recent::default()) }
+        Intake {
+            checks: Checks::new(store, site_key, rules),
+            queue,
+            recent: Arc::new(Recent::default()),
+            searching: Arc::new(Semaphore::new(1)),
+        }
     }
 
     /// The checks alone.
@@ -124,19 +99,20 @@ impl Intake {
     /// Takes a wish. Answers only when the job is confirmed by the queue, or it is clear that there will be none.
     pub async fn submit(&self, wish: Wish) -> Verdict {
         let job = JobId::of_message(&wish.source, &wish.message_id, &wish.sender);
-        let verdict = self.decide(&job, wish).await.unwrap_or_else(|away| {
+        let (source, sender, mut account_id) = (wish.source.clone(), wish.sender.clone(), None);
+        let verdict = self.decide(&job, wish, &mut account_id).await.unwrap_or_else(|away| {
             tracing::warn!(%job, "not accepted, the source is asked to repeat: {away}");
             Verdict::Unavailable { retry_after: RETRY_AFTER }
         });
-        let outcome = match &verdict {
-            Verdict::Accepted { .. } => "accepted",
+        match &verdict {
+            Verdict::Accepted { .. } => count(&source, "accepted"),
             Verdict::Rejected { reason, .. } | Verdict::Limited { reason, .. } => {
                 tracing::info!(%job, reason = reason.code(), "refused");
-                reason.code()
+                count(&source, reason.code());
+                self.remember(account_id, &source, &sender, reason.code()).await;
             }
-            Verdict::Unavailable { .. } => "unavailable",
-        };
-        metrics::counter!("ringback_intake_total", "outcome" => outcome).increment(1);
+            Verdict::Unavailable { .. } => count(&source, "unavailable"),
+        }
         verdict
     }
 
@@ -148,12 +124,14 @@ impl Intake {
         self.checks.store().cancel(job).await
     }
 
-    async fn decide(&self, job: &JobId, wish: Wish) -> Result<Verdict, Unavailable> {
+    async fn decide(&self, job: &JobId, wish: Wish, account_id: &mut Option<i64>) -> Result<Verdict, Unavailable> {
         if self.recent.accepted(job) || self.checks.store().find(job).await?.is_some() {
             return Ok(Verdict::Accepted { job: job.clone() });
         }
         let rejected = |reason| Ok(Verdict::Rejected { job: job.clone(), reason });
-        let approved = match self.authenticate(&wish).await? {
+        let keys = failure_keys(&wish.sender, &wish.payer);
+        let answer = self.guarded(&wish.source, &keys, self.checks.examine_and_name(&wish, account_id)).await?;
+        let approved = match answer {
             Ok(approved) => approved,
             Err(reason) => return rejected(reason),
         };
@@ -161,7 +139,9 @@ impl Intake {
             let retry_after = limit_passes(limit);
             return Ok(Verdict::Limited { job: job.clone(), reason: Reason::Limit(limit), retry_after });
         }
-        let Some(reserved) = self.reserve(job, &approved).await? else { return rejected(Reason::AlreadyCalling) };
+        let Some(reserved) = self.reserve(job, &wish.sender, &approved).await? else {
+            return rejected(Reason::AlreadyCalling);
+        };
         match self.publish(job, wish, &approved).await? {
             Ok(()) => reserved.keep(),
             Err(reason) => return rejected(reason),
@@ -169,20 +149,30 @@ impl Intake {
         Ok(Verdict::Accepted { job: job.clone() })
     }
 
-    /// Who pays and for which numbers. A locked-out sender hears what a wrong secret hears.
-    async fn authenticate(&self, wish: &Wish) -> Result<Result<Approved, Reason>, Unavailable> {
+    /// An answer that depends on a secret. Who is locked out hears what a wrong secret hears, and takes as long.
+    async fn guarded<T>(
+        &self,
+        source: &str,
+        keys: &[String],
+        answer: impl Future<Output = Result<Result<T, Reason>, StoreError>>,
+    ) -> Result<Result<T, Reason>, Unavailable> {
         let limits = &self.checks.rules().limits;
         let lockout = Lockout {
             failures: limits.failed_auth_per_sender_per_10min,
             window_s: 600,
             lock_s: limits.failed_auth_lock_seconds,
         };
-        let by_secret = matches!(wish.payer, Payer::Secret { .. });
-        let locked = by_secret && self.checks.store().auth_locked(&wish.sender).await?;
-        let answer = self.checks.examine(wish).await?;
-        let wrong = answer.as_ref().is_err_and(|reason| *reason == Reason::BadSecretOrUser);
-        if wrong && !locked && self.checks.store().auth_failed(&wish.sender, lockout).await? {
-            tracing::warn!(source = wish.source, "a sender is locked out after too many wrong secrets");
+        let mut locked = false;
+        for key in keys {
+            locked |= self.checks.store().auth_locked(key).await?;
+        }
+        let answer = answer.await?;
+        if answer.as_ref().is_err_and(|reason| *reason == Reason::BadSecretOrUser) && !locked {
+            for key in keys {
+                if self.checks.store().auth_failed(key, lockout).await? {
+                    tracing::warn!(source, "a sender is locked out after too many wrong secrets");
+                }
+            }
         }
         Ok(if locked { Err(Reason::BadSecretOrUser) } else { answer })
     }
@@ -190,32 +180,42 @@ impl Intake {
     /// The limit that one more job would go beyond.
     async fn limit(&self, approved: &Approved) -> Result<Option<&'static str>, Unavailable> {
         let account = &approved.account;
-        if account.limits_off {
+        if account.limits_off || approved.quote.is_some() {
             return Ok(None);
         }
         let limits = self.checks.rules().limits.overridden(&account.limits).unwrap_or_else(|error| {
             tracing::error!(account = account.name, "its own limits are not understood, the site's hold: {error}");
             self.checks.rules().limits.clone()
         });
-        let counts = self.checks.store().velocity(account.id, Some(approved.b.as_str())).await?;
+        let counts = self.checks.store().velocity(account.id, approved.b.as_ref().map(Number::as_str)).await?;
         Ok(crate::guard::limit_reached(&with_one_more(counts), &limits))
     }
 
-    /// Marks this account's call from A to B as under way; `None` if another job does that already.
-    async fn reserve(&self, job: &JobId, approved: &Approved) -> Result<Option<Reserved<'_>>, Unavailable> {
+    /// Marks this account's call from A to B as under way; `None` if another job does that already. Questions may be asked as
+    /// often as one likes.
+    async fn reserve(
+        &self,
+        job: &JobId,
+        sender: &str,
+        approved: &Approved,
+    ) -> Result<Option<Reserved<'_>>, Unavailable> {
+        let asker = asker(approved.account.id, sender);
+        if approved.quote.is_some() {
+            return Ok(self.recent.reserve(job, &format!("quote {job}"), &asker));
+        }
         let store = self.checks.store();
-        let (a, b) = (approved.a.as_str(), approved.b.as_str());
-        let unfinished = store.unfinished_between(approved.account.id, a, Some(b)).await?;
+        let (a, b) = (approved.a.as_str(), approved.b.as_ref().map(Number::as_str));
+        let unfinished = store.unfinished_between(approved.account.id, a, b).await?;
         if unfinished.is_some_and(|other| other != *job) {
             return Ok(None);
         }
-        let key = format!("{} {a} {b}", approved.account.id);
+        let key = format!("{} {a} {}", approved.account.id, b.unwrap_or_default());
         if let Some(other) = self.recent.other_between(&key, job)
             && store.find(&other).await?.is_none_or(|row| !row.finished)
         {
             return Ok(None);
         }
-        Ok(self.recent.reserve(job, &key))
+        Ok(self.recent.reserve(job, &key, &asker))
     }
 
     async fn publish(&self, job: &JobId, wish: Wish, approved: &Approved) -> Result<Result<(), Reason>, Unavailable> {
@@ -250,10 +250,12 @@ impl Intake {
         let received = wish.received.unwrap_or(now).min(now);
         let job = Job {
             id: id.clone(),
+            kind: if approved.quote.is_some() { JobKind::Quote } else { JobKind::Callback },
+            quote: approved.quote,
             source: wish.source.clone(),
             account: approved.account.name.clone(),
             a: approved.a.clone(),
-            b: Some(approved.b.clone()),
+            b: approved.b.clone(),
             sender: Some(wish.sender),
             created: now,
             not_before: None,
@@ -269,6 +271,30 @@ impl Intake {
             return Err(Reason::TooLarge);
         }
         Ok(Message { id: id.0.clone(), kind: JOB_TYPE.to_owned(), body: body.into() })
+    }
+}
+
+/// Who asks, on which account.
+fn asker(account_id: i64, sender: &str) -> String {
+    format!("{account_id} {sender}")
+}
+
+fn count(source: &str, outcome: &'static str) {
+    metrics::counter!("ringback_intake_total", "trigger" => source.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Under which names wrong secrets of this sender are counted. An address that nobody vouches for is anybody's: such failures
+/// count for the account that was tried too, and never against the true owner of the address.
+fn failure_keys(sender: &str, payer: &Payer) -> Vec<String> {
+    let tried = match &payer.who {
+        Who::Named(name) => format!("unvouched account {}", name.to_lowercase()),
+        Who::Suffix(digits) => format!("unvouched digits {digits}"),
+        Who::Sender => format!("unvouched account of {}", sender.to_lowercase()),
+    };
+    match &payer.proof {
+        Proof::RegisteredAndSecret(_) | Proof::Secret { vouched: true, .. } => vec![sender.to_owned()],
+        Proof::Secret { vouched: false, .. } => vec![format!("unvouched {}", sender.to_lowercase()), tried],
+        Proof::Trusted | Proof::Registered | Proof::Mail(_) => Vec::new(),
     }
 }
 

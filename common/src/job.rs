@@ -49,11 +49,46 @@ impl fmt::Display for JobId {
     }
 }
 
+/// What a job asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// Two calls, joined.
+    #[default]
+    Callback,
+    /// An answer, without dialling.
+    Quote,
+}
+
+impl JobKind {
+    fn is_callback(&self) -> bool {
+        *self == JobKind::Callback
+    }
+}
+
+/// What a job of kind `quote` asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Quote {
+    /// The account's balance.
+    Balance,
+    /// What a minute between `a` and `b` costs.
+    Rate,
+    /// Length and cost of the account's last call.
+    LastCall,
+}
+
 /// One wish: call A, then B, join them, charge this account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Job {
     /// Unique; a job that arrives twice is one callback.
     pub id: JobId,
+    /// `callback`, which is also meant where it is absent, or `quote`.
+    #[serde(default, skip_serializing_if = "JobKind::is_callback")]
+    pub kind: JobKind,
+    /// What a quote asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<Quote>,
     /// Who understood the message, and the routing key of its replies: `sms`, `web`, `cli`. A name, not an enumeration.
     pub source: String,
     /// Name of the account that asked and pays, as authenticated by the trigger.

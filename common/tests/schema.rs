@@ -12,7 +12,7 @@ use ringback_common::event::{
     BALANCE_TYPE, BalanceEvent, CDR_TYPE, CONTENT_TYPE, CdrEvent, Envelope, LEG_STATES, LegEvent, LegName,
     REQUEST_STATES, RequestEvent,
 };
-use ringback_common::job::{JOB_TYPE, Job, JobId};
+use ringback_common::job::{JOB_TYPE, Job, JobId, JobKind};
 use ringback_common::money::Money;
 use ringback_common::number::Number;
 use schemars::JsonSchema;
@@ -115,6 +115,8 @@ fn a() -> Number {
 fn a_job() -> Job {
     Job {
         id: JobId::of_message("sms", "msg-1", "+447700900001"),
+        kind: JobKind::Callback,
+        quote: None,
         source: "sms".to_owned(),
         account: "alice".to_owned(),
         a: a(),
@@ -141,6 +143,10 @@ fn a_request(finished: bool) -> RequestEvent {
         reason: finished.then(|| "both talked".to_owned()),
         a: job.a,
         b: job.b,
+        quote: None,
+        price_a: None,
+        price_b: None,
+        minutes: None,
         talk_seconds: finished.then_some(61),
         cost: finished.then_some(Money(203_334)),
         currency: finished.then(|| "USD".to_owned()),

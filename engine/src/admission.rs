@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use ringback_common::config::{EngineConfig, Limits, TariffConfig};
 use ringback_common::event::LegName;
 use ringback_common::guard;
-use ringback_common::job::Job;
+use ringback_common::job::{Job, JobKind};
 use ringback_common::money::Money;
 use ringback_common::number::Number;
 use ringback_common::store::{AccountView, Counts, Rate};
@@ -82,7 +82,11 @@ pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Refusal> {
     if !account.enabled {
         return Err(no(Verdict::Rejected, "the account is disabled"));
     }
-    let b = job.b.as_ref().ok_or_else(|| no(Verdict::Rejected, "the request names nobody to call"))?;
+    if job.kind == JobKind::Quote {
+        return Err(no(Verdict::Rejected, "questions are not answered yet"));
+    }
+    let b = job.b.as_ref();
+    let b = b.ok_or_else(|| no(Verdict::Rejected, "asking for the number by voice is not in this version"))?;
     if job.a == *b {
         return Err(no(Verdict::Rejected, "both numbers are the same"));
     }

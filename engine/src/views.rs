@@ -80,6 +80,8 @@ mod tests {
             allow: Vec::new(),
             limits: Default::default(),
             limits_off: false,
+            language: None,
+            mail_must_be_vouched: false,
         })
     }
 

@@ -1,7 +1,7 @@
 //! How a text is read and what would happen: the same reading and the same checks as the trigger's, and nothing is dialled,
 //! booked or counted.
 
-use ringback_common::intake::{Checks, Payer, Wish};
+use ringback_common::intake::{Ask, Checks, Payer, Wish, Written};
 use ringback_common::number::Number;
 use ringback_common::store::StoreError;
 use serde::{Deserialize, Serialize};
@@ -63,7 +63,7 @@ async fn would_call(checks: &Checks, from: &Number, callback: Callback) -> Resul
         Ok(_) => Explanation { outcome: "job", reason: None, ..Explanation::of("job", "") },
         Err(reason) => Explanation::rejected(reason.code(), &reason.to_string()),
     };
-    let [a, b] = checks.readings(&wish);
+    let Written { a, b } = checks.readings(&wish);
     let written = |number: &Option<(Number, _)>| number.as_ref().map(|(number, _)| number.as_str().to_owned());
     Ok(Explanation {
         a: written(&a),
@@ -80,9 +80,8 @@ pub(crate) fn wish_of(source: &str, message_id: &str, from: &Number, callback: C
         source: source.to_owned(),
         message_id: message_id.to_owned(),
         sender: from.as_str().to_owned(),
-        payer: Payer::Secret { user: callback.user, secret: callback.secret },
-        a: callback.a,
-        b: callback.b,
+        payer: Payer::four_words(callback.user, callback.secret),
+        ask: Ask::call(callback.a, callback.b),
         received: None,
         reply: None,
         metadata: Default::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ringback_common::intake::{Intake, Payer, Verdict, Wish};
+use ringback_common::intake::{Ask, Intake, Payer, Verdict, Wish, Written};
 use ringback_common::job::JobId;
 use ringback_common::number::Number;
 use ringback_common::store::Store;
@@ -53,15 +53,15 @@ impl Asker {
             source: "web".to_owned(),
             message_id: once.to_owned(),
             sender: self.sender().await,
-            payer: Payer::Account(self.account.clone()),
-            a: a.to_owned(),
-            b: b.to_owned(),
+            payer: Payer::account(&self.account),
+            ask: Ask::call(a, b),
             received: None,
             reply: None,
             metadata: BTreeMap::new(),
         };
         let [a, b] = match self.intake.checks().numbers(&wish) {
-            Ok([(a, _), (b, _)]) => [a, b],
+            Ok(Written { a: Some((a, _)), b: Some((b, _)) }) => [a, b],
+            Ok(_) => return Answer::Refused("Two numbers are needed.".to_owned()),
             Err(reason) => return Answer::Refused(reason.to_string()),
         };
         match self.intake.submit(wish).await {

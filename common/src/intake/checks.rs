@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Party, Payer, Reason, Wish};
+use super::{Ask, Party, Payer, Proof, Reason, Who, Wish};
 use crate::config::{Config, Limits};
-use crate::guard;
+use crate::guard::{self, Block};
+use crate::job::Quote;
 use crate::money::Money;
 use crate::number::{Country, Dialling, Number, Rule, read};
 use crate::queue::PublishError;
@@ -53,12 +54,19 @@ pub struct Approved {
     pub account: AccountView,
     /// The first party.
     pub a: Number,
-    /// How it was read.
-    pub a_rule: Rule,
+    /// The second party; `None`: A is asked by voice, or a quote needs none.
+    pub b: Option<Number>,
+    /// What is asked, if nobody is to be called.
+    pub quote: Option<Quote>,
+}
+
+/// The numbers that a message wrote down, in dialable form, each with the rule by which it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The first party.
+    pub a: Option<(Number, Rule)>,
     /// The second party.
-    pub b: Number,
-    /// How it was read.
-    pub b_rule: Rule,
+    pub b: Option<(Number, Rule)>,
 }
 
 /// The checks. They read the store and change nothing.
@@ -84,6 +92,10 @@ impl Checks {
         &self.store
     }
 
+    pub(super) fn site_key(&self) -> &SiteKey {
+        &self.site_key
+    }
+
     /// How numbers from this sender are read.
     pub fn dialling(&self, sender: &str) -> Dialling<'_> {
         let home = || self.rules.home_country.as_deref().and_then(Country::by_code);
@@ -91,73 +103,242 @@ impl Checks {
         Dialling { country, extensions: &self.rules.extensions }
     }
 
-    /// Each of the two numbers in dialable form with the rule by which it was read; `None` where it cannot be read.
-    pub fn readings(&self, wish: &Wish) -> [Option<(Number, Rule)>; 2] {
+    /// Each of the two numbers that the wish names in dialable form; `None` where there is none, or it cannot be read.
+    pub fn readings(&self, wish: &Wish) -> Written {
         let from = self.dialling(&wish.sender);
-        [&wish.a, &wish.b].map(|text| read(text, &from).ok())
+        let [a, b] = wish.ask.numbers();
+        let one = |text: Option<&str>| text.and_then(|text| read(text, &from).ok());
+        Written { a: one(a), b: one(b) }
     }
 
-    /// The two numbers in dialable form, and how each was read.
+    /// The numbers that the wish names in dialable form, as its sender means them.
     ///
     /// # Errors
     /// The first number that cannot be read.
-    pub fn numbers(&self, wish: &Wish) -> Result<[(Number, Rule); 2], Reason> {
-        let from = self.dialling(&wish.sender);
-        let a = read(&wish.a, &from).map_err(|error| Reason::BadNumber(Party::A, error))?;
-        let b = read(&wish.b, &from).map_err(|error| Reason::BadNumber(Party::B, error))?;
-        Ok([a, b])
+    pub fn numbers(&self, wish: &Wish) -> Result<Written, Reason> {
+        self.numbers_from(wish, &wish.sender)
     }
 
-    /// Numbers, sender and secret, account, balance, and the numbers nobody may call; not: limits, countries, routes, rates.
+    fn numbers_from(&self, wish: &Wish, sender: &str) -> Result<Written, Reason> {
+        let from = self.dialling(sender);
+        let [a, b] = wish.ask.numbers();
+        let one = |party, text: Option<&str>| {
+            let number = text.map(|text| read(text, &from)).transpose();
+            number.map_err(|error| Reason::BadNumber(party, error))
+        };
+        Ok(Written { a: one(Party::A, a)?, b: one(Party::B, b)? })
+    }
+
+    /// Numbers, sender and proof, account, balance, and the numbers nobody may call; not: limits, countries, routes, rates.
     ///
     /// # Errors
     /// Outside: the store is away. Inside: why the wish is refused.
     pub async fn examine(&self, wish: &Wish) -> Result<Result<Approved, Reason>, StoreError> {
-        let [(a, a_rule), (b, b_rule)] = match self.numbers(wish) {
-            Ok(numbers) => numbers,
+        self.examine_and_name(wish, &mut None).await
+    }
+
+    /// [`Checks::examine`]; tells also which account would have paid, if it got so far or belongs to the sender.
+    pub(super) async fn examine_and_name(
+        &self,
+        wish: &Wish,
+        account_id: &mut Option<i64>,
+    ) -> Result<Result<Approved, Reason>, StoreError> {
+        let by_number = Number::e164(&wish.sender).is_ok();
+        let early = if by_number { self.numbers(wish) } else { Ok(Written::default()) };
+        let early = match early {
+            Ok(written) => written,
             Err(reason) => return Ok(Err(reason)),
         };
-        let account = match self.payer(wish).await? {
+        let account = match self.payer_and_name(&wish.sender, &wish.payer, account_id).await? {
             Ok(account) => account,
             Err(reason) => return Ok(Err(reason)),
         };
-        let approved = Approved { account, a, a_rule, b, b_rule };
-        Ok(may_call(&approved).map(|()| approved))
+        *account_id = Some(account.id);
+        let home = account.numbers.first().map_or("", String::as_str);
+        let written = match if by_number { Ok(early) } else { self.numbers_from(wish, home) } {
+            Ok(written) => written,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let approved = match self.parties(wish, account, written).await? {
+            Ok(approved) => approved,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        if let Err(reason) = may_call(&approved) {
+            return Ok(Err(reason));
+        }
+        Ok(self.not_stopped(&approved).await?.map(|()| approved))
     }
 
-    /// The account that pays. A secret counts only from a number registered to that very account, so the sender alone finds
-    /// the account, and an unknown user and a wrong secret take the same steps.
-    async fn payer(&self, wish: &Wish) -> Result<Result<AccountView, Reason>, StoreError> {
-        let (user, secret) = match &wish.payer {
-            Payer::Account(name) => {
-                return Ok(self.store.view_by_name(name).await?.ok_or(Reason::UnknownAccount));
+    /// The two parties: as they were written, or as the account and its past say.
+    async fn parties(
+        &self,
+        wish: &Wish,
+        account: AccountView,
+        written: Written,
+    ) -> Result<Result<Approved, Reason>, StoreError> {
+        let quote = match &wish.ask {
+            Ask::Redial => {
+                let Some(last) = self.store.last_request(account.id, &wish.sender).await? else {
+                    return Ok(Err(Reason::NothingToRepeat));
+                };
+                return Ok(Ok(Approved { account, a: last.job.a, b: last.job.b, quote: None }));
             }
-            Payer::Secret { user, secret } => (user, secret),
+            Ask::Callback { .. } => None,
+            Ask::Balance => Some(Quote::Balance),
+            Ask::Rate { .. } => Some(Quote::Rate),
+            Ask::LastCall => Some(Quote::LastCall),
         };
-        let Some(account) = self.store.view_by_number(&wish.sender).await? else {
-            return Ok(Err(Reason::SenderNotRegistered));
+        let b = written.b.map(|(number, _)| number);
+        let a = written.a.map(|(number, _)| number).or_else(|| callback_number(&wish.sender, &account));
+        Ok(a.ok_or(Reason::NoCallbackNumber).map(|a| Approved { account, a, b, quote }))
+    }
+
+    /// Whether a party is on the do-not-call list.
+    async fn not_stopped(&self, approved: &Approved) -> Result<Result<(), Reason>, StoreError> {
+        if approved.quote.is_some() {
+            return Ok(Ok(()));
+        }
+        let parties = [(Party::A, Some(&approved.a)), (Party::B, approved.b.as_ref())];
+        let numbers: Vec<&str> = parties.iter().filter_map(|(_, number)| Some(number.as_ref()?.as_str())).collect();
+        let stopped = self.store.not_to_be_called(&numbers).await?;
+        let party = parties
+            .iter()
+            .find(|(_, number)| number.is_some_and(|number| stopped.contains(&number.as_str().to_owned())));
+        Ok(party.map_or(Ok(()), |(party, _)| Err(Reason::Blocked(*party, Block::DoNotCall))))
+    }
+
+    /// The account that pays for what this sender wants.
+    ///
+    /// An unknown user, somebody else's account and a wrong secret take the same steps and hear the same answer.
+    ///
+    /// # Errors
+    /// Outside: the store is away. Inside: why nobody pays.
+    pub async fn payer(&self, sender: &str, payer: &Payer) -> Result<Result<AccountView, Reason>, StoreError> {
+        self.payer_and_name(sender, payer, &mut None).await
+    }
+
+    async fn payer_and_name(
+        &self,
+        sender: &str,
+        payer: &Payer,
+        account_id: &mut Option<i64>,
+    ) -> Result<Result<AccountView, Reason>, StoreError> {
+        let own = match &payer.proof {
+            Proof::Trusted => return self.trusted(sender, &payer.who).await,
+            Proof::Secret { secret, vouched } => {
+                let named = self.named(sender, &payer.who).await?;
+                return Ok(self.by_secret_alone(named, secret, *vouched));
+            }
+            Proof::Registered | Proof::RegisteredAndSecret(_) => self.store.view_by_number(sender).await?,
+            Proof::Mail(from) => self.store.view_by_email(from).await?,
         };
+        let Some(own) = own else { return Ok(Err(Reason::SenderNotRegistered)) };
+        *account_id = Some(own.id);
+        let named = match &payer.who {
+            Who::Sender => Ok(true),
+            Who::Named(name) => Ok(name.to_lowercase() == own.name.to_lowercase()),
+            Who::Suffix(digits) => decide_by_sender(&self.store.views_by_tail(digits).await?, Some(&own)),
+        };
+        Ok(match (&payer.proof, named) {
+            (Proof::RegisteredAndSecret(secret), Ok(right_account)) => {
+                let right_secret = self.fits(Some(&own), secret);
+                if right_secret & right_account { Ok(own) } else { Err(Reason::BadSecretOrUser) }
+            }
+            (_, Ok(true)) => Ok(own),
+            (_, Ok(false)) => Err(Reason::NotYourAccount),
+            (_, Err(reason)) => Err(reason),
+        })
+    }
+
+    /// The account that the trigger vouches for.
+    async fn trusted(&self, sender: &str, who: &Who) -> Result<Result<AccountView, Reason>, StoreError> {
+        let account = match who {
+            Who::Named(name) => self.store.view_by_name(name).await?,
+            Who::Sender => return Ok(self.owner(sender).await?.ok_or(Reason::SenderNotRegistered)),
+            Who::Suffix(digits) => match one_of(self.store.views_by_tail(digits).await?, self.owner(sender).await?) {
+                Ok(account) => account,
+                Err(reason) => return Ok(Err(reason)),
+            },
+        };
+        Ok(account.ok_or(Reason::UnknownAccount))
+    }
+
+    /// The account that is meant, whether the sender may use it or not.
+    async fn named(&self, sender: &str, who: &Who) -> Result<Result<Option<AccountView>, Reason>, StoreError> {
+        Ok(match who {
+            Who::Named(name) => Ok(self.store.view_by_any_case(name).await?),
+            Who::Sender => Ok(self.owner(sender).await?),
+            Who::Suffix(digits) => one_of(self.store.views_by_tail(digits).await?, self.owner(sender).await?),
+        })
+    }
+
+    fn by_secret_alone(
+        &self,
+        named: Result<Option<AccountView>, Reason>,
+        secret: &str,
+        vouched: bool,
+    ) -> Result<AccountView, Reason> {
+        let account = named.as_ref().ok().and_then(Option::as_ref);
+        let right = self.fits(account, secret);
+        match named? {
+            Some(account) if right && account.mail_must_be_vouched && !vouched => Err(Reason::MailNotVouched),
+            Some(account) if right => Ok(account),
+            _ => Err(Reason::BadSecretOrUser),
+        }
+    }
+
+    /// Whether this is the account's secret; in the same time whether it is or not, and whether there is an account or not.
+    fn fits(&self, account: Option<&AccountView>, secret: &str) -> bool {
         let (well_formed, secret) = match TriggerSecret::read(secret) {
             Ok(secret) => (true, secret),
             Err(_) => (false, TriggerSecret::never()),
         };
-        let right_secret = verify_secret(&self.site_key, account.id, account.trigger_secret.as_ref(), &secret);
-        let right_user = user.to_lowercase() == account.name.to_lowercase();
-        Ok(if right_secret & right_user & well_formed { Ok(account) } else { Err(Reason::BadSecretOrUser) })
+        let (id, sealed) = account.map_or((0, None), |account| (account.id, account.trigger_secret.as_ref()));
+        verify_secret(&self.site_key, id, sealed, &secret) & well_formed
+    }
+
+    /// The account to which the sender, a number or a mail address, is registered.
+    async fn owner(&self, sender: &str) -> Result<Option<AccountView>, StoreError> {
+        if sender.contains('@') {
+            self.store.view_by_email(sender).await
+        } else {
+            self.store.view_by_number(sender).await
+        }
     }
 }
 
-/// The account may spend, and both numbers may be called.
+/// Whether the sender's own account is the one meant by the last digits that all of these share.
+fn decide_by_sender(found: &[AccountView], own: Option<&AccountView>) -> Result<bool, Reason> {
+    let mine = own.is_some_and(|own| found.iter().any(|account| account.id == own.id));
+    if mine || found.len() <= 1 { Ok(mine) } else { Err(Reason::AmbiguousDid) }
+}
+
+/// The one account of these; the sender's own, if there are several.
+fn one_of(mut found: Vec<AccountView>, own: Option<AccountView>) -> Result<Option<AccountView>, Reason> {
+    if found.len() > 1 {
+        return if decide_by_sender(&found, own.as_ref())? { Ok(own) } else { Err(Reason::AmbiguousDid) };
+    }
+    Ok(found.pop())
+}
+
+/// Where an account is called back: at the sender, if that number is its own, else at its first number.
+fn callback_number(sender: &str, account: &AccountView) -> Option<Number> {
+    let number = account.numbers.iter().find(|number| *number == sender).or_else(|| account.numbers.first())?;
+    number.parse().ok()
+}
+
+/// The account may spend, and both numbers may be called. Who only asks a question needs no money.
 fn may_call(approved: &Approved) -> Result<(), Reason> {
-    let Approved { account, a, b, .. } = approved;
+    let Approved { account, a, b, quote } = approved;
     if !account.enabled {
         return Err(Reason::AccountDisabled);
     }
-    if account.balance <= Money::ZERO {
+    if quote.is_none() && account.balance <= Money::ZERO {
         return Err(Reason::NoMoney);
     }
-    for (party, number) in [(Party::A, a), (Party::B, b)] {
+    let a_is_called = quote.is_none().then_some((Party::A, a));
+    for (party, number) in a_is_called.into_iter().chain(b.as_ref().map(|b| (Party::B, b))) {
         guard::check(number, &account.allow).map_err(|block| Reason::Blocked(party, block))?;
     }
-    if a == b { Err(Reason::SameNumber) } else { Ok(()) }
+    if quote.is_none() && b.as_ref() == Some(a) { Err(Reason::SameNumber) } else { Ok(()) }
 }

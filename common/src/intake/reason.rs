@@ -56,6 +56,33 @@ pub enum Reason {
     /// Too much lately; the name of the limit in the settings.
     #[error("there were too many requests; try again later")]
     Limit(&'static str),
+    /// The account has no number to call back.
+    #[error("the account has no number to call; name both numbers")]
+    NoCallbackNumber,
+    /// These last digits are those of several accounts, and the sender belongs to none or more than one of them.
+    #[error("these last digits belong to more than one account")]
+    AmbiguousDid,
+    /// These last digits are nobody's, or those of an account that is not the sender's: nobody learns which.
+    #[error("these last digits belong to no account of this sender")]
+    NotYourAccount,
+    /// The account wants its mail vouched for by DKIM, and nobody does.
+    #[error("this account takes only mail that is signed by its sender's domain")]
+    MailNotVouched,
+    /// The sender has asked for no callback yet.
+    #[error("there is no earlier callback to repeat")]
+    NothingToRepeat,
+    /// A registration by PIN alone needs a longer one.
+    #[error("the password is too short to be enough alone; send REG, the user name and the password")]
+    SecretTooShort,
+    /// A number that registers itself belongs to another account.
+    #[error("this number is registered to another account")]
+    NumberTaken,
+    /// The account has as many numbers as it may.
+    #[error("the account has too many numbers")]
+    TooManyNumbers,
+    /// Only a number can register itself, be stopped or started.
+    #[error("the sender is not a telephone number")]
+    SenderNotANumber,
     /// The message carries more than a job may.
     #[error("the message is too long")]
     TooLarge,
@@ -75,6 +102,15 @@ impl Reason {
             Reason::SameNumber => "same_number",
             Reason::AlreadyCalling => "already_calling",
             Reason::Limit(name) => name,
+            Reason::NoCallbackNumber => "no_callback_number",
+            Reason::AmbiguousDid => "ambiguous_did",
+            Reason::NotYourAccount => "not_your_account",
+            Reason::MailNotVouched => "mail_not_vouched",
+            Reason::NothingToRepeat => "nothing_to_repeat",
+            Reason::SecretTooShort => "secret_too_short",
+            Reason::NumberTaken => "number_taken",
+            Reason::TooManyNumbers => "too_many_numbers",
+            Reason::SenderNotANumber => "sender_not_a_number",
             Reason::TooLarge => "too_large",
         }
     }

@@ -18,11 +18,18 @@ pub(super) struct Recent(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     /// Confirmed jobs.
-    accepted: HashMap<JobId, String>,
+    accepted: HashMap<JobId, Kept>,
     /// Which job connects an account's two numbers; a job is here before it is confirmed.
     between: HashMap<String, JobId>,
     /// Confirmed jobs by age.
     order: VecDeque<(Instant, JobId)>,
+}
+
+struct Kept {
+    /// Account, A and B.
+    key: String,
+    /// Account and sender.
+    asker: String,
 }
 
 impl Recent {
@@ -36,15 +43,21 @@ impl Recent {
         self.lock().between.get(key).filter(|other| *other != job).cloned()
     }
 
+    /// The confirmed jobs of this asker.
+    pub(super) fn of(&self, asker: &str) -> Vec<JobId> {
+        let inner = self.lock();
+        inner.accepted.iter().filter(|(_, kept)| kept.asker == asker).map(|(job, _)| job.clone()).collect()
+    }
+
     /// Claims the call for this job; `None` if another job that is still being published has it.
-    pub(super) fn reserve(&self, job: &JobId, key: &str) -> Option<Reserved<'_>> {
+    pub(super) fn reserve(&self, job: &JobId, key: &str, asker: &str) -> Option<Reserved<'_>> {
         let mut inner = self.lock();
         let holder = inner.between.get(key).filter(|other| *other != job);
         if holder.is_some_and(|other| !inner.accepted.contains_key(other)) {
             return None;
         }
         inner.between.insert(key.to_owned(), job.clone());
-        Some(Reserved { recent: self, job: job.clone(), key: key.to_owned(), kept: false })
+        Some(Reserved { recent: self, job: job.clone(), key: key.to_owned(), asker: asker.to_owned(), kept: false })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -61,8 +74,8 @@ impl Inner {
                 break;
             }
             let Some((_, job)) = self.order.pop_front() else { break };
-            if let Some(key) = self.accepted.remove(&job) {
-                self.release(&key, &job);
+            if let Some(kept) = self.accepted.remove(&job) {
+                self.release(&kept.key, &job);
             }
         }
     }
@@ -79,6 +92,7 @@ pub(super) struct Reserved<'a> {
     recent: &'a Recent,
     job: JobId,
     key: String,
+    asker: String,
     kept: bool,
 }
 
@@ -87,7 +101,8 @@ impl Reserved<'_> {
     pub(super) fn keep(mut self) {
         self.kept = true;
         let mut inner = self.recent.lock();
-        if inner.accepted.insert(self.job.clone(), self.key.clone()).is_none() {
+        let kept = Kept { key: self.key.clone(), asker: self.asker.clone() };
+        if inner.accepted.insert(self.job.clone(), kept).is_none() {
             inner.order.push_back((Instant::now(), self.job.clone()));
         }
     }
@@ -115,22 +130,23 @@ mod tests {
     #[test]
     fn a_call_is_one_jobs_until_its_publishing_fails() {
         let recent = Recent::default();
-        let first = recent.reserve(&job("1"), "7 +44 +49").unwrap();
-        assert!(recent.reserve(&job("2"), "7 +44 +49").is_none());
+        let first = recent.reserve(&job("1"), "7 +44 +49", "7 me").unwrap();
+        assert!(recent.reserve(&job("2"), "7 +44 +49", "7 me").is_none());
         assert!(!recent.accepted(&job("1")), "not confirmed yet");
         drop(first);
-        let second = recent.reserve(&job("2"), "7 +44 +49").unwrap();
+        let second = recent.reserve(&job("2"), "7 +44 +49", "7 me").unwrap();
         second.keep();
         assert!(recent.accepted(&job("2")));
         assert_eq!(recent.other_between("7 +44 +49", &job("3")), Some(job("2")));
         assert_eq!(recent.other_between("7 +44 +49", &job("2")), None);
+        assert_eq!((recent.of("7 me"), recent.of("8 me")), (vec![job("2")], vec![]));
     }
 
     #[test]
     fn the_same_job_twice_at_once_is_no_other_job() {
         let recent = Recent::default();
-        let first = recent.reserve(&job("1"), "k").unwrap();
-        let again = recent.reserve(&job("1"), "k").unwrap();
+        let first = recent.reserve(&job("1"), "k", "7 me").unwrap();
+        let again = recent.reserve(&job("1"), "k", "7 me").unwrap();
         first.keep();
         drop(again);
         assert!(recent.accepted(&job("1")));
@@ -141,7 +157,7 @@ mod tests {
     fn memory_is_bounded() {
         let recent = Recent::default();
         for n in 0..CAPACITY + 10 {
-            recent.reserve(&job(&n.to_string()), &format!("key {n}")).unwrap().keep();
+            recent.reserve(&job(&n.to_string()), &format!("key {n}"), "7 me").unwrap().keep();
         }
         assert!(!recent.accepted(&job("0")));
         assert!(recent.accepted(&job(&(CAPACITY + 9).to_string())));

@@ -66,6 +66,10 @@ pub struct Account {
     pub limits: BTreeMap<String, String>,
     /// Exempt from every velocity, concurrency and spend limit.
     pub limits_off: bool,
+    /// The language it is answered in: `en`, `es`, `fr`, `zh`. `None`: that of its country or message.
+    pub language: Option<String>,
+    /// A mail with the secret counts only if DKIM vouches for the mail too.
+    pub mail_must_be_vouched: bool,
     /// When it was added.
     pub created: DateTime<Utc>,
 }
@@ -101,6 +105,10 @@ pub struct AccountView {
     pub limits: BTreeMap<String, String>,
     /// Exempt from every velocity, concurrency and spend limit.
     pub limits_off: bool,
+    /// The language it is answered in: `en`, `es`, `fr`, `zh`. `None`: that of its country or message.
+    pub language: Option<String>,
+    /// A mail with the secret counts only if DKIM vouches for the mail too.
+    pub mail_must_be_vouched: bool,
 }
 
 /// An account to add.
@@ -124,6 +132,10 @@ pub struct NewAccount {
     pub limits: BTreeMap<String, String>,
     /// Exempt from every velocity, concurrency and spend limit.
     pub limits_off: bool,
+    /// The language it is answered in: `en`, `es`, `fr`, `zh`. `None`: that of its country or message.
+    pub language: Option<String>,
+    /// A mail with the secret counts only if DKIM vouches for the mail too.
+    pub mail_must_be_vouched: bool,
     /// argon2id hash of the sign-in password.
     pub password_hash: Option<Sealed<String>>,
 }
@@ -149,6 +161,10 @@ pub struct AccountChange {
     pub limits: Option<BTreeMap<String, String>>,
     /// Exempt from every limit or not.
     pub limits_off: Option<bool>,
+    /// The language it is answered in; empty: that of its country or message.
+    pub language: Option<String>,
+    /// Whether a mail with the secret counts only if DKIM vouches for the mail too.
+    pub mail_must_be_vouched: Option<bool>,
 }
 
 impl From<Account> for AccountView {
@@ -168,6 +184,8 @@ impl From<Account> for AccountView {
             allow: account.allow,
             limits: account.limits,
             limits_off: account.limits_off,
+            language: account.language,
+            mail_must_be_vouched: account.mail_must_be_vouched,
         }
     }
 }
@@ -176,6 +194,8 @@ impl From<Account> for AccountView {
 const NUMBER: &str = "number";
 const DID: &str = "did";
 const EMAIL: &str = "email";
+/// So many last digits of a DID or number name an account.
+const TAIL: usize = 7;
 
 impl Store {
     /// Adds an account; its first money is booked as a top-up.
@@ -186,11 +206,13 @@ impl Store {
         let addresses = new.addresses();
         change!(self, tx => {
             let insert = sqlx::query_scalar(
-                "INSERT INTO accounts (name, currency, allow, limits, limits_off, password_hash, created)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+                "INSERT INTO accounts (name, currency, allow, limits, limits_off, password_hash, created, language,
+                                       mail_must_be_vouched)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
             );
             let insert = insert.bind(&new.name).bind(&new.currency).bind(&allow).bind(&limits).bind(new.limits_off);
-            let added: Result<i64, sqlx::Error> = insert.bind(password).bind(now()).fetch_one(&mut *tx).await;
+            let insert = insert.bind(password).bind(now()).bind(&new.language).bind(new.mail_must_be_vouched);
+            let added: Result<i64, sqlx::Error> = insert.fetch_one(&mut *tx).await;
             let id = added.map_err(|error| StoreError::from(error).named(&format!("account {}", new.name)))?;
             for (place, (kind, value)) in (0_i64..).zip(&addresses) {
                 let insert = sqlx::query("INSERT INTO account_addresses (kind, value, account_id, place) VALUES ($1, $2, $3, $4)");
@@ -216,11 +238,14 @@ impl Store {
             let update = sqlx::query_scalar(
                 "UPDATE accounts SET enabled = coalesce($2, enabled), trigger_secret = coalesce($3, trigger_secret),
                         password_hash = coalesce($4, password_hash), allow = coalesce($5, allow),
-                        limits = coalesce($6, limits), limits_off = coalesce($7, limits_off)
+                        limits = coalesce($6, limits), limits_off = coalesce($7, limits_off),
+                        language = coalesce($8, language),
+                        mail_must_be_vouched = coalesce($9, mail_must_be_vouched)
                   WHERE name = $1 RETURNING id",
             );
             let update = update.bind(name).bind(change.enabled).bind(secret).bind(password).bind(&allow).bind(&limits);
-            let id: Option<i64> = update.bind(change.limits_off).fetch_optional(&mut *tx).await?;
+            let update = update.bind(change.limits_off).bind(&change.language).bind(change.mail_must_be_vouched);
+            let id: Option<i64> = update.fetch_optional(&mut *tx).await?;
             let id = id.ok_or_else(|| StoreError::NotFound(format!("account {name}")))?;
             for (kind, values) in lists.iter().filter_map(|(kind, values)| Some((*kind, values.as_ref()?))) {
                 let delete = sqlx::query("DELETE FROM account_addresses WHERE account_id = $1 AND kind = $2");
@@ -300,6 +325,83 @@ impl Store {
         Ok(self.account_by_email(email).await?.map(AccountView::from))
     }
 
+    /// What a trigger may see of the account whose name is written so, whether in capitals or not; the exact one first.
+    pub async fn view_by_any_case(&self, name: &str) -> Result<Option<AccountView>, StoreError> {
+        let account = on!(self, read, pool => {
+            let query = sqlx::query(account_sql!("WHERE lower(a.name) = lower($1) ORDER BY a.name <> $1, a.id LIMIT 1"));
+            query.bind(name).fetch_optional(pool).await?.map(|row| Account::read(&row)).transpose()
+        })?;
+        Ok(account.map(AccountView::from))
+    }
+
+    /// The accounts, at most ten, of which a DID ends in these seven digits; where there is none, those of which a registered
+    /// number does. Anything but seven digits is nobody's.
+    pub async fn views_by_tail(&self, digits: &str) -> Result<Vec<AccountView>, StoreError> {
+        if digits.len() != TAIL || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Ok(Vec::new());
+        }
+        let by_did = self.accounts_by_tail(DID, digits).await?;
+        let by_number = self.accounts_by_tail(NUMBER, digits).await?; // asked anyway: the time tells nobody whose digits they are
+        let found = if by_did.is_empty() { by_number } else { by_did };
+        Ok(found.into_iter().map(AccountView::from).collect())
+    }
+
+    async fn accounts_by_tail(&self, kind: &str, digits: &str) -> Result<Vec<Account>, StoreError> {
+        let sql = match self.inner.backend.is_postgres() {
+            true => account_sql!(
+                "WHERE a.id IN (SELECT account_id FROM account_addresses
+                                 WHERE right(value, 7) = $2 AND kind IN ('did', 'number') AND kind = $1) ORDER BY a.id LIMIT 10"
+            ),
+            false => account_sql!(
+                "WHERE a.id IN (SELECT account_id FROM account_addresses
+                                 WHERE substr(value, -7) = $2 AND kind IN ('did', 'number') AND kind = $1) ORDER BY a.id LIMIT 10"
+            ),
+        };
+        on!(self, read, pool => {
+            sqlx::query(sql).bind(kind).bind(digits).fetch_all(pool).await?.iter().map(Account::read).collect()
+        })
+    }
+
+    /// Registers one more number to an account, unless it has `most` already.
+    ///
+    /// # Errors
+    /// `Conflict` when the number is registered to another account; `Invalid` when the account has enough.
+    pub async fn add_number(&self, account_id: i64, number: &str, most: i64) -> Result<(), StoreError> {
+        change!(self, tx => {
+            let lock = sqlx::query("UPDATE accounts SET name = name WHERE id = $1").bind(account_id);
+            if lock.execute(&mut *tx).await?.rows_affected() == 0 {
+                return Err(StoreError::NotFound("the account".to_owned()));
+            }
+            let held = sqlx::query_scalar("SELECT account_id FROM account_addresses WHERE kind = $1 AND value = $2");
+            let holder: Option<i64> = held.bind(NUMBER).bind(number).fetch_optional(&mut *tx).await?;
+            match holder {
+                Some(holder) if holder == account_id => return Ok(()),
+                Some(_) => return Err(StoreError::Conflict("the number".to_owned())),
+                None => {}
+            }
+            let count = sqlx::query_scalar("SELECT count(*) FROM account_addresses WHERE kind = $1 AND account_id = $2");
+            let count: i64 = count.bind(NUMBER).bind(account_id).fetch_one(&mut *tx).await?;
+            if count >= most {
+                return Err(StoreError::Invalid(format!("the account has {count} numbers already")));
+            }
+            let add = sqlx::query(
+                "INSERT INTO account_addresses (kind, value, account_id, place)
+                 SELECT $1, $2, $3, coalesce(max(place) + 1, 0) FROM account_addresses WHERE kind = $1 AND account_id = $3",
+            );
+            add.bind(NUMBER).bind(number).bind(account_id).execute(&mut *tx).await?;
+            Ok(())
+        })
+    }
+
+    /// Every enabled account's number in the store, with its sealed trigger secret.
+    pub async fn trigger_secrets(&self) -> Result<Vec<(i64, Sealed<Vec<u8>>)>, StoreError> {
+        on!(self, read, pool => {
+            let query = sqlx::query("SELECT id, trigger_secret FROM accounts WHERE enabled AND trigger_secret IS NOT NULL");
+            let rows = query.fetch_all(pool).await?;
+            rows.iter().map(|row| Ok((row.int("id")?, Sealed(row.bytes("trigger_secret")?)))).collect()
+        })
+    }
+
     /// All accounts, by name.
     pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
         on!(self, read, pool => {
@@ -360,6 +462,8 @@ impl Account {
             allow: row.json("allow")?,
             limits: row.json("limits")?,
             limits_off: row.flag("limits_off")?,
+            language: row.text_opt("language")?.filter(|language| !language.is_empty()),
+            mail_must_be_vouched: row.flag("mail_must_be_vouched")?,
             created: row.time("created")?,
         };
         for line in row.text_opt("addresses")?.unwrap_or_default().lines() {

@@ -3,11 +3,15 @@
 use super::backend::{Backend, now};
 use super::error::StoreError;
 
-const SQLITE: &[Migration] = &[("0001_base", include_str!("../../migrations/sqlite/0001_base.sql"))];
+const SQLITE: &[Migration] = &[
+    ("0001_base", include_str!("../../migrations/sqlite/0001_base.sql")),
+    ("0003_triggers", include_str!("../../migrations/sqlite/0003_triggers.sql")),
+];
 
 const POSTGRES: &[Migration] = &[
     ("0001_base", include_str!("../../migrations/postgres/0001_base.sql")),
     ("0002_functions", include_str!("../../migrations/postgres/0002_functions.sql")),
+    ("0003_triggers", include_str!("../../migrations/postgres/0003_triggers.sql")),
 ];
 
 /// Any number that no other program on this database takes.

@@ -9,6 +9,7 @@ mod backend;
 mod boot;
 mod cdr;
 mod columns;
+mod contacts;
 mod engines;
 mod error;
 mod ledger;
@@ -33,6 +34,7 @@ mod wake;
 mod writer;
 
 pub use accounts::{Account, AccountChange, AccountView, NewAccount, Sealed};
+pub use contacts::{DoNotCall, PutBy, Refusal};
 pub use error::StoreError;
 pub use limits::Lockout;
 pub use purge::Purged;

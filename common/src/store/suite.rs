@@ -2,6 +2,7 @@
 //! Each check gets an empty store, opened twice, as two processes would have it.
 #![allow(clippy::unwrap_used)] // a test, wherever it is compiled
 
+mod contacts;
 mod events;
 mod limits;
 mod money;
@@ -16,7 +17,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
 use super::*;
 use crate::event::LegName;
-use crate::job::{Job, JobId};
+use crate::job::{Job, JobId, JobKind};
 use crate::money::Money;
 use crate::number::Number;
 
@@ -122,6 +123,8 @@ fn moment() -> DateTime<Utc> {
 fn job(n: u32, account: &str) -> Job {
     Job {
         id: JobId::of_message("test", &n.to_string(), "+442071838750"),
+        kind: JobKind::Callback,
+        quote: None,
         source: "sms".to_owned(),
         account: account.to_owned(),
         a: Number::e164("+442071838750").expect("a number"),
@@ -246,6 +249,11 @@ checks! {
     events::money_figures_reach_the_events,
     events::a_reply_of_a_kind_is_begun_once,
     events::old_rows_are_purged_and_the_ledger_is_not,
+    contacts::an_account_is_found_by_its_last_seven_digits,
+    contacts::a_number_is_added_once_and_taken_from_nobody,
+    contacts::only_the_operator_lifts_what_the_operator_stopped,
+    contacts::an_account_remembers_its_latest_refusals,
+    contacts::a_senders_last_and_unfinished_requests_are_found,
     limits::accounts_are_found_by_their_addresses,
     limits::an_account_is_changed_whole_or_not,
     limits::a_sender_is_locked_out_after_five_failures,

@@ -14,6 +14,8 @@ pub(super) async fn accounts_are_found_by_their_addresses(bench: Bench) {
         allow: texts(&["44", "1876"]),
         limits: [("jobs_per_account_per_hour".to_owned(), "30".to_owned())].into(),
         limits_off: true,
+        language: Some("es".to_owned()),
+        mail_must_be_vouched: true,
         password_hash: Some(Sealed("$argon2id$x".to_owned())),
     };
     let added = bench.store.add_account(&new).await.unwrap();
@@ -35,6 +37,14 @@ pub(super) async fn accounts_are_found_by_their_addresses(bench: Bench) {
     assert!(bench.other.account_by_did("+12065554123").await.unwrap().is_none(), "a number is not a DID");
     let view = bench.other.view_by_number("+442071838750").await.unwrap().unwrap();
     assert!(view.limits_off && view.available == Money(5_000_000));
+    assert!(view.mail_must_be_vouched && view.language.as_deref() == Some("es"));
+    let plain =
+        AccountChange { language: Some(String::new()), mail_must_be_vouched: Some(false), ..AccountChange::default() };
+    let plain = bench.store.update_account("alice", &plain).await.unwrap();
+    assert!(!plain.mail_must_be_vouched && plain.language.is_none());
+    let folded = bench.other.view_by_any_case("ALICE").await.unwrap().unwrap();
+    assert_eq!(folded.id, added.id);
+    assert!(bench.other.view_by_any_case("alic").await.unwrap().is_none());
     assert!(!format!("{view:?}").contains("argon2id"), "secrets never show");
     let twice = bench.other.add_account(&new).await;
     assert_eq!(twice.unwrap_err(), StoreError::Conflict("account alice".to_owned()));

@@ -97,6 +97,12 @@ struct Options {
     /// off: no velocity, concurrency or spend limit holds for it
     #[arg(long, value_parser = ["on", "off"])]
     limits: Option<String>,
+    /// The language it is answered in; "" goes back to that of its country or message
+    #[arg(long, value_parser = ["en", "es", "fr", "zh", ""])]
+    language: Option<String>,
+    /// on: a mail with its secret counts only if DKIM vouches for the mail too
+    #[arg(long, value_name = "on|off", value_parser = ["on", "off"])]
+    mail_vouched: Option<String>,
 }
 
 /// Does what `ringback account` says.
@@ -128,6 +134,8 @@ async fn add(common: &Common, named: Named) -> Result<(), Fail> {
         allow: options.allow()?.unwrap_or_default(),
         limits: options.own_limits(BTreeMap::new(), &world.config)?,
         limits_off: options.limits.as_deref() == Some("off"),
+        language: options.language.clone().filter(|language| !language.is_empty()),
+        mail_must_be_vouched: options.mail_vouched.as_deref() == Some("on"),
         password_hash: secrets.password_hash,
     };
     let key = secrets.pin.as_ref().map(|_| site_key(&world.config)).transpose()?;
@@ -168,6 +176,8 @@ async fn set(common: &Common, named: Named) -> Result<(), Fail> {
         allow: options.allow()?,
         limits: own_limits.transpose()?,
         limits_off: options.limits.as_deref().map(|limits| limits == "off"),
+        language: options.language.clone(),
+        mail_must_be_vouched: options.mail_vouched.as_deref().map(|vouched| vouched == "on"),
     };
     let mut account = world.store.update_account(&name, &change).await?;
     if let Some(balance) = balance.filter(|balance| *balance != account.balance) {
@@ -221,6 +231,11 @@ async fn show(common: &Common, name: &str) -> Result<(), Fail> {
         ("sign-in password", yes(account.password)),
         ("may call", allow),
         ("own limits", limits),
+        ("answered in", account.language.unwrap_or_else(|| "the language of its country or message".to_owned())),
+        (
+            "mail with its secret",
+            if account.mail_must_be_vouched { "only if DKIM vouches" } else { "counts" }.to_owned(),
+        ),
     ] {
         print::line(&format!("{what:<20}{}", print::plain(&value)));
     }

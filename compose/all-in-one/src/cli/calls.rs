@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use ringback_common::intake::{Intake, Payer, Rules, Verdict, Wish};
+use ringback_common::intake::{Ask, Intake, Payer, Rules, Verdict, Wish};
 use ringback_common::job::JobId;
 use ringback_common::queue::{Consumer, Source};
 use ringback_common::secret::SiteKey;
@@ -50,9 +50,8 @@ pub async fn call(common: &Common, args: CallArgs) -> Result<(), Fail> {
         source: "cli".to_owned(),
         message_id: Uuid::new_v4().to_string(),
         sender: account.numbers.first().cloned().unwrap_or_default(),
-        payer: Payer::Account(account.name),
-        a: args.a,
-        b: args.b,
+        payer: Payer::account(account.name),
+        ask: Ask::call(args.a, args.b),
         received: None,
         reply: None,
         metadata: BTreeMap::new(),
