@@ -1,81 +1,225 @@
-//! Characters of SMS bytes: the SMPP `data_coding` values and the GSM 7-bit default alphabet (3GPP TS 23.038), one septet in
-//! each byte.
+//! Characters of SMS bytes: the SMPP 3.4 `data_coding` values and the coding groups of 3GPP TS 23.038, with the header that may
+//! stand before the text.
+//!
+//! [`piece`] takes one short message apart; pieces become a text by [`text_of`], which reads them as one, because a part may end in
+//! the middle of a character.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod gsm;
+mod header;
+
+pub use gsm::Language;
+pub use header::{Header, Place, Reference, read as read_header};
 
 /// Why bytes are no text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodingError {
     /// Not pairs of hexadecimal digits.
-    #[error("raw_hex is not written as pairs of hexadecimal digits")]
-    NotHex,
+    #[error("{0} is not written as pairs of hexadecimal digits")]
+    NotHex(&'static str),
     /// Not two bytes a character, or half a character.
     #[error("the bytes are no UCS-2 text")]
     Ucs2,
-    /// A value that nobody defined, or an alphabet that is not SMS text.
+    /// A value that nobody defined, a compressed text, or an alphabet that is not SMS text.
     #[error("data_coding {0} is not known")]
     Unknown(u8),
+    /// A length in the header goes beyond it.
+    #[error("the user data header is longer than the message")]
+    Header,
 }
 
 impl CodingError {
     /// Stable, in snake_case.
     pub fn code(self) -> &'static str {
         match self {
-            CodingError::NotHex => "bad_raw_hex",
+            CodingError::NotHex("raw_hex") => "bad_raw_hex",
+            CodingError::NotHex(_) => "bad_udh_hex",
             CodingError::Ucs2 => "bad_ucs2",
             CodingError::Unknown(_) => "unknown_data_coding",
+            CodingError::Header => "bad_header",
         }
     }
 }
 
-/// The text of these bytes in hexadecimal.
-pub fn decode_hex(raw_hex: &str, data_coding: u8) -> Result<String, CodingError> {
-    let digits: String = raw_hex.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    decode(&hex::decode(digits).map_err(|_| CodingError::NotHex)?, data_coding)
+/// One short message as it came.
+#[derive(Clone, Copy)]
+pub struct Raw<'a> {
+    /// The user data, the header first if there is one.
+    pub user_data: &'a [u8],
+    /// SMPP's `data_coding`, or the data coding scheme of the network.
+    pub data_coding: u8,
+    /// The user data begins with a header (SMPP: `esm_class` has the bit 0x40).
+    pub has_header: bool,
+    /// Septets are packed as on the air, eight in seven bytes. Over SMPP they rarely are.
+    pub packed: bool,
+}
+
+/// What one short message says: a text, or bytes that become text together with their neighbours'.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// A provider's text.
+    Text(String),
+    /// Bytes; septets one in each.
+    Bytes {
+        /// Without header.
+        bytes: Vec<u8>,
+        /// How to read them.
+        coding: Coding,
+    },
+}
+
+/// How bytes are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coding {
+    data_coding: u8,
+    locking: Language,
+    single: Language,
+}
+
+impl Coding {
+    /// By this `data_coding`, in the default alphabet.
+    pub fn new(data_coding: u8) -> Coding {
+        Coding { data_coding, locking: Language::default(), single: Language::default() }
+    }
+
+    /// SMPP's value.
+    pub fn data_coding(self) -> u8 {
+        self.data_coding
+    }
+}
+
+impl Piece {
+    /// How many bytes it holds.
+    pub fn len(&self) -> usize {
+        match self {
+            Piece::Text(text) => text.len(),
+            Piece::Bytes { bytes, .. } => bytes.len(),
+        }
+    }
+
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Takes one short message apart: what it says, and where it belongs if it is one part of several.
+///
+/// # Errors
+/// Its header is broken.
+pub fn piece(raw: Raw<'_>) -> Result<(Piece, Option<Place>), CodingError> {
+    let (header, message) =
+        if raw.has_header { header::split(raw.user_data)? } else { (Header::default(), raw.user_data) };
+    let coding = Coding { data_coding: raw.data_coding, locking: header.locking, single: header.single };
+    let septets = alphabet(raw.data_coding) == Some(Alphabet::Default);
+    let bytes = if raw.packed && septets {
+        let header_bits = (raw.user_data.len() - message.len()) * 8;
+        gsm::unpack(message, (7 - header_bits % 7) % 7)
+    } else {
+        message.to_vec()
+    };
+    Ok((Piece::Bytes { bytes, coding }, header.place))
+}
+
+/// The text of pieces in their order.
+///
+/// # Errors
+/// Some bytes are no text.
+pub fn text_of(pieces: &[Piece]) -> Result<String, CodingError> {
+    let mut text = String::new();
+    let mut pieces = pieces;
+    while let Some(first) = pieces.first() {
+        match first {
+            Piece::Text(said) => {
+                text.push_str(said);
+                pieces = &pieces[1..];
+            }
+            Piece::Bytes { coding: common, .. } => {
+                let alike = |piece: &&Piece| matches!(piece, Piece::Bytes { coding, .. } if coding == common);
+                let run = pieces.iter().take_while(alike).count();
+                let bytes: Vec<u8> = pieces[..run].iter().flat_map(Piece::bytes).copied().collect();
+                text.push_str(&decode(&bytes, *common)?);
+                pieces = &pieces[run..];
+            }
+        }
+    }
+    Ok(text)
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Piece::Text(_) => &[],
+            Piece::Bytes { bytes, .. } => bytes,
+        }
+    }
+}
+
+/// The bytes of pairs of hexadecimal digits with any space between them; `name` says whose they are.
+///
+/// # Errors
+/// They are none.
+pub fn bytes_of_hex(hex: &str, name: &'static str) -> Result<Vec<u8>, CodingError> {
+    let digits: String = hex.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    hex::decode(digits).map_err(|_| CodingError::NotHex(name))
 }
 
 /// The text of these bytes.
-pub fn decode(bytes: &[u8], data_coding: u8) -> Result<String, CodingError> {
+///
+/// # Errors
+/// They are none in this coding.
+pub fn decode(bytes: &[u8], coding: Coding) -> Result<String, CodingError> {
+    match alphabet(coding.data_coding) {
+        Some(Alphabet::Default) => Ok(default_alphabet(bytes, coding)),
+        Some(Alphabet::EightBit) => Ok(eight_bit(bytes)),
+        Some(Alphabet::Latin1) => Ok(latin1(bytes)),
+        Some(Alphabet::Cyrillic) => Ok(bytes.iter().map(|byte| cyrillic(*byte)).collect()),
+        Some(Alphabet::Hebrew) => Ok(bytes.iter().map(|byte| hebrew(*byte)).collect()),
+        Some(Alphabet::Ucs2) => ucs2(bytes),
+        None => Err(CodingError::Unknown(coding.data_coding)),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alphabet {
+    Default,
+    EightBit,
+    Latin1,
+    Cyrillic,
+    Hebrew,
+    Ucs2,
+}
+
+/// SMPP's table below 0x10, the groups of TS 23.038 above: there bits 3 and 2 name the alphabet, bit 5 says compressed.
+fn alphabet(data_coding: u8) -> Option<Alphabet> {
     match data_coding {
-        0x00 => Ok(default_alphabet(bytes)),
-        0x01 => Ok(eight_bit(bytes)),
-        0x02 | 0x04 => Ok(eight_bit(bytes)),
-        0x03 => Ok(latin1(bytes)),
-        0x06 => Ok(bytes.iter().map(|byte| cyrillic(*byte)).collect()),
-        0x07 => Ok(bytes.iter().map(|byte| hebrew(*byte)).collect()),
-        0x08 => ucs2(bytes),
-        0x10..=0x7f => by_alphabet_bits(bytes, data_coding),
-        0xc0..=0xdf => Ok(default_alphabet(bytes)),
-        0xe0..=0xef => ucs2(bytes),
-        0xf0..=0xff if data_coding & 0x04 != 0 => Ok(eight_bit(bytes)),
-        0xf0..=0xff => Ok(default_alphabet(bytes)),
-        0x05 | 0x09..=0x0f | 0x80..=0xbf => Err(CodingError::Unknown(data_coding)),
+        0x00 => Some(Alphabet::Default),
+        0x01 | 0x02 | 0x04 => Some(Alphabet::EightBit),
+        0x03 => Some(Alphabet::Latin1),
+        0x06 => Some(Alphabet::Cyrillic),
+        0x07 => Some(Alphabet::Hebrew),
+        0x08 => Some(Alphabet::Ucs2),
+        0x10..=0x7f if data_coding & 0x20 != 0 => None,
+        0x10..=0x7f => match (data_coding >> 2) & 0b11 {
+            0 => Some(Alphabet::Default),
+            1 => Some(Alphabet::EightBit),
+            2 => Some(Alphabet::Ucs2),
+            _ => None,
+        },
+        0xc0..=0xdf => Some(Alphabet::Default),
+        0xe0..=0xef => Some(Alphabet::Ucs2),
+        0xf0..=0xff if data_coding & 0x04 != 0 => Some(Alphabet::EightBit),
+        0xf0..=0xff => Some(Alphabet::Default),
+        0x05 | 0x09..=0x0f | 0x80..=0xbf => None,
     }
 }
 
-/// The general groups of TS 23.038: bits 3 and 2 name the alphabet.
-fn by_alphabet_bits(bytes: &[u8], data_coding: u8) -> Result<String, CodingError> {
-    match (data_coding >> 2) & 0b11 {
-        0 => Ok(default_alphabet(bytes)),
-        1 => Ok(eight_bit(bytes)),
-        2 => ucs2(bytes),
-        _ => Err(CodingError::Unknown(data_coding)),
-    }
-}
-
-/// The GSM default alphabet. Bytes above 127 are none of it: such texts are what the message centre made of them.
-fn default_alphabet(bytes: &[u8]) -> String {
+/// The GSM alphabet. Bytes above 127 are none of it: such texts are what the message centre made of them.
+fn default_alphabet(bytes: &[u8], coding: Coding) -> String {
     if bytes.iter().any(|byte| *byte > 0x7f) {
         return eight_bit(bytes);
     }
-    let mut text = String::with_capacity(bytes.len());
-    let mut septets = bytes.iter();
-    while let Some(septet) = septets.next() {
-        match septet {
-            0x1b => text.push(septets.next().map_or(' ', |extended| extension(*extended))),
-            septet => text.push(GSM[usize::from(*septet)]),
-        }
-    }
-    text
+    gsm::text(bytes, coding.locking, coding.single)
 }
 
 /// UTF-8 if it is that, else Latin-1.
@@ -120,38 +264,33 @@ fn hebrew(byte: u8) -> char {
     }
 }
 
-/// What follows an escape; an unknown one shows the character of the default alphabet.
-fn extension(septet: u8) -> char {
-    match septet {
-        0x0a => '\u{c}',
-        0x14 => '^',
-        0x28 => '{',
-        0x29 => '}',
-        0x2f => '\\',
-        0x3c => '[',
-        0x3d => '~',
-        0x3e => ']',
-        0x40 => '|',
-        0x65 => '€',
-        other => GSM[usize::from(other & 0x7f)],
-    }
-}
-
-/// The GSM 7-bit default alphabet; 0x1b escapes to the extension table.
-const GSM: [char; 128] = [
-    '@', '£', '$', '¥', 'è', 'é', 'ù', 'ì', 'ò', 'Ç', '\n', 'Ø', 'ø', '\r', 'Å', 'å', //
-    'Δ', '_', 'Φ', 'Γ', 'Λ', 'Ω', 'Π', 'Ψ', 'Σ', 'Θ', 'Ξ', ' ', 'Æ', 'æ', 'ß', 'É', //
-    ' ', '!', '"', '#', '¤', '%', '&', '\'', '(', ')', '*', '+', ',', '-', '.', '/', //
-    '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', ':', ';', '<', '=', '>', '?', //
-    '¡', 'A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I', 'J', 'K', 'L', 'M', 'N', 'O', //
-    'P', 'Q', 'R', 'S', 'T', 'U', 'V', 'W', 'X', 'Y', 'Z', 'Ä', 'Ö', 'Ñ', 'Ü', '§', //
-    '¿', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', //
-    'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x', 'y', 'z', 'ä', 'ö', 'ñ', 'ü', 'à',
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read(hex: &str, data_coding: u8) -> Result<String, CodingError> {
+        decode(&bytes_of_hex(hex, "raw_hex")?, Coding::new(data_coding))
+    }
+
+    fn take(hex: &str, data_coding: u8, packed: bool) -> (Piece, Option<Place>) {
+        let user_data = bytes_of_hex(hex, "raw_hex").unwrap();
+        piece(Raw { user_data: &user_data, data_coding, has_header: true, packed }).unwrap()
+    }
+
+    #[test]
+    fn a_header_says_place_and_alphabet_and_is_no_text() {
+        let (first, place) = take("06 08 04 0102 02 01 d83d", 8, false);
+        assert_eq!(place, Place::new(Reference::Word(0x102), 2, 1));
+        let (second, _) = take("06 08 04 0102 02 02 de00 0041", 8, false);
+        assert_eq!(text_of(std::slice::from_ref(&first)), Err(CodingError::Ucs2));
+        assert_eq!(text_of(&[first, second]).as_deref(), Ok("😀A"), "a character cut in two is whole again");
+        let (turkish, place) = take("03 24 01 01 1b 69", 0, false);
+        assert_eq!((text_of(&[turkish]).as_deref(), place), (Ok("ı"), None));
+        let (packed, _) = take("05 00 03 01 02 01 d06536fb0d", 0, true);
+        assert_eq!(text_of(&[packed]).as_deref(), Ok("hello"));
+        let mixed = [Piece::Text("a".to_owned()), take("00 62", 3, false).0, take("00 0063", 8, false).0];
+        assert_eq!(text_of(&mixed).as_deref(), Ok("abc"));
+    }
 
     #[test]
     fn bytes_become_text_by_their_coding() {
@@ -177,18 +316,19 @@ mod tests {
             ("0041", 0xe0, "A"),
             ("", 0, ""),
         ] {
-            assert_eq!(decode_hex(hex, data_coding).as_deref(), Ok(text), "{hex} as {data_coding:#x}");
+            assert_eq!(read(hex, data_coding).as_deref(), Ok(text), "{hex} as {data_coding:#x}");
         }
     }
 
     #[test]
     fn bytes_that_are_no_text_are_named() {
-        assert_eq!(decode_hex("7", 0), Err(CodingError::NotHex));
-        assert_eq!(decode_hex("zz", 0), Err(CodingError::NotHex));
-        assert_eq!(decode_hex("004", 8), Err(CodingError::NotHex));
-        assert_eq!(decode_hex("004100", 8), Err(CodingError::Ucs2));
-        assert_eq!(decode_hex("d83d", 8), Err(CodingError::Ucs2));
-        assert_eq!(decode_hex("41", 0x0d), Err(CodingError::Unknown(0x0d)));
+        for hex in ["7", "zz", "004"] {
+            assert_eq!(read(hex, 0), Err(CodingError::NotHex("raw_hex")));
+        }
+        assert_eq!(read("004100", 8), Err(CodingError::Ucs2));
+        assert_eq!(read("d83d", 8), Err(CodingError::Ucs2));
+        assert_eq!(read("41", 0x0d), Err(CodingError::Unknown(0x0d)));
+        assert_eq!(read("41", 0x30), Err(CodingError::Unknown(0x30)), "compressed");
     }
 
     #[test]
@@ -196,7 +336,7 @@ mod tests {
         let all: Vec<u8> = (0..=255).collect();
         for data_coding in 0..=255 {
             for bytes in all.chunks(1).chain(all.chunks(16)) {
-                let text = decode(bytes, data_coding);
+                let text = decode(bytes, Coding::new(data_coding));
                 assert!(
                     text.is_err() || bytes.is_empty() || !text.unwrap().is_empty() || data_coding == 8,
                     "{data_coding}"

@@ -105,7 +105,8 @@ impl Line {
     fn text(&self) -> Result<String, (&'static str, String)> {
         match (&self.text, &self.raw_hex) {
             (Some(text), None) => Ok(text.clone()),
-            (None, Some(raw)) => coding::decode_hex(raw, self.data_coding.unwrap_or(0))
+            (None, Some(raw)) => coding::bytes_of_hex(raw, "raw_hex")
+                .and_then(|bytes| coding::decode(&bytes, coding::Coding::new(self.data_coding.unwrap_or(0))))
                 .map_err(|error| (error.code(), error.to_string())),
             _ => Err(("malformed", "a line has either text, or raw_hex and data_coding".to_owned())),
         }

@@ -4,12 +4,13 @@
 //! sender how it ended. A new provider is one more file beside `generic.rs` and `twilio.rs`.
 
 mod answer;
-mod coding;
+pub mod coding;
 mod desk;
 pub mod explain;
 mod gate;
 mod generic;
 mod http;
+pub mod join;
 pub mod parse;
 mod replies;
 mod send;
