@@ -139,7 +139,7 @@ impl Intake {
             let retry_after = limit_passes(limit);
             return Ok(Verdict::Limited { job: job.clone(), reason: Reason::Limit(limit), retry_after });
         }
-        let Some(reserved) = self.reserve(job, &wish.sender, &approved).await? else {
+        let Some(reserved) = self.reserve(job, &wish, &approved).await? else {
             return rejected(Reason::AlreadyCalling);
         };
         match self.publish(job, wish, &approved).await? {
@@ -180,13 +180,18 @@ impl Intake {
     /// The limit that one more job would go beyond.
     async fn limit(&self, approved: &Approved) -> Result<Option<&'static str>, Unavailable> {
         let account = &approved.account;
-        if account.limits_off || approved.quote.is_some() {
+        if account.limits_off {
             return Ok(None);
         }
         let limits = self.checks.rules().limits.overridden(&account.limits).unwrap_or_else(|error| {
             tracing::error!(account = account.name, "its own limits are not understood, the site's hold: {error}");
             self.checks.rules().limits.clone()
         });
+        if approved.quote.is_some() {
+            let asked = self.checks.store().questions_since(account.id, Utc::now() - TimeDelta::minutes(1)).await?;
+            let too_often = asked >= i64::from(limits.jobs_per_account_per_minute);
+            return Ok(too_often.then_some("jobs_per_account_per_minute"));
+        }
         let counts = self.checks.store().velocity(account.id, approved.b.as_ref().map(Number::as_str)).await?;
         Ok(crate::guard::limit_reached(&with_one_more(counts), &limits))
     }
@@ -196,10 +201,10 @@ impl Intake {
     async fn reserve(
         &self,
         job: &JobId,
-        sender: &str,
+        wish: &Wish,
         approved: &Approved,
     ) -> Result<Option<Reserved<'_>>, Unavailable> {
-        let asker = asker(approved.account.id, sender);
+        let asker = asker(approved.account.id, &wish.sender);
         if approved.quote.is_some() {
             return Ok(self.recent.reserve(job, &format!("quote {job}"), &asker));
         }
@@ -207,6 +212,10 @@ impl Intake {
         let (a, b) = (approved.a.as_str(), approved.b.as_ref().map(Number::as_str));
         let unfinished = store.unfinished_between(approved.account.id, a, b).await?;
         if unfinished.is_some_and(|other| other != *job) {
+            return Ok(None);
+        }
+        let window = TimeDelta::from_std(self.checks.rules().same_call_window).unwrap_or_default();
+        if store.called_elsewhere(approved.account.id, a, b, &wish.source, Utc::now() - window).await? {
             return Ok(None);
         }
         let key = format!("{} {a} {}", approved.account.id, b.unwrap_or_default());

@@ -61,6 +61,14 @@ pub enum JobKind {
 }
 
 impl JobKind {
+    /// `callback` or `quote`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            JobKind::Callback => "callback",
+            JobKind::Quote => "quote",
+        }
+    }
+
     fn is_callback(&self) -> bool {
         *self == JobKind::Callback
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use ringback_common::config::{EngineConfig, Limits, TariffConfig};
 use ringback_common::event::LegName;
 use ringback_common::guard;
-use ringback_common::job::{Job, JobKind};
+use ringback_common::job::Job;
 use ringback_common::money::Money;
 use ringback_common::number::Number;
 use ringback_common::store::{AccountView, Counts, Rate};
@@ -30,8 +30,6 @@ pub struct Situation<'a> {
     pub account: Option<&'a AccountView>,
     /// What the limits are held against; `None` for an account without limits.
     pub counts: Option<&'a Counts>,
-    /// An older request of this account between the same two is not finished: two triggers took them at once.
-    pub already_calling: bool,
     /// The trunks that can be used now.
     pub trunks: &'a Trunks,
     /// The stored rates.
@@ -57,6 +55,8 @@ pub struct Admitted {
     pub currency: String,
     /// To be held before anything is dialled.
     pub hold: Money,
+    /// Whole minutes of both calls that the account could pay for; `None`: they cost nothing.
+    pub minutes: Option<u64>,
 }
 
 /// No, and why.
@@ -82,16 +82,10 @@ pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Refusal> {
     if !account.enabled {
         return Err(no(Verdict::Rejected, "the account is disabled"));
     }
-    if job.kind == JobKind::Quote {
-        return Err(no(Verdict::Rejected, "questions are not answered yet"));
-    }
     let b = job.b.as_ref();
     let b = b.ok_or_else(|| no(Verdict::Rejected, "asking for the number by voice is not in this version"))?;
     if job.a == *b {
         return Err(no(Verdict::Rejected, "both numbers are the same"));
-    }
-    if situation.already_calling {
-        return Err(no(Verdict::Rejected, "you are already being called for this"));
     }
     for number in [&job.a, b] {
         may_be_dialled(number, account)?;
@@ -117,10 +111,18 @@ pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Refusal> {
     if account.available <= Money::ZERO || hold < hold_for(plan.a.tariff, plan.b.tariff, LEAST_SECONDS) {
         return Err(no(Verdict::NoFunds, "there is not enough money on the account"));
     }
-    Ok(Admitted { plan, account_id: account.id, currency: account.currency.clone(), hold })
+    let minutes = minutes_for(account.available, plan.a.tariff, plan.b.tariff, plan.max_call);
+    Ok(Admitted { plan, account_id: account.id, currency: account.currency.clone(), hold, minutes })
 }
 
-fn may_be_dialled(number: &Number, account: &AccountView) -> Result<(), Refusal> {
+/// Whole minutes of both calls side by side that this much money pays for, at most the longest call; `None`: they are free.
+pub fn minutes_for(available: Money, a: Tariff, b: Tariff, longest: Duration) -> Option<u64> {
+    let a_minute = u64::try_from(hold_for(a, b, 60).0).ok().filter(|price| *price > 0)?;
+    Some((u64::try_from(available.0).unwrap_or(0) / a_minute).min(longest.as_secs() / 60))
+}
+
+/// Whether this account may have this number dialled.
+pub fn may_be_dialled(number: &Number, account: &AccountView) -> Result<(), Refusal> {
     guard::check(number, &account.allow)
         .and_then(|()| guard::check_country(number, &account.allow, &account.numbers))
         .map_err(|block| no(Verdict::Blocked, block.to_string()))
@@ -145,25 +147,30 @@ fn party(
     if routes.is_empty() {
         return Err(no(Verdict::Rejected, "no trunk carries this number now"));
     }
-    let tariff = tariff_of(situation, account, leg, number)
+    let tariff = tariff_of(situation.rates, situation.tariff, account, leg, number)
         .ok_or_else(|| no(Verdict::Rejected, "there is no price for this number"))?;
     Ok(Party { number: number.clone(), routes, tariff })
 }
 
 /// The longest matching rate of this leg in the account's currency, else the flat price; no price is a refusal, never free.
-fn tariff_of(situation: &Situation<'_>, account: &AccountView, leg: LegName, number: &Number) -> Option<Tariff> {
+pub fn tariff_of(
+    rates: &[Rate],
+    tariff: &TariffConfig,
+    account: &AccountView,
+    leg: LegName,
+    number: &Number,
+) -> Option<Tariff> {
     let digits = number.digits();
-    let stored = situation
-        .rates
+    let stored = rates
         .iter()
         .filter(|rate| rate.leg == leg && digits.starts_with(rate.prefix.as_str()))
         .max_by_key(|rate| rate.prefix.len())
         .map(|rate| rate.per_minute);
     let flat = match leg {
-        LegName::A => situation.tariff.a,
-        LegName::B => situation.tariff.b,
+        LegName::A => tariff.a,
+        LegName::B => tariff.b,
     };
-    let flat = flat.filter(|_| situation.tariff.currency == account.currency);
-    let stored = stored.filter(|_| situation.tariff.currency == account.currency);
+    let flat = flat.filter(|_| tariff.currency == account.currency);
+    let stored = stored.filter(|_| tariff.currency == account.currency);
     stored.or(flat).map(|per_minute| Tariff { per_minute })
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use ringback_common::event::{CDR_TYPE, CdrEvent, Envelope, LegEvent, LegName, RequestEvent};
 use ringback_common::job::Job;
 use ringback_common::money::Money;
+use ringback_common::number::Number;
 use ringback_common::store::{EventMoney, OutboxEvent, Outlet, Settlement};
 use serde::Serialize;
 
@@ -18,6 +19,23 @@ pub struct Outcome {
     pub talk_seconds: u64,
     /// What both legs cost in all attempts of this run.
     pub cost: Money,
+}
+
+/// What a question is answered with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// The price of a minute of A's call.
+    pub price_a: Option<Money>,
+    /// The price of a minute of B's call.
+    pub price_b: Option<Money>,
+    /// Whole minutes of both that the account could pay for.
+    pub minutes: Option<u64>,
+    /// The two parties of the last call.
+    pub parties: Option<(Number, Option<Number>)>,
+    /// How long they talked.
+    pub talk_seconds: Option<u64>,
+    /// What it cost.
+    pub cost: Option<Money>,
 }
 
 /// Writes the events of one job. Ids are `job:seq`, so telling the same event again is a repeat, not a second event.
@@ -44,6 +62,30 @@ impl Herald<'_> {
         self.log(&format!("ringback.request.{state}.v1"), &format!("request.{state}"), &data, EventMoney::None)
     }
 
+    /// A is about to be called for the first time: for the log, and for the trigger that asked, so that it can announce the call
+    /// and its price.
+    pub fn admitted(&mut self, price_a: Money, price_b: Money, minutes: Option<u64>) -> Vec<OutboxEvent> {
+        let mut data = self.request_data("Request received");
+        (data.price_a, data.price_b, data.minutes) = (Some(price_a), Some(price_b), minutes);
+        data.currency = Some(self.currency.to_owned());
+        let told = self.log("ringback.request.admitted.v1", "request.admitted", &data, EventMoney::Balance);
+        self.told_twice(told)
+    }
+
+    /// A question is answered: for the log, and as the reply to the trigger that asked.
+    pub fn answered(&mut self, result: &str, answer: &Answer) -> Vec<OutboxEvent> {
+        let mut data = self.request_data("Finished");
+        data.result = Some(result.to_owned());
+        (data.price_a, data.price_b, data.minutes) = (answer.price_a, answer.price_b, answer.minutes);
+        (data.talk_seconds, data.cost) = (answer.talk_seconds, answer.cost);
+        if let Some((a, b)) = &answer.parties {
+            (data.a, data.b) = (a.clone(), b.clone());
+        }
+        data.currency = Some(self.currency.to_owned());
+        let told = self.log("ringback.request.finished.v1", "request.finished", &data, EventMoney::Balance);
+        self.told_twice(told)
+    }
+
     /// The callback is over: for the log, and as the reply to the trigger that asked.
     pub fn finished(&mut self, outcome: &Outcome) -> Vec<OutboxEvent> {
         let mut data = self.request_data("Finished");
@@ -53,6 +95,11 @@ impl Herald<'_> {
         data.cost = Some(outcome.cost);
         data.currency = Some(self.currency.to_owned());
         let told = self.log("ringback.request.finished.v1", "request.finished", &data, EventMoney::Balance);
+        self.told_twice(told)
+    }
+
+    /// The same news for the log and for the trigger that asked.
+    fn told_twice(&self, told: OutboxEvent) -> Vec<OutboxEvent> {
         let reply = OutboxEvent { destination: Outlet::Replies, routing_key: self.job.source.clone(), ..told.clone() };
         vec![told, reply]
     }
@@ -138,7 +185,7 @@ impl Herald<'_> {
             reason: None,
             a: self.job.a.clone(),
             b: self.job.b.clone(),
-            quote: None,
+            quote: self.job.quote,
             price_a: None,
             price_b: None,
             minutes: None,

@@ -20,6 +20,7 @@ pub mod events;
 pub mod gate;
 pub mod heartbeat;
 pub mod media;
+pub mod quote;
 pub mod recovery;
 pub mod routing;
 mod run;

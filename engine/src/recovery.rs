@@ -20,6 +20,7 @@ use crate::admission::Refusal;
 use crate::call::{Call, Cause, Input, RESUME_WINDOW, Snapshot, State, Verdict};
 use crate::driver::{Audio, CallClock, Driver, PhoneLine, Record, StoredCall, Welcome, attempt_of, index, reason_of};
 use crate::sdp::LocalSdp;
+use crate::worker::why_ended;
 use crate::world::World;
 
 /// An INVITE older than this is never sent again (64*T1 of RFC 3261).
@@ -83,10 +84,13 @@ pub fn go_on(world: &Arc<World>, request: OwnedRequest, way: Way, slot: Option<O
     let stored = stored_call(&request).filter(|stored| stored.call.state != State::Ended);
     let Some(stored) = stored else {
         let seq = last_seq(&request);
-        let job = request.row.job;
+        let job = request.row.job.clone();
         if way == Way::Poisoned {
             let reason = reason_of(Verdict::Poisoned, Cause::Interrupted).to_owned();
             return Next::Refuse { job, seq, refusal: Refusal { verdict: Verdict::Poisoned, reason } };
+        }
+        if request.row.twin {
+            return Next::Refuse { seq, refusal: why_ended(&request.row), job };
         }
         let attempts = u32::try_from(request.row.call_count).unwrap_or(u32::MAX);
         return Next::Start { job, attempts, seq, slot };

@@ -9,10 +9,15 @@ use chrono::Utc;
 use futures::FutureExt;
 use ringback_common::event::Envelope;
 use ringback_common::failpoint::failpoint;
-use ringback_common::job::{JOB_TYPE, Job, JobId, MAX_JOB_BYTES};
+use ringback_common::guard::Block;
+use ringback_common::job::{JOB_TYPE, Job, JobId, JobKind, MAX_JOB_BYTES, Quote};
+use ringback_common::number::Number;
 use ringback_common::queue::{Consumer, Delivery, Source};
 use ringback_common::service::Shutdown;
-use ringback_common::store::{AccountView, Alive, OwnedRequest, Step, Stepped, StoreError, Take, Taken};
+use ringback_common::store::{
+    AccountView, Alive, CdrFilter, CdrRow, OutboxEvent, OwnedRequest, RequestRow, Step, Stepped, StoreError, Take,
+    Taken,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -20,6 +25,7 @@ use crate::admission::{self, Admitted, Refusal, Situation};
 use crate::call::Verdict;
 use crate::driver::{CallClock, Control, Driver, End};
 use crate::events::{Herald, Outcome};
+use crate::quote::{self, Question};
 use crate::recovery;
 use crate::views::is_rich;
 use crate::world::World;
@@ -34,6 +40,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 const MAX_JOB_ID: usize = 128;
 /// Every so many looks at the rows: rows that are ours without our knowing, because an answer got lost.
 const LOOKS_PER_STRAYS: u32 = 10;
+/// Why the twin of another request is not dialled.
+const ALREADY_CALLING: &str = "you are already being called for these two numbers";
 /// A job that made engines panic so often is not run again.
 const POISONED_AFTER: i64 = 3;
 
@@ -158,7 +166,7 @@ impl Worker {
                 }
             }
         }
-        let _claiming = self.claiming.lock().await;
+        let claiming = self.claiming.lock().await;
         let Some(taken) = self.store_takes(&takes, consumer, shutdown).await else { return };
         failpoint("eng.job_row");
         failpoint("job.before_ack");
@@ -166,11 +174,16 @@ impl Worker {
             delivery.ack().await;
             failpoint("job.ack_lost");
         }
+        let ended = taken.contains(&Taken::Cancelled);
         for ((take, taken), slot) in takes.into_iter().zip(taken).zip(slots) {
             metrics::counter!("ringback_jobs_total", "outcome" => taken_word(&taken)).increment(1);
             if let (Taken::Claimed { epoch, .. }, Some(slot)) = (taken, slot) {
                 self.start(take.job, epoch, slot);
             }
+        }
+        drop(claiming);
+        if ended && let Err(error) = self.look_at_rows().await {
+            tracing::debug!(%error, "what ended before it began is told a second later");
         }
     }
 
@@ -178,7 +191,7 @@ impl Worker {
     async fn store_takes(&self, takes: &[Take], consumer: &Consumer, shutdown: &Shutdown) -> Option<Vec<Taken>> {
         let mut paused = false;
         loop {
-            match self.world.store.take(&self.world.me, takes).await {
+            match self.world.store.take_apart(&self.world.me, takes, self.world.same_call).await {
                 Ok(taken) => {
                     if paused {
                         consumer.resume();
@@ -249,10 +262,8 @@ impl Worker {
         let (store, me) = (&self.world.store, &self.world.me);
         let _claiming = self.claiming.lock().await;
         for request in store.claim_ended(me, 64).await? {
-            let verdict = if request.row.canceled { Verdict::Canceled } else { Verdict::Expired };
-            let reason = crate::driver::reason_of(verdict, crate::call::Cause::Canceled).to_owned();
             let seq = recovery::last_seq(&request);
-            self.refuse(&request.row.job, request.row.epoch, seq, Refusal { verdict, reason }).await;
+            self.refuse(&request.row.job, request.row.epoch, seq, why_ended(&request.row)).await;
         }
         let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX).min(64);
         if free == 0 {
@@ -294,17 +305,76 @@ impl Worker {
 
     async fn begin(&self, job: Job, epoch: i64, begin: Begin, control: mpsc::Receiver<Control>) {
         let Begin { attempts, seq, slot } = begin;
+        if job.kind == JobKind::Quote {
+            return self.answer(&job, epoch, seq).await;
+        }
         let admitted = match self.admit(&job, attempts).await {
             Ok(admitted) => admitted,
             Err(refusal) => return self.refuse(&job, epoch, seq, refusal).await,
         };
         let driver = Driver::begin(Arc::clone(&self.world), job.clone(), admitted, epoch, seq, slot, Utc::now());
-        let (verdict, reason) = match self.drive(Box::new(driver), control).await {
-            End::NoFunds => (Verdict::NoFunds, "there is not enough money on the account"),
-            End::Cancelled => (Verdict::Canceled, "it was cancelled"),
+        let refusal = match self.drive(Box::new(driver), control).await {
+            End::NoFunds => no(Verdict::NoFunds, "there is not enough money on the account"),
+            End::Cancelled => self.cancelled_or_stopped(&job).await,
             End::Settled | End::Fenced => return,
         };
-        self.refuse(&job, epoch, seq, Refusal { verdict, reason: reason.to_owned() }).await;
+        self.refuse(&job, epoch, seq, refusal).await;
+    }
+
+    /// The store refused an INVITE because somebody cancelled the job, or because a party is on the do-not-call list.
+    async fn cancelled_or_stopped(&self, job: &Job) -> Refusal {
+        let parties: Vec<&str> = [Some(&job.a), job.b.as_ref()].into_iter().flatten().map(Number::as_str).collect();
+        match self.world.store.not_to_be_called(&parties).await {
+            Ok(stopped) if !stopped.is_empty() => no(Verdict::Blocked, &Block::DoNotCall.to_string()),
+            _ => no(Verdict::Canceled, "it was cancelled"),
+        }
+    }
+
+    /// Answers a question.
+    async fn answer(&self, job: &Job, epoch: i64, seq: u32) {
+        let (account, last) = loop {
+            match self.facts_of(job).await {
+                Ok(facts) => break facts,
+                Err(error) => tracing::debug!(%error, "the account cannot be read now"),
+            }
+            tokio::time::sleep(AGAIN).await;
+        };
+        let (tables, now) = (self.world.tables.borrow().clone(), Instant::now());
+        let account = account.map(Arc::new);
+        if let Some(account) = &account {
+            self.world.views.keep(Arc::clone(account), now);
+        }
+        let question = Question {
+            job,
+            account: account.as_deref(),
+            rates: &tables.rates,
+            tariff: &self.world.tariff,
+            longest: self.world.engine.max_call,
+            last: &last,
+        };
+        match quote::answer(&question) {
+            Ok(answer) => {
+                let result = Verdict::Answered.as_str();
+                self.finish(job, epoch, seq, (Verdict::Answered, "it was answered"), |herald| {
+                    herald.answered(result, &answer)
+                })
+                .await;
+            }
+            Err(refusal) => self.refuse(job, epoch, seq, refusal).await,
+        }
+    }
+
+    /// The account that asks, and the CDRs of its last call if that is the question.
+    async fn facts_of(&self, job: &Job) -> Result<(Option<AccountView>, Vec<CdrRow>), StoreError> {
+        let store = &self.world.store;
+        let account = store.view_by_name(&job.account).await?;
+        if job.quote != Some(Quote::LastCall) {
+            return Ok((account, Vec::new()));
+        }
+        let latest = CdrFilter { account: Some(job.account.clone()), limit: 1, ..CdrFilter::default() };
+        let Some(latest) = store.cdrs(&latest).await?.pop() else { return Ok((account, Vec::new())) };
+        let cdrs = store.cdrs(&CdrFilter { job: Some(latest.job), ..CdrFilter::default() }).await?;
+        Ok((account, cdrs))
     }
 
     /// Goes on with a request that was cut off, here or at another engine.
@@ -372,12 +442,11 @@ impl Worker {
         account: Option<&AccountView>,
     ) -> Result<Result<Admitted, Refusal>, StoreError> {
         let world = &self.world;
-        let (mut counts, mut earlier) = (None, None);
-        if let (Some(account), Some(b), 0) = (account, &job.b, attempts) {
-            earlier = world.store.unfinished_between(account.id, job.a.as_str(), Some(b.as_str())).await?;
-            if !account.limits_off {
-                counts = Some(world.store.velocity(account.id, Some(b.as_str())).await?);
-            }
+        let mut counts = None;
+        if let (Some(account), Some(b), 0) = (account, &job.b, attempts)
+            && !account.limits_off
+        {
+            counts = Some(world.store.velocity(account.id, Some(b.as_str())).await?);
         }
         let tables = world.tables.borrow().clone();
         let situation = Situation {
@@ -385,7 +454,6 @@ impl Worker {
             call_count: attempts,
             account,
             counts: counts.as_ref(),
-            already_calling: earlier.is_some_and(|earlier| earlier != job.id),
             trunks: &tables.trunks,
             rates: &tables.rates,
             tariff: &world.tariff,
@@ -399,12 +467,21 @@ impl Worker {
     // --- Settle without a call -----------------------------------------------------------------------------------------
 
     async fn refuse(&self, job: &Job, epoch: i64, seq: u32, refusal: Refusal) {
+        let result = refusal.verdict.as_str().to_owned();
+        let outcome = Outcome { result, reason: refusal.reason.clone(), ..Outcome::default() };
+        self.finish(job, epoch, seq, (refusal.verdict, &refusal.reason), |herald| herald.finished(&outcome)).await;
+    }
+
+    /// Finishes a request that is not dialled, with the news that this writes.
+    async fn finish(
+        &self,
+        job: &Job,
+        epoch: i64,
+        seq: u32,
+        (verdict, reason): (Verdict, &str),
+        news: impl FnOnce(&mut Herald<'_>) -> Vec<OutboxEvent>,
+    ) {
         let now = Utc::now();
-        let outcome = Outcome {
-            result: refusal.verdict.as_str().to_owned(),
-            reason: refusal.reason.clone(),
-            ..Outcome::default()
-        };
         let account = self.world.views.recent(&job.account, Instant::now());
         let mut herald = Herald {
             engine: &self.world.me.id,
@@ -415,15 +492,16 @@ impl Worker {
             now,
         };
         let mut step = Step::new(job.id.clone(), &self.world.me.id, epoch);
-        step.events = herald.finished(&outcome);
+        step.events = news(&mut herald);
         step.release_hold = true;
         step.request.status = Some("Finished".to_owned());
-        step.request.result = Some(outcome.result);
+        step.request.result = Some(verdict.as_str().to_owned());
+        step.request.reason = Some(reason.to_owned());
         step.request.disconnect_time = Some(now);
         step.request.finished = Some(true);
         step.request.release = true;
-        tracing::info!(job = %job.id, result = refusal.verdict.as_str(), reason = refusal.reason, "not called");
-        metrics::counter!("ringback_requests_total", "result" => refusal.verdict.as_str()).increment(1);
+        tracing::info!(job = %job.id, result = verdict.as_str(), reason, "not called");
+        metrics::counter!("ringback_requests_total", "result" => verdict.as_str()).increment(1);
         if let Err(error) = self.world.writer.step(step).await {
             tracing::error!(job = %job.id, %error, "a refusal could not be written; recovery will");
         }
@@ -490,6 +568,20 @@ impl Worker {
     fn live(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn no(verdict: Verdict, reason: &str) -> Refusal {
+    Refusal { verdict, reason: reason.to_owned() }
+}
+
+/// Why a request ends that nobody runs.
+pub fn why_ended(row: &RequestRow) -> Refusal {
+    let verdict = match row {
+        RequestRow { canceled: true, .. } => Verdict::Canceled,
+        RequestRow { twin: true, .. } => return no(Verdict::Rejected, ALREADY_CALLING),
+        _ => Verdict::Expired,
+    };
+    no(verdict, crate::driver::reason_of(verdict, crate::call::Cause::Canceled))
 }
 
 fn read_job(delivery: &Delivery) -> Result<Job, String> {

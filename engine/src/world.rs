@@ -53,6 +53,8 @@ pub struct World {
     pub tariff: TariffConfig,
     /// The site's limits.
     pub limits: Limits,
+    /// How long after a wish the same one from another trigger is the same callback.
+    pub same_call: Duration,
     /// Whether CDRs go to the billing feed.
     pub billing: bool,
     /// How long live calls may go on after the shutdown began.
@@ -89,6 +91,7 @@ impl World {
             sip: config.sip.clone(),
             tariff: config.tariff.clone(),
             limits: config.intake.limits.clone(),
+            same_call: config.intake.same_call_window,
             billing: config.billing.feed.on,
             drain: Duration::from_secs(config.service.drain_timeout.saturating_sub(LAST_BYES)),
             tables,

@@ -62,7 +62,7 @@ async fn rich_account(store: &Store) -> Account {
 
 async fn claimed(store: &Store, me: &Me, n: u32) -> JobId {
     let job: Job = serde_json::from_value(serde_json::json!({
-        "id": format!("job-{n}"), "source": "sms", "account": "alice", "a": "+442071838750", "b": "+12065554123",
+        "id": format!("job-{n}"), "source": "sms", "account": "alice", "a": "+442071838750", "b": format!("+1206{n:07}"),
         "created": "2026-01-01T00:00:00Z", "not_after": "2099-01-01T00:00:00Z",
     }))
     .unwrap();

@@ -1,16 +1,17 @@
 -- The three hot paths as functions: one statement, one round trip, one implicit transaction. They do what
--- store/sqlite.rs does for SQLite; the shared suite keeps them equal. A later version gets a new name, so that engines of two
--- versions share a database.
+-- store/sqlite.rs does for SQLite; the shared suite keeps them equal. Engines of two versions share a database: a change that
+-- only adds is made here, and the file runs again; one that an older engine could not live with gets a new name.
 
--- Takes jobs from the queue. One number per job: 0 waiting, 1 known, 2 cancelled, else 2 + epoch claimed, followed by the
--- account id or -1. NULL: the engine's incarnation has moved on.
-CREATE FUNCTION ringback_take_v1(p_engine text, p_incarnation bigint, p_takes text, p_jobs text[]) RETURNS bigint[]
+-- Takes jobs from the queue. One number per job: 0 waiting, 1 known, 2 cancelled or the twin of another, else 2 + epoch claimed,
+-- followed by the account id or -1. NULL: the engine's incarnation has moved on.
+CREATE OR REPLACE FUNCTION ringback_take_v1(p_engine text, p_incarnation bigint, p_takes text, p_jobs text[]) RETURNS bigint[]
 LANGUAGE plpgsql AS $$
 DECLARE
     takes   jsonb := p_takes::jsonb;
     answers bigint[] := '{}';
     wake    boolean := false;
     lost    boolean;
+    doubled boolean;
     payer   bigint;
     present timestamptz;
     t       record;
@@ -19,24 +20,35 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    FOR t IN SELECT hashtextextended(j->>'job', 0) AS key FROM jsonb_array_elements(takes) AS j ORDER BY 1 LOOP
+    FOR t IN SELECT hashtextextended(j->>'job', 0) AS key FROM jsonb_array_elements(takes) AS j
+              UNION SELECT hashtextextended(concat_ws(' ', j->>'account', j->>'a', j->>'b'), 1) FROM jsonb_array_elements(takes) AS j
+              ORDER BY 1 LOOP
         PERFORM pg_advisory_xact_lock(t.key);
     END LOOP;
     present := clock_timestamp();
     FOR t IN SELECT * FROM jsonb_to_recordset(takes) AS j(n int, job text, account text, source text, sender text, a text, b text,
-                                                          next_call timestamptz, not_after timestamptz, claim boolean) ORDER BY n LOOP
+                                                          next_call timestamptz, not_after timestamptz, claim boolean, kind text,
+                                                          same_call double precision) ORDER BY n LOOP
         SELECT id INTO payer FROM accounts WHERE name = t.account;
         lost := EXISTS (SELECT 1 FROM cancels WHERE job_id = t.job);
+        doubled := t.kind = 'callback' AND (
+            EXISTS (SELECT 1 FROM callback_requests r
+                     WHERE r.account_id = payer AND r.a = t.a AND coalesce(r.b, '') = coalesce(t.b, '') AND NOT r.finished
+                       AND NOT r.canceled AND NOT r.twin AND r.kind = 'callback' AND r.job_id <> t.job)
+         OR EXISTS (SELECT 1 FROM callback_requests r
+                     WHERE (r.b = t.b OR t.b IS NULL AND r.b IS NULL) AND r.creation_time > present - make_interval(secs => t.same_call)
+                       AND r.account_id = payer AND r.a = t.a AND r.source <> t.source AND r.finished AND NOT r.canceled
+                       AND r.setup_time IS NOT NULL AND r.job_id <> t.job));
         INSERT INTO callback_requests (creation_time, next_call, canceled, original_cli, username, authname, job_id, account_id,
-                                       source, a, b, owner, epoch, not_after, job)
+                                       source, a, b, owner, epoch, not_after, job, kind, twin)
         VALUES (present, coalesce(t.next_call, present), lost, t.sender, t.account, t.account, t.job, payer, t.source, t.a, t.b,
-                CASE WHEN t.claim AND NOT lost AND coalesce(t.next_call <= present, true) THEN p_engine END,
-                CASE WHEN t.claim AND NOT lost AND coalesce(t.next_call <= present, true) THEN 1 ELSE 0 END,
-                t.not_after, p_jobs[t.n])
+                CASE WHEN t.claim AND NOT lost AND NOT doubled AND coalesce(t.next_call <= present, true) THEN p_engine END,
+                CASE WHEN t.claim AND NOT lost AND NOT doubled AND coalesce(t.next_call <= present, true) THEN 1 ELSE 0 END,
+                t.not_after, p_jobs[t.n], t.kind, doubled)
         ON CONFLICT (job_id) DO NOTHING;
         IF NOT FOUND THEN
             answers := answers || 1::bigint;
-        ELSIF lost THEN
+        ELSIF lost OR doubled THEN
             answers := answers || 2::bigint;
         ELSIF t.claim AND coalesce(t.next_call <= present, true) THEN
             answers := answers || 3::bigint;
@@ -52,9 +64,9 @@ BEGIN
     RETURN answers;
 END $$;
 
--- Writes steps. Four numbers per step: 0 done, 1 cancelled, 2 no funds, 3 fenced; balance; account sequence; uncovered.
+-- Writes steps. Four numbers per step: 0 done, 1 cancelled or not to be called, 2 no funds, 3 fenced; balance; account sequence; uncovered.
 -- Texts and datagrams travel beside the JSON and are named by their place, from 1.
-CREATE FUNCTION ringback_steps_v1(p_steps text, p_texts text[], p_blobs bytea[]) RETURNS bigint[]
+CREATE OR REPLACE FUNCTION ringback_steps_v1(p_steps text, p_texts text[], p_blobs bytea[]) RETURNS bigint[]
 LANGUAGE plpgsql AS $$
 DECLARE
     steps     jsonb := p_steps::jsonb;
@@ -81,12 +93,12 @@ BEGIN
     END IF;
     FOR s IN SELECT * FROM jsonb_to_recordset(steps->'steps') AS j(
                  job text, owner text, epoch bigint, n bigint, cancel boolean,
-                 status text, result text, snapshot int, next_call timestamptz, call_count bigint, call_id text,
+                 status text, result text, reason text, snapshot int, next_call timestamptz, call_count bigint, call_id text,
                  twoway_call_id text, setup_time timestamptz, connect_time timestamptz, disconnect_time timestamptz,
                  finished boolean, alive_ms bigint, release boolean,
                  payer bigint, hold_open boolean, hold bigint, release_hold boolean,
                  invites jsonb, finals jsonb, dialogs jsonb, settlements jsonb, events jsonb) LOOP
-        SELECT r.owner, r.epoch, r.step, r.canceled, r.account_id, r.source INTO request
+        SELECT r.owner, r.epoch, r.step, r.canceled, r.account_id, r.source, r.a, r.b INTO request
           FROM callback_requests r WHERE r.job_id = s.job FOR NO KEY UPDATE;
         IF NOT FOUND OR request.epoch <> s.epoch THEN
             answers := answers || '{3,0,0,0}'::bigint[];
@@ -98,7 +110,8 @@ BEGIN
         ELSIF request.owner IS DISTINCT FROM s.owner THEN
             answers := answers || '{3,0,0,0}'::bigint[];
             CONTINUE;
-        ELSIF s.cancel AND (request.canceled OR EXISTS (SELECT 1 FROM cancels WHERE job_id = s.job)) THEN
+        ELSIF s.cancel AND (request.canceled OR EXISTS (SELECT 1 FROM cancels WHERE job_id = s.job)
+                            OR EXISTS (SELECT 1 FROM do_not_call WHERE number IN (request.a, request.b))) THEN
             answers := answers || '{1,0,0,0}'::bigint[];
             CONTINUE;
         END IF;
@@ -179,6 +192,7 @@ BEGIN
         UPDATE callback_requests r SET
                step = s.n, last_alive = present,
                status = coalesce(s.status, r.status), result = coalesce(s.result, r.result),
+               reason = coalesce(s.reason, r.reason),
                snapshot = coalesce(p_texts[s.snapshot], r.snapshot),
                next_call = coalesce(s.next_call, r.next_call), call_count = coalesce(s.call_count, r.call_count),
                call_id = coalesce(s.call_id, r.call_id), twoway_call_id = coalesce(s.twoway_call_id, r.twoway_call_id),
@@ -223,7 +237,7 @@ END $$;
 
 -- One turn of a drain: marks what was confirmed, keeps or takes the lease, hands out what waits, column by column. With
 -- `holder` another engine has the lease.
-CREATE FUNCTION ringback_outbox_v1(p_destination text, p_engine text, p_incarnation bigint, p_done bigint[], p_limit bigint)
+CREATE OR REPLACE FUNCTION ringback_outbox_v1(p_destination text, p_engine text, p_incarnation bigint, p_done bigint[], p_limit bigint)
 RETURNS TABLE (holder text, ids bigint[], routing_keys text[], event_ids text[], kinds text[], bodies text[],
                account_seqs bigint[], balances bigint[])
 LANGUAGE plpgsql AS $$

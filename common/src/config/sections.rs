@@ -202,6 +202,9 @@ pub struct NumbersConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntakeConfig {
+    /// How long after a wish the same one from another trigger is the same callback.
+    #[serde(deserialize_with = "seconds")]
+    pub same_call_window: Duration,
     /// `[intake.limits]`
     pub limits: Limits,
 }

@@ -21,6 +21,8 @@ pub struct Rules {
     pub home_country: Option<String>,
     /// How old a job may be when it is dialled.
     pub job_lifetime: Duration,
+    /// How long after a wish the same one from another trigger is the same callback.
+    pub same_call_window: Duration,
     /// The site's limits.
     pub limits: Limits,
 }
@@ -31,6 +33,7 @@ impl From<&Config> for Rules {
             extensions: config.numbers.extensions.clone(),
             home_country: config.numbers.home_country.clone(),
             job_lifetime: config.engine.job_lifetime,
+            same_call_window: config.intake.same_call_window,
             limits: config.intake.limits.clone(),
         }
     }

@@ -59,7 +59,8 @@ impl Store {
         })
     }
 
-    /// How much this account, and this second party, were used lately. Every job counts once, however often it was tried.
+    /// How much this account, and this second party, were used lately. Every callback counts once, however often
+    /// it was tried; questions and twins do not count.
     pub async fn velocity(&self, account_id: i64, b: Option<&str>) -> Result<Counts, StoreError> {
         let present = now();
         let ago = |seconds: i64| present - TimeDelta::seconds(seconds);
@@ -88,14 +89,14 @@ impl Store {
 /// Parameters: account, b, its first seven digits with `+`, a minute ago, an hour ago, a day ago, ten minutes ago.
 const VELOCITY: &str = "
 SELECT
-  (SELECT count(*) FROM callback_requests WHERE account_id = $1 AND NOT finished AND owner IS NOT NULL) AS active,
-  (SELECT count(*) FROM callback_requests WHERE account_id = $1 AND creation_time > $4) AS jobs_minute,
-  (SELECT count(*) FROM callback_requests WHERE account_id = $1 AND creation_time > $5) AS jobs_hour,
-  (SELECT count(*) FROM callback_requests WHERE account_id = $1 AND creation_time > $6) AS jobs_day,
-  (SELECT count(DISTINCT b) FROM callback_requests WHERE account_id = $1 AND creation_time > $5) AS distinct_b_hour,
-  (SELECT count(*) FROM callback_requests r WHERE r.b = $2 AND r.creation_time > $7
+  (SELECT count(*) FROM callback_requests WHERE account_id = $1 AND NOT finished AND owner IS NOT NULL AND kind = 'callback') AS active,
+  (SELECT count(*) FROM callback_requests WHERE account_id = $1 AND creation_time > $4 AND kind = 'callback' AND NOT twin) AS jobs_minute,
+  (SELECT count(*) FROM callback_requests WHERE account_id = $1 AND creation_time > $5 AND kind = 'callback' AND NOT twin) AS jobs_hour,
+  (SELECT count(*) FROM callback_requests WHERE account_id = $1 AND creation_time > $6 AND kind = 'callback' AND NOT twin) AS jobs_day,
+  (SELECT count(DISTINCT b) FROM callback_requests WHERE account_id = $1 AND creation_time > $5 AND kind = 'callback' AND NOT twin) AS distinct_b_hour,
+  (SELECT count(*) FROM callback_requests r WHERE r.b = $2 AND r.creation_time > $7 AND r.kind = 'callback' AND NOT r.twin
       AND NOT EXISTS (SELECT 1 FROM accounts x WHERE x.id = r.account_id AND x.limits_off)) AS same_b_10min,
-  (SELECT count(*) FROM callback_requests r WHERE substr(r.b, 1, 8) = $3 AND r.creation_time > $7
+  (SELECT count(*) FROM callback_requests r WHERE substr(r.b, 1, 8) = $3 AND r.creation_time > $7 AND r.kind = 'callback' AND NOT r.twin
       AND NOT EXISTS (SELECT 1 FROM accounts x WHERE x.id = r.account_id AND x.limits_off)) AS same_prefix7_10min,
   (SELECT CAST(coalesce(sum(billed_seconds), 0) AS BIGINT) FROM call_records WHERE account_id = $1 AND disconnect_time > $6) AS seconds_day,
   (SELECT CAST(coalesce(sum(cost), 0) AS BIGINT) FROM call_records WHERE account_id = $1 AND disconnect_time > $5) AS spend_hour,

@@ -1,5 +1,7 @@
 //! The schema, in small steps that only add. Which are done stands in `schema_migrations`.
 
+use sha2::{Digest, Sha256};
+
 use super::backend::{Backend, now};
 use super::error::StoreError;
 
@@ -10,9 +12,11 @@ const SQLITE: &[Migration] = &[
 
 const POSTGRES: &[Migration] = &[
     ("0001_base", include_str!("../../migrations/postgres/0001_base.sql")),
-    ("0002_functions", include_str!("../../migrations/postgres/0002_functions.sql")),
     ("0003_triggers", include_str!("../../migrations/postgres/0003_triggers.sql")),
 ];
+
+/// Functions keep nothing, so they are written anew whenever their text has changed.
+const FUNCTIONS: &str = include_str!("../../migrations/postgres/0002_functions.sql");
 
 /// Any number that no other program on this database takes.
 const LOCK: i64 = 0x7269_6e67_6261_636b;
@@ -40,8 +44,10 @@ pub async fn run(backend: &Backend) -> Result<(), StoreError> {
             sqlx::raw_sql(TABLE).execute(&mut *tx).await?;
             let done: Vec<String> =
                 sqlx::query_scalar("SELECT name FROM schema_migrations").fetch_all(&mut *tx).await?;
-            for (name, text) in missing(POSTGRES, &done) {
-                sqlx::raw_sql(*text).execute(&mut *tx).await?;
+            let functions = format!("0002_functions {}", hex::encode(&Sha256::digest(FUNCTIONS)[..8]));
+            let functions = (!done.contains(&functions)).then_some((functions.as_str(), FUNCTIONS));
+            for (name, text) in missing(POSTGRES, &done).map(|(name, text)| (*name, *text)).chain(functions) {
+                sqlx::raw_sql(text).execute(&mut *tx).await?;
                 let record = sqlx::query("INSERT INTO schema_migrations (name, done) VALUES ($1, $2)");
                 record.bind(name).bind(now().to_rfc3339()).execute(&mut *tx).await?;
             }
@@ -53,6 +59,6 @@ pub async fn run(backend: &Backend) -> Result<(), StoreError> {
 
 type Migration = (&'static str, &'static str);
 
-fn missing(all: &'static [Migration], done: &[String]) -> impl Iterator<Item = &'static Migration> {
+fn missing<'a>(all: &'a [Migration], done: &[String]) -> impl Iterator<Item = &'a Migration> {
     all.iter().filter(|(name, _)| !done.iter().any(|other| other == name))
 }

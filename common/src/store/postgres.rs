@@ -1,6 +1,7 @@
 //! The hot paths on PostgreSQL: each a function of the migration, called in one round trip for many jobs at once.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -16,6 +17,7 @@ use super::step::{
 use super::writer::Numbered;
 use crate::event::LegName;
 use crate::failpoint::failpoint;
+use crate::job::JobKind;
 use crate::money::Money;
 
 #[derive(Serialize)]
@@ -30,14 +32,17 @@ struct TakeJson<'a> {
     next_call: Option<DateTime<Utc>>,
     not_after: DateTime<Utc>,
     claim: bool,
+    kind: JobKind,
+    /// Seconds.
+    same_call: f64,
 }
 
 /// Takes jobs from the queue.
-pub async fn take(db: &Postgres, me: &Me, takes: &[Take]) -> Result<Vec<Taken>, StoreError> {
+pub async fn take(db: &Postgres, me: &Me, takes: &[Take], same_call: Duration) -> Result<Vec<Taken>, StoreError> {
     let mut rows = Vec::with_capacity(takes.len());
     let mut jobs = Vec::with_capacity(takes.len());
     for (place, take) in takes.iter().enumerate() {
-        rows.push(TakeJson::of(place + 1, take));
+        rows.push(TakeJson::of(place + 1, take, same_call));
         jobs.push(take.json()?);
     }
     let rows = json(&rows)?;
@@ -52,7 +57,7 @@ pub async fn take(db: &Postgres, me: &Me, takes: &[Take]) -> Result<Vec<Taken>, 
 }
 
 impl<'a> TakeJson<'a> {
-    fn of(n: usize, take: &'a Take) -> TakeJson<'a> {
+    fn of(n: usize, take: &'a Take, same_call: Duration) -> TakeJson<'a> {
         let job = &take.job;
         TakeJson {
             n,
@@ -65,6 +70,8 @@ impl<'a> TakeJson<'a> {
             next_call: job.not_before.map(writable),
             not_after: writable(job.not_after),
             claim: take.claim,
+            kind: job.kind,
+            same_call: same_call.as_secs_f64(),
         }
     }
 }
@@ -177,6 +184,8 @@ struct StepJson<'a> {
     status: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     snapshot: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -296,6 +305,7 @@ impl<'a> StepJson<'a> {
             release_hold: step.release_hold,
             status: change.status.as_deref(),
             result: change.result.as_deref(),
+            reason: change.reason.as_deref(),
             snapshot: change.snapshot.as_ref().map(|snapshot| lay(texts, snapshot.clone())),
             next_call: change.next_call,
             call_count: change.call_count,

@@ -1,6 +1,7 @@
 //! Requests: taken from the queue, claimed when due, cancelled by anyone, found again.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde::Serialize;
@@ -12,6 +13,9 @@ use super::error::StoreError;
 use super::rows::{Alive, Me, OwnedRequest, RequestFilter, RequestRow, RequestStory, Take, Taken};
 use super::{Store, owned, postgres, sqlite};
 use crate::job::JobId;
+
+/// How long after a wish the same one from another source is the same callback, where nobody says otherwise.
+const SAME_CALL: Duration = Duration::from_secs(30);
 
 /// What a cancel met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -58,10 +62,18 @@ impl Store {
     /// # Errors
     /// `Fenced` when another engine has adopted this one's calls; nothing is written then.
     pub async fn take(&self, me: &Me, takes: &[Take]) -> Result<Vec<Taken>, StoreError> {
+        self.take_apart(me, takes, SAME_CALL).await
+    }
+
+    /// [`Store::take`], where the same account, A and B asked for by two sources within `same_call` are one callback.
+    ///
+    /// # Errors
+    /// `Fenced` when another engine has adopted this one's calls; nothing is written then.
+    pub async fn take_apart(&self, me: &Me, takes: &[Take], same_call: Duration) -> Result<Vec<Taken>, StoreError> {
         let take = async {
             match &self.inner.backend {
-                Backend::Sqlite(db) => sqlite::take(db, me, takes).await,
-                Backend::Postgres(db) => postgres::take(db, me, takes).await,
+                Backend::Sqlite(db) => sqlite::take(db, me, takes, same_call).await,
+                Backend::Postgres(db) => postgres::take(db, me, takes, same_call).await,
             }
         };
         self.note(tokio::time::timeout(PATIENCE, take).await.unwrap_or_else(|_| Err(too_late())))
@@ -70,14 +82,14 @@ impl Store {
     /// Claims due requests, oldest first, at most `slots`. Two engines never get the same one; cancelled and expired ones are
     /// left to [`Store::claim_ended`].
     pub async fn claim_due(&self, me: &Me, slots: u32) -> Result<Vec<OwnedRequest>, StoreError> {
-        let due = "NOT r.canceled AND r.next_call <= $3 AND r.not_after > $3 AND NOT EXISTS (SELECT 1 FROM cancels c WHERE c.job_id = r.job_id)";
+        let due = "NOT r.canceled AND NOT r.twin AND r.next_call <= $3 AND r.not_after > $3 AND NOT EXISTS (SELECT 1 FROM cancels c WHERE c.job_id = r.job_id)";
         self.claim(me, due, slots).await
     }
 
-    /// Claims requests that nobody runs and that were cancelled or came too late, so that this engine tells the world and
+    /// Claims requests that nobody runs and that were cancelled, came too late or are the twin of another, so that this engine tells the world and
     /// finishes them. Wants no slot.
     pub async fn claim_ended(&self, me: &Me, limit: u32) -> Result<Vec<OwnedRequest>, StoreError> {
-        let ended = "(r.canceled OR r.not_after <= $3)";
+        let ended = "(r.canceled OR r.twin OR r.not_after <= $3)";
         self.claim(me, ended, limit).await
     }
 
@@ -239,6 +251,36 @@ impl Store {
             );
             let query = query.bind(&filter.account).bind(filter.finished).bind(filter.since).bind(i64::from(filter.limit));
             query.fetch_all(pool).await?.iter().map(RequestRow::read).collect()
+        })
+    }
+
+    /// Whether this account's call between these two was made for a wish of another source that came after `since`.
+    pub async fn called_elsewhere(
+        &self,
+        account_id: i64,
+        a: &str,
+        b: Option<&str>,
+        source: &str,
+        since: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        on!(self, read, pool => {
+            let query = sqlx::query(
+                "SELECT 1 AS found FROM callback_requests
+                  WHERE (b = $3 OR $3 IS NULL AND b IS NULL) AND creation_time > $5 AND account_id = $1 AND a = $2
+                    AND source <> $4 AND NOT canceled AND (NOT finished OR setup_time IS NOT NULL) LIMIT 1",
+            );
+            let query = query.bind(account_id).bind(a).bind(b).bind(source).bind(since);
+            Ok(query.fetch_optional(pool).await?.is_some())
+        })
+    }
+
+    /// How many questions this account asked after `since`.
+    pub async fn questions_since(&self, account_id: i64, since: DateTime<Utc>) -> Result<i64, StoreError> {
+        on!(self, read, pool => {
+            let query = sqlx::query_scalar(
+                "SELECT count(*) FROM callback_requests WHERE account_id = $1 AND creation_time > $2 AND kind = 'quote'",
+            );
+            Ok(query.bind(account_id).bind(since).fetch_one(pool).await?)
         })
     }
 

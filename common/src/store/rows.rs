@@ -43,7 +43,7 @@ pub enum Taken {
     Waiting,
     /// Seen before; its row says the rest.
     Known,
-    /// Cancelled before it came: stored so, and handed out by [`Store::claim_ended`](super::Store::claim_ended) to be finished.
+    /// Cancelled before it came, or this account's same call is under way already: stored so, and handed out by [`Store::claim_ended`](super::Store::claim_ended) to be finished.
     Cancelled,
 }
 
@@ -75,8 +75,12 @@ pub struct RequestRow {
     pub status: String,
     /// Sippy's result string, or one of our own.
     pub result: Option<String>,
+    /// Why it ended, in plain words.
+    pub reason: Option<String>,
     /// Somebody wants it ended.
     pub canceled: bool,
+    /// The same call was asked for before: this one is never dialled.
+    pub twin: bool,
     /// True: a statistics entry. False: a schedule entry.
     pub finished: bool,
     /// When it was stored.

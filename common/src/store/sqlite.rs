@@ -1,8 +1,11 @@
 //! The hot paths on SQLite: take and step, statement by statement in one short transaction.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 
 use super::backend::{Sqlite, now};
 use super::boot::BootMoment;
@@ -14,10 +17,11 @@ use super::step::{EventMoney, Step, Stepped};
 use super::till::{Opened, Till};
 use super::writer::Numbered;
 use crate::failpoint::failpoint;
+use crate::job::JobKind;
 use crate::money::Money;
 
 /// Takes jobs from the queue.
-pub async fn take(db: &Sqlite, me: &Me, takes: &[Take]) -> Result<Vec<Taken>, StoreError> {
+pub async fn take(db: &Sqlite, me: &Me, takes: &[Take], same_call: Duration) -> Result<Vec<Taken>, StoreError> {
     let mut tx = db.write.begin_with("BEGIN IMMEDIATE").await?;
     let mine =
         sqlx::query("SELECT 1 FROM engines WHERE id = $1 AND incarnation = $2").bind(&me.id).bind(me.incarnation);
@@ -26,24 +30,25 @@ pub async fn take(db: &Sqlite, me: &Me, takes: &[Take]) -> Result<Vec<Taken>, St
     }
     let mut answers = Vec::with_capacity(takes.len());
     for take in takes {
-        answers.push(take_one(&mut tx, me, take).await?);
+        answers.push(take_one(&mut tx, me, take, same_call).await?);
     }
     tx.commit().await?;
     Ok(answers)
 }
 
-async fn take_one(tx: &mut SqliteConnection, me: &Me, take: &Take) -> Result<Taken, StoreError> {
+async fn take_one(tx: &mut SqliteConnection, me: &Me, take: &Take, same_call: Duration) -> Result<Taken, StoreError> {
     let (job, present) = (&take.job, now());
     let payer = sqlx::query_scalar("SELECT id FROM accounts WHERE name = $1").bind(&job.account);
     let account_id: Option<i64> = payer.fetch_optional(&mut *tx).await?;
     let cancel = sqlx::query("SELECT 1 FROM cancels WHERE job_id = $1").bind(job.id.as_str());
     let cancelled = cancel.fetch_optional(&mut *tx).await?.is_some();
+    let doubled = job.kind == JobKind::Callback && has_twin(tx, take, account_id, present, same_call).await?;
     let due = job.not_before.map_or(present, writable);
-    let claimed = take.claim && !cancelled && due <= present;
+    let claimed = take.claim && !cancelled && !doubled && due <= present;
     let inserted = sqlx::query(
         "INSERT INTO callback_requests (creation_time, next_call, canceled, original_cli, username, authname, job_id, account_id,
-                                        source, a, b, owner, epoch, not_after, job)
-         VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (job_id) DO NOTHING",
+                                        source, a, b, owner, epoch, not_after, job, kind, twin)
+         VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (job_id) DO NOTHING",
     )
     .bind(present)
     .bind(due)
@@ -59,14 +64,40 @@ async fn take_one(tx: &mut SqliteConnection, me: &Me, take: &Take) -> Result<Tak
     .bind(i64::from(claimed))
     .bind(writable(job.not_after))
     .bind(take.json()?)
+    .bind(job.kind.as_str())
+    .bind(doubled)
     .execute(&mut *tx)
     .await?;
-    Ok(match (inserted.rows_affected(), cancelled, claimed) {
+    Ok(match (inserted.rows_affected(), cancelled || doubled, claimed) {
         (0, _, _) => Taken::Known,
         (_, true, _) => Taken::Cancelled,
         (_, _, true) => Taken::Claimed { epoch: 1, account_id },
         _ => Taken::Waiting,
     })
+}
+
+/// Whether this account's same call is under way, or was made a moment ago for a wish that came another way.
+async fn has_twin(
+    tx: &mut SqliteConnection,
+    take: &Take,
+    account_id: Option<i64>,
+    present: DateTime<Utc>,
+    same_call: Duration,
+) -> Result<bool, StoreError> {
+    let (job, since) = (&take.job, present - TimeDelta::from_std(same_call).unwrap_or_default());
+    let twin = sqlx::query(
+        "SELECT 1 FROM callback_requests
+          WHERE account_id = $1 AND a = $2 AND b IS $3 AND NOT finished AND NOT canceled AND NOT twin
+            AND kind = 'callback' AND job_id <> $4
+         UNION ALL
+         SELECT 1 FROM callback_requests
+          WHERE b IS $3 AND creation_time > $5 AND account_id = $1 AND a = $2 AND source <> $6 AND finished AND NOT canceled
+            AND setup_time IS NOT NULL AND job_id <> $4
+         LIMIT 1",
+    );
+    let twin = twin.bind(account_id).bind(job.a.as_str()).bind(job.b.as_ref().map(|b| b.as_str()));
+    let twin = twin.bind(job.id.as_str()).bind(since).bind(&job.source).fetch_optional(tx).await?;
+    Ok(twin.is_some())
 }
 
 /// Writes steps in one transaction.
@@ -91,8 +122,9 @@ pub async fn write_steps(db: &Sqlite, steps: &[Numbered]) -> Result<Vec<Stepped>
 /// All checks come before the first write, so that a refusal leaves nothing behind.
 async fn write_step(tx: &mut SqliteConnection, numbered: &Numbered) -> Result<Stepped, StoreError> {
     let step = &numbered.step;
-    let guard =
-        sqlx::query("SELECT owner, epoch, step, canceled, account_id, source FROM callback_requests WHERE job_id = $1");
+    let guard = sqlx::query(
+        "SELECT owner, epoch, step, canceled, account_id, source, a, b FROM callback_requests WHERE job_id = $1",
+    );
     let Some(row) = guard.bind(step.job.as_str()).fetch_optional(&mut *tx).await? else { return Ok(Stepped::Fenced) };
     if row.int("epoch")? != step.epoch {
         return Ok(Stepped::Fenced);
@@ -103,7 +135,7 @@ async fn write_step(tx: &mut SqliteConnection, numbered: &Numbered) -> Result<St
     if row.text_opt("owner")?.as_deref() != Some(step.owner.as_str()) {
         return Ok(Stepped::Fenced);
     }
-    if step.honour_cancel && (row.flag("canceled")? || cancel_waits(tx, step).await?) {
+    if step.honour_cancel && (row.flag("canceled")? || cancel_waits(tx, step).await? || is_stopped(tx, &row).await?) {
         return Ok(Stepped::Cancelled);
     }
     let mut till = match Till::open(tx, step).await? {
@@ -147,6 +179,13 @@ async fn cancel_waits(tx: &mut SqliteConnection, step: &Step) -> Result<bool, St
     Ok(query.fetch_optional(tx).await?.is_some())
 }
 
+/// A party is on the do-not-call list.
+async fn is_stopped(tx: &mut SqliteConnection, request: &SqliteRow) -> Result<bool, StoreError> {
+    let query = sqlx::query("SELECT 1 FROM do_not_call WHERE number IN ($1, $2)");
+    let query = query.bind(request.text("a")?).bind(request.text_opt("b")?);
+    Ok(query.fetch_optional(tx).await?.is_some())
+}
+
 async fn write_request(tx: &mut SqliteConnection, numbered: &Numbered) -> Result<(), StoreError> {
     let (step, change) = (&numbered.step, &numbered.step.request);
     sqlx::query(
@@ -156,7 +195,8 @@ async fn write_request(tx: &mut SqliteConnection, numbered: &Numbered) -> Result
             call_id = coalesce($8, call_id), twoway_call_id = coalesce($9, twoway_call_id),
             setup_time = coalesce($10, setup_time), connect_time = coalesce($11, connect_time),
             disconnect_time = coalesce($12, disconnect_time), finished = coalesce($13, finished),
-            alive_ms = coalesce($14, alive_ms), owner = CASE WHEN $15 THEN NULL ELSE owner END
+            alive_ms = coalesce($14, alive_ms), owner = CASE WHEN $15 THEN NULL ELSE owner END,
+            reason = coalesce($17, reason)
          WHERE job_id = $16",
     )
     .bind(numbered.number)
@@ -175,6 +215,7 @@ async fn write_request(tx: &mut SqliteConnection, numbered: &Numbered) -> Result
     .bind(change.alive_ms)
     .bind(change.release)
     .bind(step.job.as_str())
+    .bind(&change.reason)
     .execute(tx)
     .await?;
     Ok(())

@@ -110,6 +110,8 @@ pub struct RequestChange {
     pub status: Option<String>,
     /// Sippy's result string, or one of our own.
     pub result: Option<String>,
+    /// Why it ended, in plain words.
+    pub reason: Option<String>,
     /// The call machine's snapshot, as JSON.
     pub snapshot: Option<String>,
     /// When it is due again.

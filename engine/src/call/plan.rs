@@ -209,6 +209,8 @@ pub enum Verdict {
     Blocked,
     /// The request broke the engine three times.
     Poisoned,
+    /// It was a question.
+    Answered,
 }
 
 impl Verdict {
@@ -226,6 +228,7 @@ impl Verdict {
             Verdict::Rejected => "Rejected",
             Verdict::Blocked => "Blocked",
             Verdict::Poisoned => "Poisoned",
+            Verdict::Answered => "Answered",
         }
     }
 }

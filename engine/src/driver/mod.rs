@@ -131,7 +131,8 @@ impl Driver {
     ) -> Driver {
         let clock = CallClock::showing(Moment(0));
         let keeper = world.keeper(epoch);
-        let record = Record::begin(keeper, job, admitted.account_id, admitted.currency, admitted.hold, seq, began);
+        let mut record = Record::begin(keeper, job, admitted.account_id, admitted.currency, admitted.hold, seq, began);
+        record.minutes = admitted.minutes;
         let call = Call::new(admitted.plan, admitted.hold, clock.now());
         Driver::new(world, call, record, clock, Some(slot))
     }

@@ -67,6 +67,8 @@ pub struct Record {
     began: DateTime<Utc>,
     seq: u32,
     hold: Option<HoldChange>,
+    /// Whole minutes of both calls that the account could pay for when it was admitted.
+    pub minutes: Option<u64>,
     /// Facts about A and B.
     pub legs: [LegFacts; 2],
     /// Final responses that wait to be stored before they are ACKed.
@@ -161,6 +163,7 @@ impl Record {
             began,
             seq,
             hold: None,
+            minutes: None,
             legs: Default::default(),
             finals: Vec::new(),
         }
@@ -261,6 +264,7 @@ impl Record {
                 self.seq = herald.seq;
                 step.request.status = Some("Finished".to_owned());
                 step.request.result = Some(verdict.as_str().to_owned());
+                step.request.reason = Some(outcome.reason);
                 step.request.finished = Some(true);
             }
             Ending::Retry(_, at) => {
@@ -316,6 +320,10 @@ impl Record {
         let (codes, told) = (self.legs.each_ref().map(|leg| leg.sip_code), self.legs.each_ref().map(|leg| leg.told));
         let attempts = [A, B].map(|leg| attempt_of(call, leg));
         let mut herald = self.herald(now);
+        if first && call.plan().attempt == 1 && self.job.reply.is_some() {
+            let [a, b] = [A, B].map(|leg| call.plan().party(leg).tariff.per_minute);
+            news.extend(herald.admitted(a, b, self.minutes));
+        }
         if first {
             news.push(herald.request("calling_a", "First leg initiated"));
         }
@@ -408,6 +416,7 @@ pub fn reason_of(verdict: Verdict, cause: Cause) -> &'static str {
         (Verdict::SecondLegFailed, _) => "your friend could not be reached",
         (Verdict::Canceled, _) => "it was cancelled",
         (Verdict::Interrupted, _) => "our service was interrupted",
+        (Verdict::Answered, _) => "it was answered",
         (Verdict::Expired, _) => "the request was too old to be tried",
         (Verdict::NoFunds, _) => "there is not enough money on the account",
         (Verdict::Rejected, Cause::NoSuchNumber) => "your own number does not exist",

@@ -104,3 +104,126 @@ pub(super) async fn a_senders_last_and_unfinished_requests_are_found(bench: Benc
     bench.store.cancel(&jobs[0].id).await.unwrap();
     assert_eq!(bench.other.unfinished_of(alice.id, mine).await.unwrap(), [jobs[1].id.clone()]);
 }
+
+/// The same account, A and B by another trigger.
+fn by(source: &str, n: u32, of: &Job) -> Job {
+    Job { id: JobId(format!("{source}-{n}")), source: source.to_owned(), ..of.clone() }
+}
+
+async fn take(store: &Store, me: &Me, job: &Job) -> Taken {
+    store.take(me, &[Take { job: job.clone(), claim: true }]).await.unwrap()[0]
+}
+
+fn ending(call: &Call, dialled: bool) -> Step {
+    let mut step = call.step();
+    step.request.finished = Some(true);
+    step.request.release = true;
+    step.request.reason = Some("both talked".to_owned());
+    step.request.setup_time = dialled.then(moment);
+    step
+}
+
+pub(super) async fn the_same_call_by_two_triggers_is_one(bench: Bench) {
+    let alice = bench.account("alice", 1_000_000).await;
+    let me = bench.engine("e1").await;
+    let writer = bench.store.writer();
+    let first = job(1, "alice");
+    let call = bench.running(&me, &first).await;
+    let twin = by("email", 1, &first);
+    for again in [&twin, &by("sms", 2, &first)] {
+        assert_eq!(take(&bench.other, &me, again).await, Taken::Cancelled, "{:?} while it is under way", again.id);
+    }
+    assert!(bench.store.claim_due(&me, 9).await.unwrap().is_empty(), "a twin is never dialled");
+    let ended = bench.store.claim_ended(&me, 9).await.unwrap();
+    assert!(ended.len() == 2 && ended.iter().all(|one| one.row.twin && !one.row.canceled), "{ended:?}");
+    for one in &ended {
+        let twin = Call { job: one.row.job.id.clone(), owner: me.id.clone(), epoch: one.row.epoch, account_id: None };
+        done(writer.step(ending(&twin, false)).await);
+    }
+    done(writer.step(ending(&call, true)).await);
+    assert_eq!(bench.other.find(&first.id).await.unwrap().unwrap().reason.as_deref(), Some("both talked"));
+
+    let (a, b) = (first.a.as_str(), first.b.as_ref().map(Number::as_str));
+    let lately = async |source: &str| {
+        bench.other.called_elsewhere(alice.id, a, b, source, moment() - TimeDelta::seconds(30)).await.unwrap()
+    };
+    assert_eq!((lately("email").await, lately("sms").await), (true, false));
+    assert_eq!(
+        take(&bench.store, &me, &by("email", 2, &first)).await,
+        Taken::Cancelled,
+        "within the window, though it ended"
+    );
+    let window = std::time::Duration::ZERO;
+    let later = [Take { job: by("email", 3, &first), claim: true }];
+    let taken = bench.store.take_apart(&me, &later, window).await.unwrap();
+    assert!(matches!(taken[0], Taken::Claimed { .. }), "after the window: {taken:?}");
+    bench.store.cancel(&later[0].job.id).await.unwrap();
+    let taken = take(&bench.store, &me, &by("sms", 3, &first)).await;
+    assert!(
+        matches!(taken, Taken::Claimed { .. }),
+        "the same trigger after the end, beside a cancelled one: {taken:?}"
+    );
+    let other_b = Job { b: None, ..by("web", 1, &first) };
+    assert!(matches!(take(&bench.store, &me, &other_b).await, Taken::Claimed { .. }), "another call");
+    assert_eq!(take(&bench.store, &me, &Job { b: None, ..by("web", 2, &first) }).await, Taken::Cancelled);
+}
+
+pub(super) async fn two_triggers_at_the_same_moment_get_one_call(bench: Bench) {
+    bench.account("alice", 1_000_000).await;
+    let me = bench.engine("e1").await;
+    for n in 1..=30 {
+        let wish = job(n, "alice");
+        let (sms, email) = (by("sms", n, &wish), by("email", n, &wish));
+        let answers = tokio::join!(take(&bench.store, &me, &sms), take(&bench.other, &me, &email));
+        let claimed = [answers.0, answers.1].iter().filter(|taken| matches!(taken, Taken::Claimed { .. })).count();
+        assert_eq!(claimed, 1, "{answers:?}");
+        assert!([answers.0, answers.1].contains(&Taken::Cancelled), "{answers:?}");
+    }
+    let refused = Job { account: "nobody".to_owned(), ..job(99, "alice") };
+    for n in 1..=2 {
+        assert!(
+            matches!(take(&bench.store, &me, &by("sms", 100 + n, &refused)).await, Taken::Claimed { .. }),
+            "no account"
+        );
+    }
+}
+
+pub(super) async fn a_number_stopped_meanwhile_is_not_invited(bench: Bench) {
+    bench.account("alice", 1_000_000).await;
+    let me = bench.engine("e1").await;
+    let writer = bench.store.writer();
+    let jobs = [job(1, "alice"), job(2, "alice")];
+    for (wish, stopped) in [(&jobs[0], jobs[0].b.as_ref().unwrap()), (&jobs[1], &jobs[1].a)] {
+        let call = bench.running(&me, wish).await;
+        bench.other.do_not_call(stopped.as_str(), PutBy::Stop, None).await.unwrap();
+        let mut invite_a = Step { invites: vec![invite(LegName::A, 1, 1)], ..call.step() };
+        invite_a.honour_cancel = true;
+        assert_eq!(writer.step(invite_a.clone()).await, Ok(Stepped::Cancelled));
+        assert!(bench.other.story(&wish.id).await.unwrap().unwrap().invites.is_empty());
+        bench.other.may_call_again(stopped.as_str(), PutBy::Stop).await.unwrap();
+        done(writer.step(invite_a).await);
+    }
+}
+
+pub(super) async fn questions_are_no_calls(bench: Bench) {
+    let alice = bench.account("alice", 1_000_000).await;
+    let me = bench.engine("e1").await;
+    let question =
+        |n: u32| Job { kind: JobKind::Quote, quote: Some(crate::job::Quote::Rate), ..by("sms", n, &job(1, "alice")) };
+    for n in 1..=3 {
+        assert!(
+            matches!(take(&bench.store, &me, &question(n)).await, Taken::Claimed { .. }),
+            "asked as often as one likes"
+        );
+    }
+    let (all, hour) = (bench.other.velocity(alice.id, None).await.unwrap(), moment() - TimeDelta::hours(1));
+    assert_eq!((all.jobs_minute, all.jobs_day, all.active, all.distinct_b_hour), (0, 0, 0, 0));
+    assert_eq!(bench.other.questions_since(alice.id, hour).await.unwrap(), 3);
+    assert!(bench.other.last_request(alice.id, "+442071838750").await.unwrap().is_none());
+    let row = bench.other.find(&question(1).id).await.unwrap().unwrap();
+    assert_eq!((row.job.kind, row.job.quote), (JobKind::Quote, Some(crate::job::Quote::Rate)));
+    assert!(
+        matches!(take(&bench.store, &me, &job(1, "alice")).await, Taken::Claimed { .. }),
+        "nor does one stand in for a call"
+    );
+}
