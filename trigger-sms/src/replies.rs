@@ -151,6 +151,7 @@ mod tests {
             price_a: None,
             price_b: None,
             minutes: None,
+            attempts: None,
             talk_seconds: Some(talk_seconds),
             cost: Some(cost.parse().unwrap()),
             currency: Some("USD".to_owned()),

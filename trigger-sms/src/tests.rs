@@ -138,6 +138,7 @@ impl Site {
             price_a: None,
             price_b: None,
             minutes: None,
+            attempts: None,
             talk_seconds: Some(50),
             cost: Some("0.20".parse().unwrap()),
             currency: Some("USD".to_owned()),
