@@ -7,6 +7,7 @@ mod check;
 mod limits;
 mod secret;
 mod sections;
+mod sms;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,9 +23,10 @@ pub use crate::store::StoreConfig;
 pub use limits::{LimitError, Limits};
 pub use secret::Secret;
 pub use sections::{
-    BillingConfig, EngineConfig, FeedConfig, GenericSmsConfig, IntakeConfig, MediaConfig, NumbersConfig, PortRange,
-    SecretsConfig, SipConfig, SmsConfig, TariffConfig, TwilioSmsConfig, WebConfig,
+    BillingConfig, EngineConfig, FeedConfig, IntakeConfig, MediaConfig, NumbersConfig, PortRange, SecretsConfig,
+    SipConfig, TariffConfig, WebConfig,
 };
+pub use sms::{GenericSmsConfig, ProviderKind, SmsConfig, SourceConfig, TwilioSmsConfig, VonageSignature};
 
 /// The default file: every key with its sentence. `ringback init` writes it as it stands.
 pub const DEFAULT_FILE: &str = include_str!("ringback.default.toml");
@@ -152,10 +154,7 @@ impl Config {
         if self.engine.id.is_empty() {
             self.engine.id = host_name();
         }
-        let GenericSmsConfig { secret, secret_file, .. } = &mut self.sms.generic;
-        secret::from_file(secret, secret_file, folder, "sms.generic.secret", place, mistakes);
-        let TwilioSmsConfig { auth_token, auth_token_file, .. } = &mut self.sms.twilio;
-        secret::from_file(auth_token, auth_token_file, folder, "sms.twilio.auth_token", place, mistakes);
+        self.sms.settle(folder, place, mistakes);
     }
 
     /// The folder of the embedded store (`data`), or the settings' own folder when the store is elsewhere.
