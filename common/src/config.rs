@@ -4,10 +4,10 @@
 //! hides no other; only then are the good ones taken together and checked against each other.
 
 mod check;
+mod email;
 mod limits;
 mod secret;
 mod sections;
-mod sms;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,13 +20,13 @@ use serde::Deserialize;
 pub use crate::queue::QueueConfig;
 pub use crate::service::ServiceConfig;
 pub use crate::store::StoreConfig;
+pub use email::{EmailConfig, ImapConfig, LmtpConfig, SmtpConfig, Tls};
 pub use limits::{LimitError, Limits};
 pub use secret::Secret;
 pub use sections::{
-    BillingConfig, EngineConfig, FeedConfig, IntakeConfig, MediaConfig, NumbersConfig, PortRange, SecretsConfig,
-    SipConfig, TariffConfig, WebConfig,
+    BillingConfig, EngineConfig, FeedConfig, GenericSmsConfig, IntakeConfig, MediaConfig, NumbersConfig, PortRange,
+    SecretsConfig, SipConfig, SmsConfig, TariffConfig, TwilioSmsConfig, WebConfig,
 };
-pub use sms::{GenericSmsConfig, ProviderKind, SmsConfig, SourceConfig, TwilioSmsConfig, VonageSignature};
 
 /// The default file: every key with its sentence. `ringback init` writes it as it stands.
 pub const DEFAULT_FILE: &str = include_str!("ringback.default.toml");
@@ -49,6 +49,8 @@ pub struct Config {
     pub tariff: TariffConfig,
     /// The SMS trigger.
     pub sms: SmsConfig,
+    /// The e-mail trigger.
+    pub email: EmailConfig,
     /// The web trigger.
     pub web: WebConfig,
     /// What counts as a number here.
@@ -154,7 +156,17 @@ impl Config {
         if self.engine.id.is_empty() {
             self.engine.id = host_name();
         }
-        self.sms.settle(folder, place, mistakes);
+        let GenericSmsConfig { secret, secret_file, .. } = &mut self.sms.generic;
+        secret::from_file(secret, secret_file, folder, "sms.generic.secret", place, mistakes);
+        let ImapConfig { password, password_file, .. } = &mut self.email.imap;
+        secret::from_file(password, password_file, folder, "email.imap.password", place, mistakes);
+        let SmtpConfig { password, password_file, .. } = &mut self.email.smtp;
+        secret::from_file(password, password_file, folder, "email.smtp.password", place, mistakes);
+        for file in [&mut self.email.imap.ca_file, &mut self.email.smtp.ca_file].into_iter().flatten() {
+            *file = folder.join(&file);
+        }
+        let TwilioSmsConfig { auth_token, auth_token_file, .. } = &mut self.sms.twilio;
+        secret::from_file(auth_token, auth_token_file, folder, "sms.twilio.auth_token", place, mistakes);
     }
 
     /// The folder of the embedded store (`data`), or the settings' own folder when the store is elsewhere.

@@ -1,11 +1,12 @@
 //! What Ringback's triggers and engine share: the contract (job, event, number, money), the queue, the store, the one
 //! door for triggers, the settings and the main of every binary.
 
-pub mod answer;
 pub mod binary;
 pub mod config;
+pub mod courier;
 pub mod event;
 pub mod failpoint;
+pub mod gate;
 pub mod guard;
 pub mod intake;
 pub mod job;

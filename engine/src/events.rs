@@ -189,7 +189,6 @@ impl Herald<'_> {
             price_a: None,
             price_b: None,
             minutes: None,
-            attempts: None,
             talk_seconds: None,
             cost: None,
             currency: None,

@@ -1,26 +1,27 @@
 //! Ringback's SMS trigger: a text becomes a job, the outcome becomes a text.
 //!
-//! [`http`] has the doors; [`providers`] reads what comes through them, one file a provider; [`desk`] says what becomes of a text;
-//! [`parse`] reads it; [`answer`] tells the sender how it ended. A new provider is one more file in `providers`.
+//! [`http`] has the doors, one file a provider; [`desk`] says what becomes of a text; [`parse`] reads it; [`answer`] tells the
+//! sender how it ended. A new provider is one more file beside `generic.rs` and `twilio.rs`.
 
 mod answer;
 pub mod coding;
 mod desk;
 pub mod explain;
-mod gate;
+mod generic;
 mod http;
 pub mod join;
 pub mod parse;
-mod providers;
 mod replies;
 mod send;
 mod sign;
+mod twilio;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ringback_common::config::SmsConfig;
+use ringback_common::gate;
 use ringback_common::intake::{Intake, Rules};
 use ringback_common::number::Country;
 use ringback_common::queue::{Queue, QueueError};
@@ -32,9 +33,7 @@ use tokio::net::TcpListener;
 use crate::answer::Answerer;
 use crate::desk::Desk;
 use crate::http::Doors;
-use crate::providers::Provider;
-use crate::replies::Via;
-use crate::send::{Channels, Sources};
+use crate::send::Channels;
 
 /// What the trigger works with.
 pub struct World {
@@ -55,11 +54,11 @@ pub enum RunError {
     #[error("[sms] listen {0}: {1}; choose another address, or stop who has it")]
     Listen(SocketAddr, io::Error),
     /// Anybody could send texts.
-    #[error("source {0}: allow_unsigned needs a loopback [sms] listen, not {1}; set a secret instead")]
-    UnsignedInPublic(String, SocketAddr),
+    #[error("[sms.generic] allow_unsigned needs a loopback [sms] listen, not {0}; set a secret instead")]
+    UnsignedInPublic(SocketAddr),
     /// A setting that is no address.
-    #[error("source {0}: {1} is no http:// or https:// address")]
-    Address(String, String),
+    #[error("{0} is no http:// or https:// address: {1}")]
+    Address(&'static str, String),
     /// The store is away.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -104,13 +103,13 @@ pub async fn run_on(
     shutdown: Shutdown,
 ) -> Result<(), RunError> {
     let address = listener.local_addr()?;
-    let sources = Arc::new(sources(&config, address)?);
+    check(&config, address)?;
     load_numbering_plans().await;
-    let channels = Arc::new(Channels::new(sources.clone())?);
-    let answerer = Arc::new(Answerer::new(world.store.clone(), channels.clone(), shutdown.clone()));
+    let channels = Channels::new(config.generic.clone(), config.twilio.clone())?;
+    let answerer = Arc::new(Answerer::new(world.store.clone(), channels, shutdown.clone()));
     let intake = Intake::new(world.store, world.queue.clone(), world.site_key, world.rules);
-    let desk = Desk::new(intake, world.queue.clone(), channels.clone());
-    let doors = Doors::new(desk, sources, channels, address.ip().is_loopback(), config.proxies);
+    let desk = Desk::new(intake, world.queue.clone(), config.generic.reply_url.is_some());
+    let doors = Doors::new(desk, config.generic, config.twilio, address.ip().is_loopback());
     tracing::info!(%address, "texts are taken");
     tokio::join!(http::serve(listener, http::routes(Arc::new(doors)), shutdown), answerer.run(&world.queue));
     Ok(())
@@ -121,24 +120,23 @@ async fn load_numbering_plans() {
     let _ = tokio::task::spawn_blocking(|| Country::by_code("GB")).await;
 }
 
-/// The configured sources.
-fn sources(config: &SmsConfig, address: SocketAddr) -> Result<Sources, RunError> {
-    let mut sources = Sources::new();
-    for (name, source) in config.all_sources() {
-        if source.allow_unsigned && source.signing_key.is_empty() && !address.ip().is_loopback() {
-            return Err(RunError::UnsignedInPublic(name, address));
-        }
-        for url in [&source.public_url, &source.api_base].into_iter().flatten() {
-            let good = url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-            if !good {
-                return Err(RunError::Address(name, url.clone()));
-            }
-        }
-        if let Some(provider) = Provider::new(source) {
-            sources.insert(Via::new(&name), provider);
+fn check(config: &SmsConfig, address: SocketAddr) -> Result<(), RunError> {
+    if config.generic.allow_unsigned && config.generic.secret.is_empty() && !address.ip().is_loopback() {
+        return Err(RunError::UnsignedInPublic(address));
+    }
+    let addresses = [
+        ("[sms.generic] reply_url", config.generic.reply_url.as_deref()),
+        ("[sms.twilio] public_url", config.twilio.public_url.as_deref()),
+        ("[sms.twilio] api_base", Some(config.twilio.api_base.as_str())),
+    ];
+    for (key, text) in addresses {
+        let Some(text) = text else { continue };
+        let good = url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if !good {
+            return Err(RunError::Address(key, text.to_owned()));
         }
     }
-    Ok(sources)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::sms::{is_source_name, is_web_address};
-use super::{Config, Mistake, SmsConfig};
+use super::{Config, EmailConfig, Mistake, Tls};
 
 /// Adds everything that does not fit.
 pub(super) fn check(config: &Config, place: &str, mistakes: &mut Vec<Mistake>) {
@@ -16,6 +15,7 @@ pub(super) fn check(config: &Config, place: &str, mistakes: &mut Vec<Mistake>) {
     amounts(config, &mut wrong);
     addresses(config, &mut wrong);
     triggers(config, &mut wrong);
+    email(&config.email, &mut wrong);
     overlaps(config, &mut wrong);
 }
 
@@ -117,7 +117,7 @@ fn triggers(config: &Config, wrong: &mut impl FnMut(&str, String)) {
         ("sms.twilio.api_base", Some(config.sms.twilio.api_base.as_str())),
     ] {
         if let Some(url) = url
-            && !is_web_address(url)
+            && !url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
         {
             wrong(key, "is no web address; write it like https://example.net/path".to_owned());
         }
@@ -129,31 +129,66 @@ fn triggers(config: &Config, wrong: &mut impl FnMut(&str, String)) {
     if twilio.account_sid.is_some() && twilio.public_url.is_none() {
         wrong("sms.twilio.public_url", "is missing; without it no signature of Twilio's can be checked".to_owned());
     }
-    sources(&config.sms, wrong);
     if config.web.account.is_some() && !config.web.listen.ip().is_loopback() {
         wrong("web.listen", format!("{}: the page has no sign-in yet; write a loopback address", config.web.listen));
     }
 }
 
-fn sources(sms: &SmsConfig, wrong: &mut impl FnMut(&str, String)) {
-    for (name, source) in &sms.sources {
-        let key = |key: &str| format!("sms.sources.{name}.{key}");
-        if !is_source_name(name) {
+fn email(email: &EmailConfig, wrong: &mut impl FnMut(&str, String)) {
+    if email.recipients.iter().any(|one| one.is_empty() || one.contains(char::is_whitespace) || one.contains('+')) {
+        wrong("email.recipients", "write local parts like \"call\" or addresses like \"call@example.net\"".to_owned());
+    }
+    if email.max_size < 10_000 || email.max_size > 50_000_000 {
+        wrong("email.max_size", format!("{} is out of range; write 10000 to 50000000", email.max_size));
+    }
+    if email.per_sender == 0 || email.per_domain == 0 {
+        wrong("email.per_sender", "write 1 or more; without [email.imap] and [email.lmtp] no mail is read".to_owned());
+    }
+    if email.lmtp.connections == 0 || email.lmtp.connections > 10_000 {
+        wrong("email.lmtp.connections", format!("{} is out of range; write 1 to 10000", email.lmtp.connections));
+    }
+    let imap = &email.imap;
+    if imap.host.is_some() {
+        if imap.user.is_empty() || imap.password.is_empty() {
+            wrong("email.imap.user", "is missing, or its password; both are needed to sign in".to_owned());
+        }
+        if imap.tls == Tls::Starttls {
+            wrong("email.imap.tls", "write \"tls\" (port 993), or \"none\" on this machine".to_owned());
+        }
+        if imap.poll.as_secs() == 0 || imap.poll.as_secs() > 1500 {
+            wrong("email.imap.poll", format!("{} is out of range; write 1 to 1500", imap.poll.as_secs()));
+        }
+        let folders = [&imap.mailbox, &imap.done, &imap.rejected];
+        if folders.iter().any(|name| name.is_empty() || name.contains(char::is_control))
+            || imap.mailbox == imap.done
+            || imap.mailbox == imap.rejected
+        {
             wrong(
-                &key("provider"),
-                format!("{name:?}: name a source in up to 32 lower-case letters, digits and dashes"),
+                "email.imap.done",
+                "name three folders; mail leaves the watched one for one of the others".to_owned(),
             );
         }
-        if matches!(name.as_str(), "generic" | "twilio") {
-            wrong(&key("provider"), format!("{name} has a section of its own, [sms.{name}]; choose another name"));
-        }
-        if source.allow_unsigned && !sms.listen.ip().is_loopback() {
-            wrong(&key("allow_unsigned"), "unsigned texts are taken only on a loopback address".to_owned());
-        }
-        for (field, what) in source.mistakes() {
-            wrong(&key(field), what);
+    }
+    for (key, host, tls) in [("imap", &imap.host, imap.tls), ("smtp", &email.smtp.host, email.smtp.tls)] {
+        if host.as_deref().is_some_and(|host| tls == Tls::None && !this_machine(host)) {
+            wrong(&format!("email.{key}.tls"), "passwords and mail leave this machine only over TLS".to_owned());
         }
     }
+    if email.smtp.host.is_some() && !is_address(&email.smtp.from) {
+        wrong(
+            "email.smtp.from",
+            "is no address; write the one that replies come from, like call@example.net".to_owned(),
+        );
+    }
+}
+
+fn this_machine(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn is_address(text: &str) -> bool {
+    let plain = text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"' | b',' | b';'));
+    plain && text.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
 }
 
 /// Two sockets of ours that would want the same port.
@@ -161,6 +196,7 @@ fn overlaps(config: &Config, wrong: &mut impl FnMut(&str, String)) {
     let tcp = [
         ("sms.listen", Some(config.sms.listen)),
         ("web.listen", Some(config.web.listen)),
+        ("email.lmtp.listen", config.email.lmtp.listen),
         ("service.listen", config.service.listen),
     ];
     let tcp: Vec<(&str, SocketAddr)> = tcp.into_iter().filter_map(|(key, address)| Some((key, address?))).collect();

@@ -18,7 +18,7 @@ use crate::cli::{Common, Fail, make_data_folder, settings};
 /// How to run.
 #[derive(Args)]
 pub struct RunArgs {
-    /// Only these parts: engine, sms, web (email, ani and iif are not in this version)
+    /// Only these parts: engine, sms, email, web (ani and iif are not in this version)
     #[arg(long, value_name = "PART,...", value_delimiter = ',')]
     only: Vec<String>,
 }
@@ -30,6 +30,8 @@ pub struct Parts {
     pub engine: bool,
     /// Understands texts.
     pub sms: bool,
+    /// Understands mails.
+    pub email: bool,
     /// Shows the page.
     pub web: bool,
 }
@@ -41,18 +43,21 @@ impl Parts {
             match part.as_str() {
                 "engine" => parts.engine = true,
                 "sms" => parts.sms = true,
+                "email" => parts.email = true,
                 "web" => parts.web = true,
-                "email" | "ani" | "iif" => {
+                "ani" | "iif" => {
                     return Err(Fail::Usage(format!(
-                        "--only {part}: not in this version; there are engine, sms and web"
+                        "--only {part}: not in this version; there are engine, sms, email and web"
                     )));
                 }
                 other => {
-                    return Err(Fail::Usage(format!("--only {other}: no such part; there are engine, sms and web")));
+                    return Err(Fail::Usage(format!(
+                        "--only {other}: no such part; there are engine, sms, email and web"
+                    )));
                 }
             }
         }
-        Ok(if only.is_empty() { Parts { engine: true, sms: true, web: true } } else { parts })
+        Ok(if only.is_empty() { Parts { engine: true, sms: true, email: true, web: true } } else { parts })
     }
 }
 
@@ -67,6 +72,12 @@ pub fn main(common: &Common, args: &RunArgs) -> Result<ExitCode, Fail> {
             ));
         }
         parts.web = false;
+    }
+    if parts.email && !config.email.configured() {
+        if !args.only.is_empty() {
+            return Err(Fail::Usage("no mail can come in; set [email.imap] host or [email.lmtp] listen".to_owned()));
+        }
+        parts.email = false;
     }
     make_data_folder(&config)?;
     let lock = if parts.engine { Some(take_lock(&config)?) } else { None };
@@ -106,6 +117,9 @@ pub enum RunError {
     /// The SMS trigger stopped.
     #[error("sms: {0}")]
     Sms(#[from] ringback_trigger_sms::RunError),
+    /// The e-mail trigger stopped.
+    #[error("email: {0}")]
+    Email(#[from] ringback_trigger_email::RunError),
     /// The page stopped.
     #[error("web: {0}")]
     Web(#[from] ringback_trigger_web::RunError),
@@ -133,6 +147,15 @@ pub async fn together(config: Config, parts: Parts, service: Service) -> Result<
         };
         ringback_trigger_sms::run(config.sms.clone(), world, service.shutdown.clone()).await.map_err(RunError::from)
     };
+    let email = async {
+        let world = ringback_trigger_email::World {
+            store: store.clone(),
+            queue: queue.clone(),
+            site_key: site_key.clone(),
+            rules: Rules::from(&config),
+        };
+        ringback_trigger_email::run(config.email.clone(), world, service.shutdown.clone()).await.map_err(RunError::from)
+    };
     let web = async {
         let world = ringback_trigger_web::World {
             store: store.clone(),
@@ -151,13 +174,14 @@ pub async fn together(config: Config, parts: Parts, service: Service) -> Result<
             }
             ended
         };
-    let (engine, sms, web) = tokio::join!(
+    let (engine, sms, email, web) = tokio::join!(
         ends_all(parts.engine, Box::pin(engine)),
         ends_all(parts.sms, Box::pin(sms)),
+        ends_all(parts.email, Box::pin(email)),
         ends_all(parts.web, Box::pin(web)),
     );
     store.close().await;
-    engine.and(sms).and(web)
+    engine.and(sms).and(email).and(web)
 }
 
 #[cfg(test)]
@@ -169,9 +193,9 @@ mod tests {
         let read = |text: &str| {
             Parts::read(&text.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>())
         };
-        assert_eq!(read("").unwrap(), Parts { engine: true, sms: true, web: true });
-        assert_eq!(read("engine,sms").unwrap(), Parts { engine: true, sms: true, web: false });
-        for missing in ["email", "ani", "iif"] {
+        assert_eq!(read("").unwrap(), Parts { engine: true, sms: true, email: true, web: true });
+        assert_eq!(read("engine,sms").unwrap(), Parts { engine: true, sms: true, email: false, web: false });
+        for missing in ["ani", "iif"] {
             assert!(
                 read(missing).is_err_and(|fail| fail.code() == 2 && fail.to_string().contains("not in this version"))
             );

@@ -1,7 +1,10 @@
 //! The gateway's surroundings, each a private child process of the test.
 
+pub mod dovecot;
+pub mod postfix;
 pub mod postgres;
 pub mod rabbit;
+pub mod unbound;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 

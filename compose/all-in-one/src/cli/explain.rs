@@ -14,6 +14,8 @@ use super::{Common, Fail, World, print};
 pub enum ExplainCommand {
     /// A text message
     Sms(SmsArgs),
+    /// A mail
+    Email(super::explain_email::EmailArgs),
 }
 
 /// The text.

@@ -4,6 +4,7 @@ mod accounts;
 mod calls;
 mod events;
 mod explain;
+mod explain_email;
 mod fail;
 mod print;
 mod routes;
@@ -103,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Status => block(status::status(common)),
         Command::Drain(args) => status::drain(common, &args),
         Command::Explain(explain::ExplainCommand::Sms(args)) => block(explain::sms(common, args)),
+        Command::Explain(explain::ExplainCommand::Email(args)) => block(explain_email::email(common, args)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

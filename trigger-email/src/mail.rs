@@ -1,0 +1,224 @@
+//! One mail as the trigger sees it: who wrote it, to whom, about what, and by which name it is known.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use chrono::{DateTime, Utc};
+use mail_parser::HeaderValue;
+use mail_parser::parsers::MessageStream;
+use sha2::{Digest, Sha256};
+
+use crate::auto::{Ignored, OWN_FIELD, written_by_a_machine};
+use crate::body;
+use crate::fields::Fields;
+use crate::form::{self, Form, NoForm};
+use crate::trust::Vouched;
+
+/// The longest address (RFC 5321, 4.5.3.1.3).
+const LONGEST_ADDRESS: usize = 254;
+/// The longest message id that is kept.
+const LONGEST_ID: usize = 200;
+
+/// Who we are.
+#[derive(Clone, Debug)]
+pub struct House {
+    /// Local parts, or whole addresses; lower case.
+    pub recipients: Vec<String>,
+    /// The longest mail (bytes).
+    pub max_size: usize,
+    /// The address that replies come from.
+    pub own: Option<String>,
+}
+
+impl House {
+    /// Whether this address is one of ours: `call@anywhere`, `call+detail@anywhere`, or a listed address.
+    pub fn is_ours(&self, address: &str) -> bool {
+        let address = address.trim().trim_matches(['<', '>']).to_lowercase();
+        let Some((local, domain)) = address.rsplit_once('@') else { return false };
+        let local = local.split('+').next().unwrap_or_default();
+        self.recipients.iter().any(|ours| match ours.split_once('@') {
+            Some((its_local, its_domain)) => its_local == local && its_domain == domain,
+            None => ours == local,
+        })
+    }
+
+    /// Whether this message id is one that our replies have.
+    fn wrote(&self, id: &str) -> bool {
+        let own = self.own.as_deref().and_then(|own| own.rsplit_once('@'));
+        own.is_some_and(|(_, domain)| id.ends_with(&format!(".ringback@{domain}")))
+    }
+}
+
+/// How a mail came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// The sender; empty for a bounce, `None` where nobody says.
+    pub mail_from: Option<String>,
+    /// The recipients; empty where nobody says.
+    pub rcpt_to: Vec<String>,
+}
+
+impl Envelope {
+    /// What the server that keeps a mailbox wrote down of it.
+    pub fn of_kept(fields: &Fields<'_>) -> Envelope {
+        let path = fields.named("return-path").next().map(|field| field.plain());
+        let mail_from = path.map(|path| path.trim_matches(['<', '>', ' ']).to_owned());
+        let delivered = fields.all().filter(|field| field.is("delivered-to") || field.is("x-original-to"));
+        Envelope { mail_from, rcpt_to: delivered.map(|field| field.plain()).collect() }
+    }
+}
+
+/// Why a mail is not read further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// It is left alone.
+    Ignored(Ignored),
+    /// It is beyond a limit; the code says which.
+    Beyond(&'static str),
+}
+
+impl From<Ignored> for Unread {
+    fn from(ignored: Ignored) -> Unread {
+        Unread::Ignored(ignored)
+    }
+}
+
+/// A mail that somebody wrote to us.
+#[derive(Clone)]
+pub struct Mail<'x> {
+    /// Its header and body.
+    pub fields: Fields<'x>,
+    /// The one From address, in lower case.
+    pub from: String,
+    /// Its To names a recipient of ours.
+    pub to_us: bool,
+    /// Decoded.
+    pub subject: String,
+    /// Without brackets.
+    pub message_id: Option<String>,
+    /// What it asks for.
+    pub form: Result<Form, NoForm>,
+}
+
+impl<'x> Mail<'x> {
+    /// Reads a mail as it came.
+    ///
+    /// # Errors
+    /// It is not for us, written by a machine, or beyond a limit.
+    pub fn read(raw: &'x [u8], envelope: Option<&Envelope>, house: &House) -> Result<Mail<'x>, Unread> {
+        if raw.len() > house.max_size {
+            return Err(Unread::Beyond("too_large"));
+        }
+        let fields = Fields::read(raw).map_err(|_| Unread::Beyond("too_much_header"))?;
+        let kept = envelope.is_none().then(|| Envelope::of_kept(&fields));
+        let envelope = envelope.or(kept.as_ref()).cloned().unwrap_or_default();
+        let to: Vec<String> = fields.named("to").flat_map(|field| field.addresses()).collect();
+        let to_us = to.iter().any(|address| house.is_ours(address));
+        let delivered = envelope.rcpt_to.iter().any(|address| house.is_ours(address));
+        if !delivered && (kept.is_none() || !to_us) {
+            return Err(Ignored::OtherRecipient.into());
+        }
+        if envelope.mail_from.as_deref() == Some("") {
+            return Err(Ignored::NullSender.into());
+        }
+        if let Some(ignored) = written_by_a_machine(&fields) {
+            return Err(ignored.into());
+        }
+        let from = one_from(&fields)?;
+        let message_id = fields.only("message-id").and_then(|field| field.ids().pop());
+        let ours = fields.count(OWN_FIELD) > 0 || message_id.as_deref().is_some_and(|id| house.wrote(id));
+        if ours || house.is_ours(&from) || house.own.as_deref() == Some(from.as_str()) {
+            return Err(Ignored::Loop.into());
+        }
+        if from.starts_with("mailer-daemon@") {
+            return Err(Ignored::NullSender.into());
+        }
+        let subject = fields.only("subject").map(|field| field.text()).unwrap_or_default();
+        let lines = body::lines(raw).map_err(|_| Unread::Beyond("too_many_parts"))?;
+        let form = form::read(&subject, &lines);
+        Ok(Mail { fields, from, to_us, subject, message_id, form })
+    }
+
+    /// The domain of the From address.
+    pub fn from_domain(&self) -> &str {
+        self.from.rsplit('@').next().unwrap_or_default()
+    }
+
+    /// By what a repeat of this mail is known: its Message-ID and body; where the signature that vouches for it leaves the
+    /// Message-ID open, the signature takes its place, so that nobody can send it again under another name.
+    pub fn identity(&self, vouched: Option<&Vouched>) -> String {
+        let name = match vouched.and_then(|vouched| vouched.unique.as_deref()) {
+            Some(unique) => format!("signed {unique}"),
+            None => match &self.message_id {
+                Some(id) => format!("id {id}"),
+                None => format!("dated {}", self.fields.only("date").map(|field| field.plain()).unwrap_or_default()),
+            },
+        };
+        let mut hash = Sha256::new();
+        hash.update((name.len() as u64).to_be_bytes());
+        hash.update(name.as_bytes());
+        hash.update(self.fields.body);
+        hex::encode(&hash.finalize()[..16])
+    }
+
+    /// When it says it was written.
+    pub fn date(&self) -> Option<DateTime<Utc>> {
+        let HeaderValue::DateTime(date) = MessageStream::new(self.fields.only("date")?.value).parse_date() else {
+            return None;
+        };
+        DateTime::from_timestamp(date.to_timestamp(), 0)
+    }
+
+    /// The languages its writer understands, the best first.
+    pub fn languages(&self) -> Option<String> {
+        let field = self.fields.only("accept-language").or_else(|| self.fields.only("content-language"))?;
+        Some(field.plain().chars().filter(char::is_ascii).take(40).collect())
+    }
+
+    /// What its answer refers to: References and its own id, at most `longest` bytes, the newest kept.
+    pub fn references(&self, longest: usize) -> Vec<String> {
+        let earlier = self.fields.only("references").map(|field| field.ids()).unwrap_or_default();
+        let mut room = longest;
+        let mut kept: Vec<String> = Vec::new();
+        for id in self.own_id().into_iter().chain(earlier.into_iter().filter(|id| is_id(id)).rev()) {
+            match room.checked_sub(id.len() + 3) {
+                Some(left) => room = left,
+                None => break,
+            }
+            kept.push(id);
+        }
+        kept.reverse();
+        kept
+    }
+
+    /// Its own id, if it can be written into another mail.
+    pub fn own_id(&self) -> Option<String> {
+        self.message_id.clone().filter(|id| is_id(id))
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    let plain = id.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>'));
+    plain && !id.is_empty() && id.len() <= LONGEST_ID
+}
+
+/// The one address of the one From.
+fn one_from(fields: &Fields<'_>) -> Result<String, Ignored> {
+    let addresses = fields.only("from").map(|field| field.addresses()).unwrap_or_default();
+    let [address] = addresses.as_slice() else { return Err(Ignored::NotOneFrom) };
+    let plain =
+        address.chars().all(|c| !c.is_control() && !c.is_whitespace() && !matches!(c, '<' | '>' | '"' | ',' | ';'));
+    match address.split_once('@') {
+        Some((local, domain))
+            if plain
+                && !local.is_empty()
+                && domain.contains('.')
+                && !domain.contains('@')
+                && address.len() <= LONGEST_ADDRESS =>
+        {
+            Ok(address.to_lowercase())
+        }
+        _ => Err(Ignored::NotOneFrom),
+    }
+}
+
+#[cfg(test)]
+mod tests;

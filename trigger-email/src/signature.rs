@@ -1,0 +1,131 @@
+//! The tags of a DKIM-Signature (RFC 6376, 3.5) that decide what it vouches for.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use crate::fields::{Field, Fields};
+
+/// A signature that names more fields than this is not looked at.
+const MOST_NAMES: usize = 200;
+
+/// What a signature says of itself; whether it holds, others say.
+#[derive(Clone, Debug)]
+pub struct Signature<'x> {
+    /// The field it was read from.
+    pub field: Field<'x>,
+    /// `d=`, in lower case.
+    pub domain: String,
+    /// `s=`, in lower case.
+    pub selector: String,
+    /// `h=`, in lower case.
+    pub covered: Vec<String>,
+    /// `b=` without white space.
+    pub value: String,
+    /// It has an `l=`, so a stranger may have gone on writing.
+    pub cut: bool,
+}
+
+/// Why a signature that holds does not vouch for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weakness {
+    /// `h=` lacks From, Subject or To.
+    Uncovered,
+    /// `l=`.
+    Cut,
+}
+
+impl<'x> Signature<'x> {
+    /// The signatures of a mail that can be read, from the top.
+    pub fn all(fields: &Fields<'x>) -> Vec<Signature<'x>> {
+        fields.named("dkim-signature").filter_map(Signature::read).collect()
+    }
+
+    /// Reads one; `None` if it is malformed, has a tag twice, or uses SHA-1.
+    pub fn read(field: Field<'x>) -> Option<Signature<'x>> {
+        let text = std::str::from_utf8(field.value).ok()?;
+        let mut tags: Vec<(&str, String)> = Vec::new();
+        for tag in text.trim().trim_end_matches(';').split(';') {
+            let (name, value) = tag.split_once('=')?;
+            let name = name.trim();
+            if tags.iter().any(|(known, _)| *known == name) {
+                return None;
+            }
+            tags.push((name, value.chars().filter(|c| !c.is_ascii_whitespace()).collect()));
+        }
+        let tag = |name: &str| tags.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+        let covered: Vec<String> = tag("h")?.split(':').map(str::to_ascii_lowercase).collect();
+        if !matches!(tag("a")?, "rsa-sha256" | "ed25519-sha256") || covered.len() > MOST_NAMES {
+            return None;
+        }
+        Some(Signature {
+            field,
+            domain: tag("d")?.to_ascii_lowercase(),
+            selector: tag("s")?.to_ascii_lowercase(),
+            covered,
+            value: tag("b")?.to_owned(),
+            cut: tag("l").is_some(),
+        })
+    }
+
+    /// The law of trust: From, Subject and To are covered, and all of the body.
+    ///
+    /// # Errors
+    /// Which part of it is broken.
+    pub fn strong(&self) -> Result<(), Weakness> {
+        if self.cut {
+            return Err(Weakness::Cut);
+        }
+        if ["from", "subject", "to"].iter().all(|name| self.covers(name)) { Ok(()) } else { Err(Weakness::Uncovered) }
+    }
+
+    /// Whether `h=` names this field.
+    pub fn covers(&self, name: &str) -> bool {
+        self.covered.iter().any(|covered| covered == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(value: &str) -> Option<Signature<'_>> {
+        Signature::read(Field { name: "DKIM-Signature", value: value.as_bytes() })
+    }
+
+    const GOOD: &str = " v=1; a=rsa-sha256; c=relaxed/relaxed; d=Example.COM; s=Sel;\r\n h=From : To:\r\n Subject:date; bh=x=; b=ab\r\n\tcd==";
+
+    #[test]
+    fn tags_are_read_across_folds() {
+        let good = read(GOOD).unwrap();
+        assert_eq!(
+            (good.domain.as_str(), good.selector.as_str(), good.value.as_str()),
+            ("example.com", "sel", "abcd==")
+        );
+        assert_eq!(good.covered, ["from", "to", "subject", "date"]);
+        assert_eq!(good.strong(), Ok(()));
+        assert!(good.covers("date") && !good.covers("message-id"));
+    }
+
+    #[test]
+    fn what_is_cut_or_uncovered_is_weak() {
+        for (change, weakness) in [("; l=0", Weakness::Cut), ("; l=1000", Weakness::Cut), ("; l=", Weakness::Cut)] {
+            assert_eq!(read(&format!("{GOOD}{change}")).unwrap().strong(), Err(weakness), "{change}");
+        }
+        for missing in ["From : ", "To:", "Subject:"] {
+            assert_eq!(read(&GOOD.replace(missing, "X:")).unwrap().strong(), Err(Weakness::Uncovered), "{missing}");
+        }
+    }
+
+    #[test]
+    fn malformed_doubled_and_outdated_ones_are_not_read() {
+        for bad in [
+            GOOD.replace("rsa-sha256", "rsa-sha1"),
+            GOOD.replace("d=Example.COM; ", ""),
+            GOOD.replace("s=Sel", "d=other.example"),
+            format!("{GOOD}; h=from"),
+            format!("{GOOD}; nonsense"),
+            GOOD.replace("From", &"x:".repeat(300)),
+            String::new(),
+        ] {
+            assert!(read(&bad).is_none(), "{bad}");
+        }
+    }
+}

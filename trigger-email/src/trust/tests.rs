@@ -1,0 +1,148 @@
+use super::*;
+use crate::authres;
+
+const HEAD: &str = "From: alice@mail.example.com\r\nTo: call@gw.test\r\nSubject: 0370728\r\n";
+
+fn judged(head: &str, evidence: &Evidence) -> Result<Vouched, Doubt> {
+    let raw = format!("{head}\r\n");
+    judge(&Fields::read(raw.as_bytes()).unwrap(), "mail.example.com", true, Some(evidence)).vouched
+}
+
+fn dkim(domain: &str, outcome: Outcome, strong: Result<(), Weakness>) -> Dkim {
+    Dkim { domain: domain.to_owned(), outcome, strong, unique: None }
+}
+
+fn only(dkim: Dkim) -> Evidence {
+    Evidence { dkim: vec![dkim], ..Evidence::default() }
+}
+
+const YES: Result<Vouched, Doubt> = Ok(Vouched { unique: None });
+
+#[test]
+fn the_law() {
+    use Outcome::*;
+    for (evidence, expected) in [
+        (only(dkim("example.com", Passed, Ok(()))), YES),
+        (only(dkim("mail.example.com", Passed, Ok(()))), YES),
+        (only(dkim("other.example.com", Passed, Ok(()))), YES),
+        (only(dkim("com", Passed, Ok(()))), Err(Doubt::Misaligned)),
+        (only(dkim("example.com.evil.test", Passed, Ok(()))), Err(Doubt::Misaligned)),
+        (only(dkim("evilexample.com", Passed, Ok(()))), Err(Doubt::Misaligned)),
+        (only(dkim("", Passed, Ok(()))), Err(Doubt::Misaligned)),
+        (only(dkim("example.com", Failed, Ok(()))), Err(Doubt::Broken)),
+        (only(dkim("example.com", Unknown, Ok(()))), Err(Doubt::Unknown)),
+        (only(dkim("example.com", Passed, Err(Weakness::Cut))), Err(Doubt::Cut)),
+        (only(dkim("example.com", Passed, Err(Weakness::Uncovered))), Err(Doubt::Uncovered)),
+        (Evidence::default(), Err(Doubt::Unsigned)),
+        (Evidence { spf: Some("example.com".to_owned()), ..Evidence::default() }, Err(Doubt::Unsigned)),
+        (Evidence { dmarc_failed: true, ..only(dkim("example.com", Passed, Ok(()))) }, Err(Doubt::DmarcFailed)),
+    ] {
+        assert_eq!(judged(HEAD, &evidence), expected, "{evidence:?}");
+    }
+}
+
+#[test]
+fn one_good_signature_is_enough_and_a_good_one_of_others_is_none() {
+    let good = dkim("example.com", Outcome::Passed, Ok(()));
+    let weak = dkim("example.com", Outcome::Passed, Err(Weakness::Cut));
+    let broken = dkim("example.com", Outcome::Failed, Ok(()));
+    let list = dkim("lists.test", Outcome::Passed, Ok(()));
+    let all = Evidence { dkim: vec![list.clone(), weak, broken.clone(), good], ..Evidence::default() };
+    assert_eq!(judged(HEAD, &all), YES);
+    let without = Evidence { dkim: vec![list, broken], ..Evidence::default() };
+    assert_eq!(judged(HEAD, &without), Err(Doubt::Broken));
+}
+
+#[test]
+fn a_header_that_reads_two_ways_is_never_vouched_for() {
+    let good = only(dkim("example.com", Outcome::Passed, Ok(())));
+    for twice in ["Subject: 0370729\r\n", "To: b@c.d\r\n", "From: eve@evil.test\r\n", "no colon\r\n", "Sub ject: x\r\n"]
+    {
+        assert_eq!(judged(&format!("{HEAD}{twice}"), &good), Err(Doubt::Malformed), "{twice}");
+    }
+    let raw = format!("{HEAD}\r\n");
+    let fields = Fields::read(raw.as_bytes()).unwrap();
+    let elsewhere = judge(&fields, "mail.example.com", false, Some(&good));
+    assert_eq!(elsewhere.vouched, Err(Doubt::OtherTo));
+    let untold = judge(&fields, "mail.example.com", true, None);
+    assert_eq!(untold, Trust { vouched: Err(Doubt::Untold), answerable: false });
+}
+
+#[test]
+fn only_who_is_no_invention_is_answered() {
+    let raw = format!("{HEAD}\r\n");
+    let fields = Fields::read(raw.as_bytes()).unwrap();
+    let answerable = |evidence: &Evidence| judge(&fields, "mail.example.com", true, Some(evidence)).answerable;
+    let spf = |domain: &str| Evidence { spf: Some(domain.to_owned()), ..Evidence::default() };
+    assert!(answerable(&spf("bounce.example.com")));
+    assert!(!answerable(&spf("evil.test")));
+    assert!(answerable(&only(dkim("example.com", Outcome::Passed, Err(Weakness::Cut)))));
+    assert!(!answerable(&only(dkim("example.com", Outcome::Failed, Ok(())))));
+    assert!(!answerable(&only(dkim("evil.test", Outcome::Passed, Ok(())))));
+    assert!(!answerable(&Evidence { dmarc_failed: true, ..spf("example.com") }));
+}
+
+#[test]
+fn public_suffixes_are_nobodys_domain() {
+    for (one, other, same) in [
+        ("example.co.uk", "mail.example.co.uk", true),
+        ("co.uk", "example.co.uk", false),
+        ("other.co.uk", "example.co.uk", false),
+        ("alice.github.io", "bob.github.io", false),
+        ("EXAMPLE.com", "example.COM.", true),
+        ("xn--bcher-kva.example", "bücher.example", true),
+        ("", "", false),
+        ("test", "test", false),
+    ] {
+        assert_eq!(aligned(one, other), same, "{one} {other}");
+    }
+}
+
+/// A mail with these signatures, as our server tells of it.
+fn by_server(results: &str, signatures: &[&str]) -> Result<Vouched, Doubt> {
+    let signed: String = signatures.iter().map(|tags| format!("DKIM-Signature: a=rsa-sha256; {tags}\r\n")).collect();
+    let head = format!("Authentication-Results: mx.gw.test; {results}\r\nReceived: x\r\n{signed}{HEAD}");
+    let raw = format!("{head}\r\n");
+    let fields = Fields::read(raw.as_bytes()).unwrap();
+    let evidence = authres::told_by("mx.gw.test", &fields).map(|results| told(&results, &fields));
+    judge(&fields, "mail.example.com", true, evidence.as_ref()).vouched
+}
+
+const GOOD: &str = "d=example.com; s=s1; h=from:to:subject:message-id; bh=x; b=abcdefghij";
+
+#[test]
+fn our_server_vouches_only_for_what_keeps_the_rule() {
+    let pass = "dkim=pass header.d=example.com header.s=s1 header.b=abcdefgh";
+    for (results, signatures, expected) in [
+        (pass, &[][..], YES),
+        (pass, &[GOOD][..], YES),
+        ("dkim=pass header.i=@example.com", &[GOOD], YES),
+        ("dkim=pass header.i=alice@mail.example.com", &[GOOD], YES),
+        ("dkim=fail header.d=example.com", &[GOOD], Err(Doubt::Broken)),
+        ("dkim=none", &[], Err(Doubt::Unsigned)),
+        ("dkim=pass header.d=evil.test", &[], Err(Doubt::Misaligned)),
+        ("dkim=pass header.d=example.com; dmarc=fail", &[GOOD], Err(Doubt::DmarcFailed)),
+        ("dkim=pass header.d=example.com; dmarc=pass; spf=fail", &[GOOD], YES),
+        ("spf=pass smtp.mailfrom=alice@example.com; dmarc=pass", &[], Err(Doubt::Unsigned)),
+        (pass, &["d=example.com; s=s1; h=from:to:subject; l=10; bh=x; b=abcdefghij"], Err(Doubt::Cut)),
+        (pass, &["d=example.com; s=s1; h=from:to; bh=x; b=abcdefghij"], Err(Doubt::Uncovered)),
+        // A strong signature that is not the one meant does not help, nor a second one that may be meant as well.
+        (pass, &["d=example.com; s=s2; h=from:to:subject; bh=x; b=abcdefghij"], Err(Doubt::Uncovered)),
+        (pass, &["d=evil.test; s=s1; h=from:to:subject; bh=x; b=abcdefghij"], Err(Doubt::Uncovered)),
+        (
+            "dkim=pass header.d=example.com",
+            &[GOOD, "d=example.com; s=s1; h=from:to:subject; l=1; bh=x; b=z"],
+            Err(Doubt::Cut),
+        ),
+        (pass, &["nonsense"], Err(Doubt::Uncovered)),
+    ] {
+        assert_eq!(by_server(results, signatures), expected, "{results} {signatures:?}");
+    }
+}
+
+#[test]
+fn a_signature_without_the_message_id_is_its_own_identity() {
+    let bare = "d=example.com; s=s1; h=from:to:subject; bh=x; b=abc def";
+    let vouched = by_server("dkim=pass header.d=example.com", &[bare]);
+    assert_eq!(vouched, Ok(Vouched { unique: Some("abcdef".to_owned()) }));
+}

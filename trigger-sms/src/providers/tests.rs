@@ -1,1 +1,0 @@
-//! The contract that all providers are held to.
