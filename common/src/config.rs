@@ -8,6 +8,7 @@ mod email;
 mod limits;
 mod secret;
 mod sections;
+mod sms;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -24,9 +25,10 @@ pub use email::{EmailConfig, ImapConfig, LmtpConfig, SmtpConfig, Tls};
 pub use limits::{LimitError, Limits};
 pub use secret::Secret;
 pub use sections::{
-    BillingConfig, EngineConfig, FeedConfig, GenericSmsConfig, IntakeConfig, MediaConfig, NumbersConfig, PortRange,
-    SecretsConfig, SipConfig, SmsConfig, TariffConfig, TwilioSmsConfig, WebConfig,
+    BillingConfig, EngineConfig, FeedConfig, IntakeConfig, MediaConfig, NumbersConfig, PortRange, SecretsConfig,
+    SipConfig, TariffConfig, WebConfig,
 };
+pub use sms::{GenericSmsConfig, ProviderKind, SmsConfig, SourceConfig, TwilioSmsConfig, VonageSignature};
 
 /// The default file: every key with its sentence. `ringback init` writes it as it stands.
 pub const DEFAULT_FILE: &str = include_str!("ringback.default.toml");
@@ -156,8 +158,7 @@ impl Config {
         if self.engine.id.is_empty() {
             self.engine.id = host_name();
         }
-        let GenericSmsConfig { secret, secret_file, .. } = &mut self.sms.generic;
-        secret::from_file(secret, secret_file, folder, "sms.generic.secret", place, mistakes);
+        self.sms.settle(folder, place, mistakes);
         let ImapConfig { password, password_file, .. } = &mut self.email.imap;
         secret::from_file(password, password_file, folder, "email.imap.password", place, mistakes);
         let SmtpConfig { password, password_file, .. } = &mut self.email.smtp;
@@ -165,8 +166,6 @@ impl Config {
         for file in [&mut self.email.imap.ca_file, &mut self.email.smtp.ca_file].into_iter().flatten() {
             *file = folder.join(&file);
         }
-        let TwilioSmsConfig { auth_token, auth_token_file, .. } = &mut self.sms.twilio;
-        secret::from_file(auth_token, auth_token_file, folder, "sms.twilio.auth_token", place, mistakes);
     }
 
     /// The folder of the embedded store (`data`), or the settings' own folder when the store is elsewhere.

@@ -125,6 +125,9 @@ pub struct RequestEvent {
     /// Whole minutes of both calls that the balance pays for, once admitted; absent when they cost nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<u64>,
+    /// How often A was called, once finished without reaching A.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
     /// Seconds both talked, once finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub talk_seconds: Option<u64>,

@@ -1,6 +1,7 @@
 //! What Ringback's triggers and engine share: the contract (job, event, number, money), the queue, the store, the one
 //! door for triggers, the settings and the main of every binary.
 
+pub mod answer;
 pub mod binary;
 pub mod config;
 pub mod courier;

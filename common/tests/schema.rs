@@ -147,6 +147,7 @@ fn a_request(finished: bool) -> RequestEvent {
         price_a: None,
         price_b: None,
         minutes: None,
+        attempts: None,
         talk_seconds: finished.then_some(61),
         cost: finished.then_some(Money(203_334)),
         currency: finished.then(|| "USD".to_owned()),

@@ -189,6 +189,7 @@ impl Herald<'_> {
             price_a: None,
             price_b: None,
             minutes: None,
+            attempts: None,
             talk_seconds: None,
             cost: None,
             currency: None,

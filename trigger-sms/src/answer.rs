@@ -27,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Answers senders.
 pub struct Answerer {
     store: Store,
-    channels: Channels,
+    channels: Arc<Channels>,
     shutdown: Shutdown,
 }
 
@@ -49,7 +49,7 @@ enum End {
 
 impl Answerer {
     /// Sends through these channels.
-    pub fn new(store: Store, channels: Channels, shutdown: Shutdown) -> Answerer {
+    pub fn new(store: Store, channels: Arc<Channels>, shutdown: Shutdown) -> Answerer {
         Answerer { store, channels, shutdown }
     }
 
@@ -85,7 +85,7 @@ impl Answerer {
     }
 
     async fn answer(&self, reply: &Reply) -> End {
-        let deduplicates = self.channels.deduplicates(reply.note.via);
+        let deduplicates = self.channels.deduplicates(&reply.note.via);
         match self.patiently(|| self.store.reply_begin(&reply.job, reply.kind)).await {
             None => return End::Later,
             Some(Begun::Done) => return End::Done,
@@ -179,7 +179,8 @@ fn count(reply: &Reply, outcome: &Sent) {
         Sent::Never(_) => "refused",
         Sent::Unknown(_) => "unknown",
     };
-    metrics::counter!("ringback_sms_replies_total", "via" => reply.note.via.name(), "outcome" => outcome).increment(1);
+    metrics::counter!("ringback_sms_replies_total", "via" => reply.note.via.name().to_owned(), "outcome" => outcome)
+        .increment(1);
 }
 
 fn wanted(kind: &str, body: &[u8]) -> Wanted {

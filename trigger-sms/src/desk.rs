@@ -1,7 +1,7 @@
 //! The desk: takes a text that came through one of the doors and says what becomes of it.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -16,13 +16,14 @@ use crate::explain::wish_of;
 use crate::gate::Buckets;
 use crate::parse::{Callback, Reading, parse, sender};
 use crate::replies::{Note, REFUSAL_TYPE, Refused, Via, refusal_text};
+use crate::send::Channels;
 
 /// The name of this trigger: `source` of its jobs, and where its replies go.
 pub const SOURCE: &str = "sms";
 
 /// A text as a door hands it over.
 pub struct Text {
-    /// The door.
+    /// The source.
     pub via: Via,
     /// The provider's id of the message.
     pub id: String,
@@ -57,14 +58,14 @@ pub enum Outcome {
 pub struct Desk {
     intake: Intake,
     queue: Queue,
-    generic_replies: bool,
+    channels: Arc<Channels>,
     told: Mutex<Buckets<String>>,
 }
 
 impl Desk {
-    /// A desk before this intake; `generic_replies` says whether generic senders can be answered.
-    pub fn new(intake: Intake, queue: Queue, generic_replies: bool) -> Desk {
-        Desk { intake, queue, generic_replies, told: Mutex::new(Buckets::new(3, 1.0 / 200.0)) }
+    /// A desk before this intake; the channels say which senders can be answered.
+    pub fn new(intake: Intake, queue: Queue, channels: Arc<Channels>) -> Desk {
+        Desk { intake, queue, channels, told: Mutex::new(Buckets::new(3, 1.0 / 200.0)) }
     }
 
     /// Takes one text. The same text twice has the same outcome.
@@ -82,7 +83,7 @@ impl Desk {
             Outcome::Limited(reason, _) => ("limited", *reason),
             Outcome::Unavailable(_) => ("unavailable", ""),
         };
-        metrics::counter!("ringback_sms_total", "via" => text.via.name(), "outcome" => label).increment(1);
+        metrics::counter!("ringback_sms_total", "via" => text.via.name().to_owned(), "outcome" => label).increment(1);
         tracing::info!(via = text.via.name(), outcome = label, reason, "text from {shown}");
         outcome
     }
@@ -138,11 +139,10 @@ impl Desk {
 
     /// How to answer this text, if its door has a way back and the sender can be answered.
     fn note(&self, text: &Text, from: &Number) -> Option<Note> {
-        let answerable = !from.is_extension() || text.via == Via::Generic;
-        let way_back = text.via == Via::Twilio || self.generic_replies;
+        let reached = self.channels.answers(&text.via, from.is_extension());
         let short_enough = text.to.len() <= 64;
-        (answerable && way_back && short_enough).then(|| Note {
-            via: text.via,
+        (reached && short_enough).then(|| Note {
+            via: text.via.clone(),
             to: from.as_str().to_owned(),
             from: text.to.clone(),
         })

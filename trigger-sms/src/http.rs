@@ -1,28 +1,33 @@
 //! The doors for SMS providers: routes, limits of size, time and number, and the answers every door gives.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::any;
+use axum::{Extension, Router};
 use bytes::Bytes;
+use chrono::Utc;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use ringback_common::config::{GenericSmsConfig, TwilioSmsConfig};
+use ipnet::IpNet;
 use ringback_common::service::Shutdown;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use url::Url;
 
 use crate::desk::{Desk, Outcome, Text};
 use crate::gate::{Buckets, Strangers, peer};
-use crate::{generic, twilio};
+use crate::providers::{Provider, Raw, Read, Refusal, Told};
+use crate::replies::Via;
+use crate::send::{Channels, Sources};
 
 /// A body may be so long.
 const MOST_BYTES: usize = 64 * 1024;
@@ -40,38 +45,140 @@ const LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// What the doors share.
 pub struct Doors {
     /// Where texts are taken.
-    pub desk: Desk,
-    /// `[sms.generic]`
-    pub generic: GenericSmsConfig,
-    /// `[sms.twilio]`
-    pub twilio: TwilioSmsConfig,
+    desk: Desk,
+    sources: Arc<Sources>,
+    /// Fetches certificates, and answers confirmations.
+    channels: Arc<Channels>,
     /// The listener is on a loopback address.
-    pub loopback: bool,
+    loopback: bool,
+    /// Whose `X-Forwarded-For` is believed.
+    proxies: Vec<IpNet>,
     known: Mutex<Buckets<IpAddr>>,
     strangers: Mutex<Strangers>,
     /// How many mistakes of each peer are worth a line in the log.
     mistakes: Mutex<Buckets<IpAddr>>,
+    /// How often strangers may make us ask a provider for something.
+    errands: Mutex<Buckets<Via>>,
     places: Semaphore,
 }
 
 impl Doors {
     /// Doors before this desk.
-    pub fn new(desk: Desk, generic: GenericSmsConfig, twilio: TwilioSmsConfig, loopback: bool) -> Doors {
+    pub fn new(
+        desk: Desk,
+        sources: Arc<Sources>,
+        channels: Arc<Channels>,
+        loopback: bool,
+        proxies: Vec<IpNet>,
+    ) -> Doors {
         Doors {
             desk,
-            generic,
-            twilio,
+            sources,
+            channels,
             loopback,
+            proxies,
             known: Mutex::new(Buckets::new(4000, 2000.0)),
             strangers: Mutex::new(Strangers::new()),
             mistakes: Mutex::new(Buckets::new(30, 1.0)),
+            errands: Mutex::new(Buckets::new(5, 0.2)),
             places: Semaphore::new(MOST_TEXTS),
         }
     }
 
-    /// Takes a text from a peer that has proved who it is. The peer is the socket's address, whatever headers say.
-    pub async fn take(&self, from: Peer, text: Text) -> Outcome {
-        let within = self.known.lock().unwrap_or_else(PoisonError::into_inner).take(peer(from.0.ip()), Instant::now());
+    /// One request, from whichever source's door.
+    async fn receive(&self, from: IpAddr, name: &str, secret: &str, request: Request) -> Response {
+        let via = Via::new(name);
+        let Some(source) = self.sources.get(&via) else { return not_found() };
+        if !source.speaks(request.method()) {
+            let message = "texts do not come to this source by this method";
+            return (StatusCode::METHOD_NOT_ALLOWED, problem("method_not_allowed", message)).into_response();
+        }
+        let (parts, body) = request.into_parts();
+        let from = self.sender(from, &parts.headers);
+        let body = match whole(Request::from_parts(parts.clone(), body)).await {
+            Ok(body) => body,
+            Err((status, code, message)) => return self.correct(from, status, code, message),
+        };
+        let raw = Raw {
+            method: &parts.method,
+            secret,
+            query: parts.uri.query().unwrap_or_default(),
+            headers: &parts.headers,
+            body: &body,
+            from,
+            local: self.loopback && from.to_canonical().is_loopback(),
+            now: Utc::now(),
+        };
+        match self.read(&via, source, &raw).await {
+            Ok(Read::Texts(texts)) => match texts.iter().try_for_each(is_sensible) {
+                Ok(()) => source.answer(&self.take(from, &via, texts).await),
+                Err(message) => self.correct(from, StatusCode::BAD_REQUEST, "malformed", message),
+            },
+            Ok(Read::Nothing(what)) => {
+                tracing::debug!(via = via.name(), "nothing to do: {what}");
+                source.answer(&Outcome::Ignored("no_text"))
+            }
+            Ok(Read::Confirm(url)) => source.answer(&self.confirm(&via, source, url).await),
+            Ok(Read::Certificate(_)) => source.answer(&Outcome::Unavailable(Duration::from_secs(5))),
+            Err(Refusal::Unproven(message)) => self.turn_away(from, StatusCode::UNAUTHORIZED, "bad_signature", message),
+            Err(Refusal::Malformed(message)) => self.correct(from, StatusCode::BAD_REQUEST, "malformed", &message),
+            Err(Refusal::NotSetUp(message)) => (StatusCode::NOT_FOUND, problem("not_found", message)).into_response(),
+        }
+    }
+
+    /// Reads a request, once more if a certificate had to be fetched first.
+    async fn read(&self, via: &Via, source: &Provider, raw: &Raw<'_>) -> Result<Read, Refusal> {
+        let read = source.read(raw)?;
+        let Read::Certificate(url) = &read else { return Ok(read) };
+        match self
+            .errand(via, source, url)
+            .await
+            .and_then(|pem| source.learn(url, &pem, raw.now).map_err(str::to_owned))
+        {
+            Ok(()) => source.read(raw),
+            Err(why) => {
+                tracing::warn!(via = via.name(), %url, "the provider's certificate is not there: {why}");
+                Ok(read)
+            }
+        }
+    }
+
+    async fn confirm(&self, via: &Via, source: &Provider, url: Url) -> Outcome {
+        match self.errand(via, source, &url).await {
+            Ok(_) => {
+                tracing::info!(via = via.name(), "the subscription is confirmed");
+                Outcome::Ignored("subscription_confirmed")
+            }
+            Err(why) => {
+                tracing::warn!(via = via.name(), "the subscription cannot be confirmed: {why}");
+                Outcome::Unavailable(Duration::from_secs(5))
+            }
+        }
+    }
+
+    /// Asks for something at an address of the provider's, not often.
+    async fn errand(&self, via: &Via, source: &Provider, url: &Url) -> Result<Vec<u8>, String> {
+        let may = self.errands.lock().unwrap_or_else(PoisonError::into_inner).take(via.clone(), Instant::now());
+        may.map_err(|_| "it was asked for too often lately".to_owned())?;
+        self.channels.fetch(source.stand_in(url)).await
+    }
+
+    /// Takes the texts of one request. The worst outcome is the answer: a repeat finds the jobs that there are already.
+    async fn take(&self, from: IpAddr, via: &Via, texts: Vec<Told>) -> Outcome {
+        let mut worst = None;
+        for told in texts {
+            let Told { id, from: sender, to, body, received, metadata } = told;
+            let text = Text { via: via.clone(), id, from: sender, to, body, received, metadata };
+            let outcome = self.take_one(from, text).await;
+            if worst.as_ref().is_none_or(|worst| severity(&outcome) > severity(worst)) {
+                worst = Some(outcome);
+            }
+        }
+        worst.unwrap_or(Outcome::Ignored("no_text"))
+    }
+
+    async fn take_one(&self, from: IpAddr, text: Text) -> Outcome {
+        let within = self.known.lock().unwrap_or_else(PoisonError::into_inner).take(peer(from), Instant::now());
         if let Err(wait) = within {
             return Outcome::Limited("too_many_requests", wait);
         }
@@ -79,56 +186,97 @@ impl Doors {
         self.desk.take(text).await
     }
 
-    /// The answer to a request that proves nothing; to too many of them, a shorter one.
-    pub fn turn_away(&self, from: Peer, status: StatusCode, code: &str, message: &str) -> Response {
-        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(wait) = strangers.take(from.0.ip(), Instant::now()) {
-            return later(
-                StatusCode::TOO_MANY_REQUESTS,
-                wait,
-                problem("too_many_requests", "wait before the next request"),
-            );
+    /// Who sent a request: the socket's address, whatever headers say; behind proxies of ours the last address in
+    /// `X-Forwarded-For` that is none of them.
+    fn sender(&self, socket: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let is_proxy = |address: &IpAddr| self.proxies.iter().any(|net| net.contains(&address.to_canonical()));
+        if !is_proxy(&socket) {
+            return socket;
         }
-        drop(strangers);
+        let lines = headers.get_all("x-forwarded-for").iter().rev().filter_map(|line| line.to_str().ok());
+        let mut hops = lines.flat_map(|line| line.rsplit(',')).map_while(|hop| hop.trim().parse::<IpAddr>().ok());
+        hops.find(|hop| !is_proxy(hop)).unwrap_or(socket)
+    }
+
+    /// The answer to a request that proves nothing; to too many of them, a shorter one.
+    fn turn_away(&self, from: IpAddr, status: StatusCode, code: &str, message: &str) -> Response {
+        let within = self.strangers.lock().unwrap_or_else(PoisonError::into_inner).take(from, Instant::now());
+        if let Err(wait) = within {
+            let problem = problem("too_many_requests", "wait before the next request");
+            return later(StatusCode::TOO_MANY_REQUESTS, wait, problem);
+        }
         self.correct(from, status, code, message)
     }
 
     /// The answer to a request that cannot be read. It keeps its status however often it comes, so that its sender can mend it;
     /// only the log hears of the first ones alone.
-    pub fn correct(&self, from: Peer, status: StatusCode, code: &str, message: &str) -> Response {
+    fn correct(&self, from: IpAddr, status: StatusCode, code: &str, message: &str) -> Response {
         let mut mistakes = self.mistakes.lock().unwrap_or_else(PoisonError::into_inner);
-        if mistakes.take(peer(from.0.ip()), Instant::now()).is_ok() {
-            tracing::warn!(peer = %from.0.ip(), status = status.as_u16(), code, "request turned away");
+        if mistakes.take(peer(from), Instant::now()).is_ok() {
+            tracing::warn!(peer = %from, status = status.as_u16(), code, "request turned away");
         }
         metrics::counter!("ringback_sms_turned_away_total", "code" => code.to_owned()).increment(1);
         (status, problem(code, message)).into_response()
     }
 }
 
+/// Accepted and refused texts are done with; those limited should be asked again, those not taken must be.
+fn severity(outcome: &Outcome) -> u8 {
+    match outcome {
+        Outcome::Ignored(_) => 0,
+        Outcome::Rejected(_) => 1,
+        Outcome::Accepted(_) => 2,
+        Outcome::Limited(..) => 3,
+        Outcome::Unavailable(_) => 4,
+    }
+}
+
+fn is_sensible(told: &Told) -> Result<(), &'static str> {
+    let bad_id = told.id.is_empty() || told.id.chars().count() > 255 || told.id.chars().any(char::is_control);
+    if bad_id {
+        return Err("id is the message's own id: 1 to 255 characters, no control characters");
+    }
+    let bad_address = |address: &str| address.chars().count() > 64 || address.chars().any(char::is_control);
+    if bad_address(&told.from) || bad_address(&told.to) {
+        return Err("from and to are at most 64 characters, no control characters");
+    }
+    Ok(())
+}
+
 /// Who is at the other end of the connection.
 #[derive(Clone, Copy)]
-pub struct Peer(pub SocketAddr);
+struct Peer(SocketAddr);
 
 /// All doors.
 pub fn routes(doors: Arc<Doors>) -> Router {
     Router::new()
-        .route("/sms/generic", post(generic::receive))
-        .route("/sms/twilio", post(twilio::receive))
-        .method_not_allowed_fallback(async || {
-            (StatusCode::METHOD_NOT_ALLOWED, problem("method_not_allowed", "texts are POSTed"))
-        })
-        .fallback(async || {
-            (StatusCode::NOT_FOUND, problem("not_found", "texts are POSTed to /sms/generic or /sms/twilio"))
-        })
+        .route("/sms/{name}", any(receive))
+        .route("/sms/{name}/{secret}", any(receive))
+        .fallback(async || not_found())
         .layer(DefaultBodyLimit::max(MOST_BYTES))
         .with_state(doors)
+}
+
+async fn receive(
+    State(doors): State<Arc<Doors>>,
+    Extension(Peer(from)): Extension<Peer>,
+    Path(path): Path<HashMap<String, String>>,
+    request: Request,
+) -> Response {
+    let part = |name: &str| path.get(name).map(String::as_str).unwrap_or_default();
+    doors.receive(from.ip(), part("name"), part("secret"), request).await
+}
+
+fn not_found() -> Response {
+    let message = "texts go to /sms/generic, /sms/twilio or /sms/NAME of a source in the settings";
+    (StatusCode::NOT_FOUND, problem("not_found", message)).into_response()
 }
 
 /// The body, if it is short and comes in time.
 ///
 /// # Errors
 /// Status, code and sentence of the answer.
-pub async fn body(request: Request) -> Result<Bytes, (StatusCode, &'static str, &'static str)> {
+async fn whole(request: Request) -> Result<Bytes, (StatusCode, &'static str, &'static str)> {
     match tokio::time::timeout(PATIENCE, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
@@ -139,13 +287,8 @@ pub async fn body(request: Request) -> Result<Bytes, (StatusCode, &'static str, 
     }
 }
 
-/// Whether a browser sent this: an unsigned door is not for pages that a user of this machine happens to visit.
-pub fn is_from_browser(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site")
-}
-
 /// What machines read when there is no outcome.
-pub fn problem(code: &str, message: &str) -> axum::Json<serde_json::Value> {
+fn problem(code: &str, message: &str) -> axum::Json<serde_json::Value> {
     axum::Json(json!({ "error": code, "message": message }))
 }
 
@@ -155,7 +298,8 @@ pub fn later(status: StatusCode, wait: Duration, body: impl IntoResponse) -> Res
     (status, [(header::RETRY_AFTER, format!("{seconds}"))], body).into_response()
 }
 
-/// Serves until shutdown, then lets answers under way end.
+/// Serves until shutdown, then lets answers under way end. From then on whoever comes is asked to come back, for as long as
+/// this process lives: live calls may take a while to end.
 pub async fn serve(listener: TcpListener, routes: Router, shutdown: Shutdown) {
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -172,9 +316,29 @@ pub async fn serve(listener: TcpListener, routes: Router, shutdown: Shutdown) {
             converse(stream, Peer(address), routes, shutdown).await;
         });
     }
+    tokio::spawn(turn_back(listener));
     let ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(LAST_ANSWERS, ended).await.is_err() {
         tracing::warn!("some requests were cut off by the shutdown; their sources repeat them");
+    }
+}
+
+/// Answers everybody "not now".
+async fn turn_back(listener: TcpListener) {
+    let closing = async || {
+        let problem = problem("shutting_down", "send it again with the same id");
+        let response = later(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(5), problem);
+        ([(header::CONNECTION, "close")], response).into_response()
+    };
+    let routes = Router::new().fallback(closing);
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let Some((stream, address, place)) = accept(&listener, &places).await else { continue };
+        let routes = routes.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            converse(stream, Peer(address), routes, Shutdown::new()).await;
+        });
     }
 }
 

@@ -1,20 +1,19 @@
 //! Ringback's SMS trigger: a text becomes a job, the outcome becomes a text.
 //!
-//! [`http`] has the doors, one file a provider; [`desk`] says what becomes of a text; [`parse`] reads it; [`answer`] tells the
-//! sender how it ended. A new provider is one more file beside `generic.rs` and `twilio.rs`.
+//! [`http`] has the doors; [`providers`] reads what comes through them, one file a provider; [`desk`] says what becomes of a text;
+//! [`parse`] reads it; [`answer`] tells the sender how it ended. A new provider is one more file in `providers`.
 
 mod answer;
 pub mod coding;
 mod desk;
 pub mod explain;
-mod generic;
 mod http;
 pub mod join;
 pub mod parse;
+mod providers;
 mod replies;
 mod send;
 mod sign;
-mod twilio;
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,7 +32,9 @@ use tokio::net::TcpListener;
 use crate::answer::Answerer;
 use crate::desk::Desk;
 use crate::http::Doors;
-use crate::send::Channels;
+use crate::providers::Provider;
+use crate::replies::Via;
+use crate::send::{Channels, Sources};
 
 /// What the trigger works with.
 pub struct World {
@@ -54,11 +55,11 @@ pub enum RunError {
     #[error("[sms] listen {0}: {1}; choose another address, or stop who has it")]
     Listen(SocketAddr, io::Error),
     /// Anybody could send texts.
-    #[error("[sms.generic] allow_unsigned needs a loopback [sms] listen, not {0}; set a secret instead")]
-    UnsignedInPublic(SocketAddr),
+    #[error("source {0}: allow_unsigned needs a loopback [sms] listen, not {1}; set a secret instead")]
+    UnsignedInPublic(String, SocketAddr),
     /// A setting that is no address.
-    #[error("{0} is no http:// or https:// address: {1}")]
-    Address(&'static str, String),
+    #[error("source {0}: {1} is no http:// or https:// address")]
+    Address(String, String),
     /// The store is away.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -103,13 +104,13 @@ pub async fn run_on(
     shutdown: Shutdown,
 ) -> Result<(), RunError> {
     let address = listener.local_addr()?;
-    check(&config, address)?;
+    let sources = Arc::new(sources(&config, address)?);
     load_numbering_plans().await;
-    let channels = Channels::new(config.generic.clone(), config.twilio.clone())?;
-    let answerer = Arc::new(Answerer::new(world.store.clone(), channels, shutdown.clone()));
+    let channels = Arc::new(Channels::new(sources.clone())?);
+    let answerer = Arc::new(Answerer::new(world.store.clone(), channels.clone(), shutdown.clone()));
     let intake = Intake::new(world.store, world.queue.clone(), world.site_key, world.rules);
-    let desk = Desk::new(intake, world.queue.clone(), config.generic.reply_url.is_some());
-    let doors = Doors::new(desk, config.generic, config.twilio, address.ip().is_loopback());
+    let desk = Desk::new(intake, world.queue.clone(), channels.clone());
+    let doors = Doors::new(desk, sources, channels, address.ip().is_loopback(), config.proxies);
     tracing::info!(%address, "texts are taken");
     tokio::join!(http::serve(listener, http::routes(Arc::new(doors)), shutdown), answerer.run(&world.queue));
     Ok(())
@@ -120,23 +121,24 @@ async fn load_numbering_plans() {
     let _ = tokio::task::spawn_blocking(|| Country::by_code("GB")).await;
 }
 
-fn check(config: &SmsConfig, address: SocketAddr) -> Result<(), RunError> {
-    if config.generic.allow_unsigned && config.generic.secret.is_empty() && !address.ip().is_loopback() {
-        return Err(RunError::UnsignedInPublic(address));
-    }
-    let addresses = [
-        ("[sms.generic] reply_url", config.generic.reply_url.as_deref()),
-        ("[sms.twilio] public_url", config.twilio.public_url.as_deref()),
-        ("[sms.twilio] api_base", Some(config.twilio.api_base.as_str())),
-    ];
-    for (key, text) in addresses {
-        let Some(text) = text else { continue };
-        let good = url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        if !good {
-            return Err(RunError::Address(key, text.to_owned()));
+/// The configured sources.
+fn sources(config: &SmsConfig, address: SocketAddr) -> Result<Sources, RunError> {
+    let mut sources = Sources::new();
+    for (name, source) in config.all_sources() {
+        if source.allow_unsigned && source.signing_key.is_empty() && !address.ip().is_loopback() {
+            return Err(RunError::UnsignedInPublic(name, address));
+        }
+        for url in [&source.public_url, &source.api_base].into_iter().flatten() {
+            let good = url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            if !good {
+                return Err(RunError::Address(name, url.clone()));
+            }
+        }
+        if let Some(provider) = Provider::new(source) {
+            sources.insert(Via::new(&name), provider);
         }
     }
-    Ok(())
+    Ok(sources)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What the sender is told: one final text, in one place. And the note by which a job finds its way back to the sender.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::sync::Arc;
+
 use ringback_common::event::RequestEvent;
 use ringback_common::job::JobId;
 use serde::{Deserialize, Serialize};
@@ -12,30 +14,28 @@ pub const REFUSAL_TYPE: &str = "ringback.sms.refused.v1";
 /// The type of the event that ends a job.
 pub const FINISHED_TYPE: &str = "ringback.request.finished.v1";
 
-/// Through which door a text came, and its answer goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Via {
-    /// POST /sms/generic.
-    Generic,
-    /// POST /sms/twilio.
-    Twilio,
-}
+/// Through which source a text came, and its answer goes: the source's name in the settings, also the beginning of its message
+/// ids.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Via(Arc<str>);
 
 impl Via {
-    /// Its name, also the beginning of its message ids.
-    pub fn name(self) -> &'static str {
-        match self {
-            Via::Generic => "generic",
-            Via::Twilio => "twilio",
-        }
+    /// The source of this name.
+    pub fn new(name: &str) -> Via {
+        Via(name.into())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.0
     }
 }
 
 /// What a job carries so that it can be answered.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// The door.
+    /// The source.
     pub via: Via,
     /// The sender of the text.
     pub to: String,
@@ -151,6 +151,7 @@ mod tests {
             price_a: None,
             price_b: None,
             minutes: None,
+            attempts: None,
             talk_seconds: Some(talk_seconds),
             cost: Some(cost.parse().unwrap()),
             currency: Some("USD".to_owned()),
@@ -207,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_note_is_far_below_what_a_job_may_carry() {
-        let note = Note { via: Via::Twilio, to: "+442071838750".to_owned(), from: "x".repeat(64) };
+        let note = Note { via: Via::new("twilio"), to: "+442071838750".to_owned(), from: "x".repeat(64) };
         let json = serde_json::to_string(&note).unwrap();
         assert!(json.len() < ringback_common::job::MAX_REPLY_BYTES / 4, "{json}");
         assert!(serde_json::from_str::<Note>(&json).unwrap() == note);

@@ -1,14 +1,19 @@
-//! Sending a reply through the provider that brought the text, and knowing what became of it.
+//! Sending a reply through the source that brought the text, and knowing what became of it.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, StatusCode};
-use ringback_common::config::{GenericSmsConfig, TwilioSmsConfig};
+use chrono::Utc;
+use reqwest::{Client, Response};
 use ringback_common::job::JobId;
-use serde_json::json;
+use url::Url;
 
+use crate::providers::Provider;
 use crate::replies::{Note, Via};
-use crate::sign;
+
+/// So much of an answer is read.
+const MOST_BYTES: usize = 64 * 1024;
 
 /// A reply to one sender.
 pub struct Reply {
@@ -35,19 +40,21 @@ pub enum Sent {
     Unknown(String),
 }
 
+/// The sources by their names.
+pub type Sources = HashMap<Via, Provider>;
+
 /// The ways back to the senders.
 pub struct Channels {
     client: Client,
-    generic: GenericSmsConfig,
-    twilio: TwilioSmsConfig,
+    sources: Arc<Sources>,
 }
 
 impl Channels {
-    /// The ways back that the settings open.
+    /// The ways back that these sources open.
     ///
     /// # Errors
     /// There is no HTTP client on this machine.
-    pub fn new(generic: GenericSmsConfig, twilio: TwilioSmsConfig) -> Result<Channels, reqwest::Error> {
+    pub fn new(sources: Arc<Sources>) -> Result<Channels, reqwest::Error> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .connect_timeout(Duration::from_secs(4))
@@ -55,87 +62,62 @@ impl Channels {
             .redirect(reqwest::redirect::Policy::none())
             .pool_max_idle_per_host(0)
             .build()?;
-        Ok(Channels { client, generic, twilio })
+        Ok(Channels { client, sources })
+    }
+
+    /// Whether a sender at this source can be answered; `short` says that it has a short number of our own site.
+    pub fn answers(&self, via: &Via, short: bool) -> bool {
+        self.sources.get(via).is_some_and(|source| source.answers() && (!short || source.reaches_short_numbers()))
     }
 
     /// Whether a reply that may have been taken may be sent again, because the receiver drops the second one.
-    pub fn deduplicates(&self, via: Via) -> bool {
-        via == Via::Generic && self.generic.idempotent
+    pub fn deduplicates(&self, via: &Via) -> bool {
+        self.sources.get(via).is_some_and(Provider::deduplicates)
     }
 
     /// Tries once.
     pub async fn send(&self, reply: &Reply) -> Sent {
-        let request = match reply.note.via {
-            Via::Generic => self.generic_request(reply),
-            Via::Twilio => self.twilio_request(reply),
+        let source = self.sources.get(&reply.note.via).filter(|source| source.answers());
+        let request = source.and_then(|source| Some((source, source.reply(reply, Utc::now())?)));
+        let Some((source, request)) = request else {
+            return Sent::Never(format!("source {} has no way to reply any more", reply.note.via.name()));
         };
-        let Some(request) = request else {
-            return Sent::Never(format!("[sms.{}] has no way to reply any more", reply.note.via.name()));
+        let request = match request.try_into() {
+            Ok(request) => request,
+            Err(error) => return Sent::Never(reqwest::Error::without_url(error).to_string()),
         };
-        match request.send().await {
-            Ok(response) => judge(response.status()),
-            Err(error) if error.is_builder() => Sent::Never(error.to_string()),
+        match self.client.execute(request).await {
+            Ok(response) => {
+                let status = response.status();
+                source.judge(status, &beginning(response).await)
+            }
+            Err(error) if error.is_builder() => Sent::Never(error.without_url().to_string()),
             Err(error) if error.is_connect() => Sent::NotYet(error.without_url().to_string()),
             Err(error) => Sent::Unknown(error.without_url().to_string()),
         }
     }
 
-    fn generic_request(&self, reply: &Reply) -> Option<RequestBuilder> {
-        let url = self.generic.reply_url.as_ref()?;
-        let Reply { job, kind, note, text } = reply;
-        let body = json!({ "job": job, "kind": kind, "to": note.to, "from": note.from, "text": text }).to_string();
-        let mut request = self
-            .client
-            .post(url)
-            .header("content-type", "application/json")
-            .header("idempotency-key", format!("{job}:{kind}"));
-        if !self.generic.secret.is_empty() {
-            request =
-                request.header(sign::GENERIC_HEADER, sign::generic(self.generic.secret.reveal(), body.as_bytes()));
+    /// What stands at an address, if the answer is 200 and short.
+    ///
+    /// # Errors
+    /// Why there is nothing.
+    pub async fn fetch(&self, url: Url) -> Result<Vec<u8>, String> {
+        match self.client.get(url).send().await {
+            Ok(response) if response.status().is_success() => Ok(beginning(response).await),
+            Ok(response) => Err(format!("the answer was {}", response.status().as_u16())),
+            Err(error) => Err(error.without_url().to_string()),
         }
-        Some(request.body(body))
-    }
-
-    fn twilio_request(&self, reply: &Reply) -> Option<RequestBuilder> {
-        let account = self.twilio.account_sid.as_ref()?;
-        let base = self.twilio.api_base.trim_end_matches('/');
-        let from = self.twilio.from.as_ref().unwrap_or(&reply.note.from);
-        let form = [("To", &reply.note.to), ("From", from), ("Body", &reply.text)];
-        let request = self.client.post(format!("{base}/2010-04-01/Accounts/{account}/Messages.json"));
-        Some(request.basic_auth(account, Some(self.twilio.auth_token.reveal())).form(&form))
     }
 }
 
-/// What an HTTP status says about the reply: 2xx it was taken; 408, 425, 429 and 503 not now; other 4xx and redirects never;
-/// any other failure leaves it open.
-fn judge(status: StatusCode) -> Sent {
-    let said = format!("the receiver answered {}", status.as_u16());
-    match status.as_u16() {
-        200..=299 => Sent::Yes,
-        408 | 425 | 429 | 503 => Sent::NotYet(said),
-        300..=499 => Sent::Never(said),
-        _ => Sent::Unknown(said),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_status_says_what_became_of_a_reply() {
-        for (status, same) in [
-            (200, Sent::Yes),
-            (202, Sent::Yes),
-            (302, Sent::Never(String::new())),
-            (400, Sent::Never(String::new())),
-            (429, Sent::NotYet(String::new())),
-            (503, Sent::NotYet(String::new())),
-            (500, Sent::Unknown(String::new())),
-            (504, Sent::Unknown(String::new())),
-        ] {
-            let judged = judge(StatusCode::from_u16(status).unwrap());
-            assert_eq!(std::mem::discriminant(&judged), std::mem::discriminant(&same), "{status}: {judged:?}");
+/// The first part of an answer's body.
+async fn beginning(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk[..chunk.len().min(MOST_BYTES - body.len())]);
+        if body.len() == MOST_BYTES {
+            break;
         }
     }
+    body
 }

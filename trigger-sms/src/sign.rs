@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 use sha2::Sha256;
@@ -13,35 +14,49 @@ pub const GENERIC_HEADER: &str = "x-ringback-signature";
 /// The header that signs a request from Twilio.
 pub const TWILIO_HEADER: &str = "x-twilio-signature";
 
+/// Whether two texts or signatures are the same.
+pub fn same(one: &[u8], other: &[u8]) -> bool {
+    one.ct_eq(other).into()
+}
+
+/// An HMAC over these parts, one after the other.
+pub fn mac<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    let mut mac = <M as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// HMAC-SHA256 over these parts.
+pub fn sha256(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    mac::<Hmac<Sha256>>(key, parts)
+}
+
 /// `sha256=<hex HMAC-SHA256(secret, body)>`.
 pub fn generic(secret: &str, body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
-    mac.update(body);
-    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+    format!("sha256={}", hex::encode(sha256(secret.as_bytes(), &[body])))
 }
 
 /// Whether this header signs this body.
 pub fn is_generic(secret: &str, body: &[u8], header: &str) -> bool {
-    let expected = generic(secret, body);
-    bool::from(expected.as_bytes().ct_eq(header.trim().to_ascii_lowercase().as_bytes()))
+    same(generic(secret, body).as_bytes(), header.trim().to_ascii_lowercase().as_bytes())
 }
 
 /// Base64 of HMAC-SHA1 over the public address followed by every parameter's name and value, by name.
 pub fn twilio(token: &str, url: &str, parameters: &[(String, String)]) -> String {
     let mut sorted: Vec<&(String, String)> = parameters.iter().collect();
     sorted.sort();
-    let mut mac = Hmac::<Sha1>::new_from_slice(token.as_bytes()).expect("HMAC takes keys of any length");
-    mac.update(url.as_bytes());
+    let mut parts = vec![url.as_bytes()];
     for (name, value) in sorted {
-        mac.update(name.as_bytes());
-        mac.update(value.as_bytes());
+        parts.extend([name.as_bytes(), value.as_bytes()]);
     }
-    STANDARD.encode(mac.finalize().into_bytes())
+    STANDARD.encode(mac::<Hmac<Sha1>>(token.as_bytes(), &parts))
 }
 
 /// Whether this header signs these parameters.
 pub fn is_twilio(token: &str, url: &str, parameters: &[(String, String)], header: &str) -> bool {
-    bool::from(twilio(token, url, parameters).as_bytes().ct_eq(header.trim().as_bytes()))
+    same(twilio(token, url, parameters).as_bytes(), header.trim().as_bytes())
 }
 
 #[cfg(test)]

@@ -138,6 +138,7 @@ impl Site {
             price_a: None,
             price_b: None,
             minutes: None,
+            attempts: None,
             talk_seconds: Some(50),
             cost: Some("0.20".parse().unwrap()),
             currency: Some("USD".to_owned()),
@@ -283,9 +284,9 @@ async fn unsigned_texts_are_taken_only_on_loopback_and_not_from_browsers() {
     let mut config = Config::defaults(std::path::Path::new(".")).sms;
     open(&mut config);
     let public: SocketAddr = "192.0.2.1:8081".parse().unwrap();
-    assert!(matches!(check(&config, public), Err(RunError::UnsignedInPublic(_))));
+    assert!(matches!(sources(&config, public), Err(RunError::UnsignedInPublic(..))));
     config.generic.reply_url = Some("ftp://example.net".to_owned());
-    assert!(matches!(check(&config, site.address), Err(RunError::Address("[sms.generic] reply_url", _))));
+    assert!(matches!(sources(&config, site.address), Err(RunError::Address(name, _)) if name == "generic"));
 }
 
 #[tokio::test]

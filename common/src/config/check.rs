@@ -4,7 +4,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Config, EmailConfig, Mistake, Tls};
+use super::sms::{is_source_name, is_web_address};
+use super::{Config, EmailConfig, Mistake, SmsConfig, Tls};
 
 /// Adds everything that does not fit.
 pub(super) fn check(config: &Config, place: &str, mistakes: &mut Vec<Mistake>) {
@@ -117,7 +118,7 @@ fn triggers(config: &Config, wrong: &mut impl FnMut(&str, String)) {
         ("sms.twilio.api_base", Some(config.sms.twilio.api_base.as_str())),
     ] {
         if let Some(url) = url
-            && !url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+            && !is_web_address(url)
         {
             wrong(key, "is no web address; write it like https://example.net/path".to_owned());
         }
@@ -129,8 +130,30 @@ fn triggers(config: &Config, wrong: &mut impl FnMut(&str, String)) {
     if twilio.account_sid.is_some() && twilio.public_url.is_none() {
         wrong("sms.twilio.public_url", "is missing; without it no signature of Twilio's can be checked".to_owned());
     }
+    sources(&config.sms, wrong);
     if config.web.account.is_some() && !config.web.listen.ip().is_loopback() {
         wrong("web.listen", format!("{}: the page has no sign-in yet; write a loopback address", config.web.listen));
+    }
+}
+
+fn sources(sms: &SmsConfig, wrong: &mut impl FnMut(&str, String)) {
+    for (name, source) in &sms.sources {
+        let key = |key: &str| format!("sms.sources.{name}.{key}");
+        if !is_source_name(name) {
+            wrong(
+                &key("provider"),
+                format!("{name:?}: name a source in up to 32 lower-case letters, digits and dashes"),
+            );
+        }
+        if matches!(name.as_str(), "generic" | "twilio") {
+            wrong(&key("provider"), format!("{name} has a section of its own, [sms.{name}]; choose another name"));
+        }
+        if source.allow_unsigned && !sms.listen.ip().is_loopback() {
+            wrong(&key("allow_unsigned"), "unsigned texts are taken only on a loopback address".to_owned());
+        }
+        for (field, what) in source.mistakes() {
+            wrong(&key(field), what);
+        }
     }
 }
 

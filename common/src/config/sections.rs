@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::{Limits, Secret};
+use super::Limits;
 use crate::money::Money;
 
 /// `[engine]`
@@ -122,57 +122,6 @@ pub struct TariffConfig {
     pub b: Option<Money>,
     /// Three capital letters.
     pub currency: String,
-}
-
-/// `[sms]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SmsConfig {
-    /// The HTTP address.
-    #[serde(deserialize_with = "address")]
-    pub listen: SocketAddr,
-    /// `[sms.generic]`
-    pub generic: GenericSmsConfig,
-    /// `[sms.twilio]`
-    pub twilio: TwilioSmsConfig,
-}
-
-/// `[sms.generic]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GenericSmsConfig {
-    /// Signs requests and replies; empty when there is none.
-    pub secret: Secret,
-    /// Where the secret was read from.
-    pub secret_file: PathBuf,
-    /// Takes unsigned texts on a loopback listener.
-    pub allow_unsigned: bool,
-    /// Where replies go.
-    #[serde(deserialize_with = "filled")]
-    pub reply_url: Option<String>,
-    /// The receiver deduplicates.
-    pub idempotent: bool,
-}
-
-/// `[sms.twilio]`
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TwilioSmsConfig {
-    /// Twilio's name for us; `None` turns the endpoint off.
-    #[serde(deserialize_with = "filled")]
-    pub account_sid: Option<String>,
-    /// Signs requests, and signs us in.
-    pub auth_token: Secret,
-    /// Where the token was read from.
-    pub auth_token_file: PathBuf,
-    /// The address that Twilio signs.
-    #[serde(deserialize_with = "filled")]
-    pub public_url: Option<String>,
-    /// Where replies are sent through.
-    pub api_base: String,
-    /// The number replies come from.
-    #[serde(deserialize_with = "filled")]
-    pub from: Option<String>,
 }
 
 /// `[web]`
@@ -289,7 +238,7 @@ fn read_address<E: de::Error>(text: &str) -> Result<SocketAddr, E> {
     text.parse().map_err(|_| E::custom(format!("{text:?} is no address; write IP and port like \"127.0.0.1:5060\"")))
 }
 
-fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     read_address(&String::deserialize(deserializer)?)
 }
 

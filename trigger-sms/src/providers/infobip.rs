@@ -1,0 +1,83 @@
+//! Infobip: JSON without a signature, several texts at a time, behind user and password or a secret path.
+//! <https://www.infobip.com/docs/api/channels/sms/sms-messaging/inbound-sms/receive-inbound-sms-messages>
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use ringback_common::config::SourceConfig;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::fields::{international, json as read_json, moment};
+use super::outgoing::{at, json as post_json};
+use super::{Outgoing, Raw, Read, Refusal, Told, signed_in};
+use crate::send::{Reply, Sent};
+
+#[derive(Deserialize)]
+struct Posted {
+    results: Vec<Message>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Message {
+    message_id: String,
+    from: String,
+    #[serde(default)]
+    to: String,
+    text: String,
+    received_at: Option<String>,
+}
+
+/// Reads all texts.
+pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
+    signed_in(config, raw)?;
+    let posted: Posted = read_json(raw.body)?;
+    let texts: Vec<Told> = posted.results.into_iter().map(told).collect();
+    Ok(if texts.is_empty() { Read::Nothing("no results") } else { Read::Texts(texts) })
+}
+
+fn told(message: Message) -> Told {
+    Told {
+        id: message.message_id,
+        from: international(&message.from),
+        to: international(&message.to),
+        body: message.text,
+        received: message.received_at.as_deref().and_then(moment),
+        ..Told::default()
+    }
+}
+
+/// Sends a message through the account's own address.
+/// <https://www.infobip.com/docs/api/channels/sms/sms-messaging/outbound-sms/send-sms-messages>
+pub fn reply(config: &SourceConfig, reply: &Reply) -> Option<Outgoing> {
+    let url = at(Some(config.api_base.as_deref()?), "", &["sms", "3", "messages"])?;
+    let from = config.from.as_ref().unwrap_or(&reply.note.from).trim_start_matches('+');
+    let to = reply.note.to.trim_start_matches('+');
+    let message = json!({ "sender": from, "destinations": [{ "to": to }], "content": { "text": reply.text } });
+    post_json(&url, &format!("App {}", config.token.reveal()), &json!({ "messages": [message] }))
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    messages: Vec<Accepted>,
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    status: Status,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    group_id: i64,
+}
+
+/// Status groups: 1 pending, 3 delivered; 2 undeliverable, 4 expired, 5 rejected.
+/// <https://www.infobip.com/docs/essentials/response-status-and-error-codes>
+pub fn judge(body: &[u8]) -> Sent {
+    match serde_json::from_slice::<Answer>(body).ok().and_then(|answer| Some(answer.messages.first()?.status.group_id))
+    {
+        Some(group @ (2 | 4 | 5)) => Sent::Never(format!("Infobip answered status group {group}")),
+        _ => Sent::Yes,
+    }
+}

@@ -1,0 +1,89 @@
+//! Kannel: a `get-url` of its smsbox, without a signature, behind a secret in the path or in the query.
+//! <https://kannel.org/download/1.4.5/userguide-1.4.5/userguide.html#AEN3936>
+//!
+//! `get-url = "http://HOST:8081/sms/NAME/SECRET?from=%p&to=%P&text=%b&id=%I&coding=%c&charset=%C"`
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use axum::http::Request;
+use ringback_common::config::SourceConfig;
+
+use super::fields::{Parameters, bytes};
+use super::outgoing::{at, encoded};
+use super::{Outgoing, Raw, Read, Refusal, Told, only_by_path};
+use crate::send::Reply;
+use crate::sign::same;
+
+/// Reads one text.
+pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
+    only_by_path(config)?;
+    let query = Parameters::read(raw.query.as_bytes());
+    if raw.secret.is_empty() {
+        let given = query.get("secret").unwrap_or_default();
+        if !same(config.path_secret.reveal().as_bytes(), given.as_bytes()) {
+            return Err(Refusal::Unproven("neither the path nor the parameter secret has this source's path_secret"));
+        }
+    }
+    let text = bytes(raw.query.as_bytes(), "text").ok_or_else(|| Refusal::malformed("the parameter text is needed"))?;
+    Ok(Read::Texts(vec![Told {
+        id: query.need("id")?,
+        from: query.need("from")?,
+        to: query.get("to").unwrap_or_default().to_owned(),
+        body: decoded(text, query.get("charset").unwrap_or_default())?,
+        ..Told::default()
+    }]))
+}
+
+/// Kannel names its alphabets as iconv does.
+fn decoded(text: Vec<u8>, charset: &str) -> Result<String, Refusal> {
+    let unreadable = || Refusal::malformed("the text is not written in the alphabet that charset names");
+    match charset.to_ascii_uppercase().as_str() {
+        "" | "UTF-8" | "UTF8" | "ASCII" | "US-ASCII" => String::from_utf8(text).map_err(|_| unreadable()),
+        "UTF-16BE" | "UTF-16" | "UCS-2" | "UCS-2BE" | "ISO-10646-UCS-2" => {
+            let (pairs, rest) = text.as_chunks::<2>();
+            let units: Vec<u16> = pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
+            if rest.is_empty() { String::from_utf16(&units).map_err(|_| unreadable()) } else { Err(unreadable()) }
+        }
+        "ISO-8859-1" | "LATIN1" | "WINDOWS-1252" | "CP1252" => Ok(text.into_iter().map(char::from).collect()),
+        _ => Err(Refusal::malformed("charset is unknown here; add charset=UTF-8 to Kannel's sms-service")),
+    }
+}
+
+/// Asks `sendsms`. <https://kannel.org/download/1.4.5/userguide-1.4.5/userguide.html#AEN4627>
+pub fn reply(config: &SourceConfig, reply: &Reply) -> Option<Outgoing> {
+    let mut url = at(Some(config.api_base.as_deref()?), "", &["cgi-bin", "sendsms"])?;
+    let from = config.from.as_ref().unwrap_or(&reply.note.from);
+    let coding = if reply.text.is_ascii() { "0" } else { "2" };
+    let fields = [
+        ("username", config.account.as_deref()?),
+        ("password", config.token.reveal()),
+        ("from", from),
+        ("to", &reply.note.to),
+        ("coding", coding),
+        ("charset", "UTF-8"),
+        ("text", &reply.text),
+    ];
+    url.set_query(Some(&encoded(&fields)));
+    Request::get(url.as_str()).body(Vec::new()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_come_in_several_alphabets() {
+        for (bytes, charset) in [
+            ("Zoë".as_bytes(), ""),
+            (b"\0Z\0o\0\xeb", "UTF-16BE"),
+            (b"Zo\xeb", "iso-8859-1"),
+            ("Zoë".as_bytes(), "utf-8"),
+        ] {
+            assert_eq!(decoded(bytes.to_vec(), charset).unwrap(), "Zoë", "{charset}");
+        }
+        for (bytes, charset) in
+            [(&b"Zo\xeb"[..], "UTF-8"), (b"\0Z\0", "UTF-16BE"), (b"\xd8\0", "UCS-2"), (b"x", "KOI8-R")]
+        {
+            assert!(decoded(bytes.to_vec(), charset).is_err(), "{charset}");
+        }
+    }
+}

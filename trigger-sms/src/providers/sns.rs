@@ -1,0 +1,248 @@
+//! Amazon: texts published to an SNS topic, signed with a key whose certificate stands at an address of Amazon's.
+//! <https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html>,
+//! <https://docs.aws.amazon.com/sms-voice/latest/userguide/two-way-sms.html>
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use axum::http::{Request, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, TimeDelta, Utc};
+use ring::signature::{
+    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, RsaParameters, UnparsedPublicKey,
+};
+use ringback_common::config::SourceConfig;
+use serde::Deserialize;
+use url::Url;
+
+use super::fields::{json as read_json, moment};
+use super::outgoing::{at, encoded};
+use super::{Outgoing, Raw, Read, Refusal, Told, sigv4};
+use crate::send::Reply;
+
+/// Amazon repeats a request for about an hour; its timestamp stays.
+const WINDOW: i64 = 65 * 60;
+/// Certificates that are remembered, and for how long.
+const MOST_CERTIFICATES: usize = 16;
+const FRESH: TimeDelta = TimeDelta::hours(24);
+
+/// Amazon's keys, by the address of their certificates.
+#[derive(Default)]
+pub struct Certificates(Mutex<HashMap<String, Key>>);
+
+struct Key {
+    /// RSA modulus and exponent, in DER.
+    public: Vec<u8>,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+}
+
+impl Certificates {
+    /// Takes in a certificate.
+    pub fn learn(&self, url: &Url, pem: &[u8], now: DateTime<Utc>) -> Result<(), &'static str> {
+        let (_, pem) = x509_parser::pem::parse_x509_pem(pem).map_err(|_| "it is no certificate in PEM")?;
+        let certificate = pem.parse_x509().map_err(|_| "it is no X.509 certificate")?;
+        let validity = certificate.validity();
+        let holds = (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now.timestamp());
+        if !holds {
+            return Err("the certificate does not hold now");
+        }
+        let until = DateTime::from_timestamp(validity.not_after.timestamp(), 0).unwrap_or(now).min(now + FRESH);
+        let public = certificate.public_key().subject_public_key.data.to_vec();
+        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() >= MOST_CERTIFICATES
+            && let Some(oldest) = keys.iter().min_by_key(|(_, key)| key.since).map(|(url, _)| url.clone())
+        {
+            keys.remove(&oldest);
+        }
+        keys.insert(url.to_string(), Key { public, since: now, until });
+        Ok(())
+    }
+
+    fn key(&self, url: &Url, now: DateTime<Utc>) -> Option<Vec<u8>> {
+        let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.get(url.as_str()).filter(|key| key.until >= now).map(|key| key.public.clone())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Posted {
+    #[serde(rename = "Type")]
+    kind: String,
+    message_id: String,
+    topic_arn: String,
+    subject: Option<String>,
+    message: String,
+    timestamp: String,
+    signature_version: String,
+    signature: String,
+    #[serde(rename = "SigningCertURL", alias = "SigningCertUrl")]
+    signing_cert_url: String,
+    token: Option<String>,
+    #[serde(rename = "SubscribeURL", alias = "SubscribeUrl")]
+    subscribe_url: Option<String>,
+}
+
+/// What stands in a topic's message.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Text {
+    origination_number: String,
+    #[serde(default)]
+    destination_number: String,
+    message_body: String,
+    inbound_message_id: Option<String>,
+}
+
+/// Reads one text, or says which certificate or confirmation is due.
+pub fn read(config: &SourceConfig, certificates: &Certificates, raw: &Raw<'_>) -> Result<Read, Refusal> {
+    let posted: Posted =
+        serde_json::from_slice(raw.body).map_err(|_| Refusal::Unproven("this is no message of SNS"))?;
+    if !config.topics.contains(&posted.topic_arn) {
+        return Err(Refusal::Unproven("the topic is none of this source's topics"));
+    }
+    let certificate = amazons(&posted.signing_cert_url, &posted.topic_arn)
+        .filter(|url| url.path().ends_with(".pem"))
+        .ok_or(Refusal::Unproven("SigningCertURL is no address of Amazon's for the topic's region"))?;
+    if !raw.is_recent(moment(&posted.timestamp).map(|moment| moment.timestamp()), WINDOW) {
+        return Err(Refusal::Unproven("the message is more than an hour old, or the clocks differ"));
+    }
+    let Some(key) = certificates.key(&certificate, raw.now) else { return Ok(Read::Certificate(certificate)) };
+    if !is_signed(&posted, &key) {
+        return Err(Refusal::Unproven("the signature does not fit"));
+    }
+    match posted.kind.as_str() {
+        "Notification" => text(posted),
+        "SubscriptionConfirmation" => {
+            let url = posted.subscribe_url.as_deref().and_then(|url| amazons(url, &posted.topic_arn));
+            url.map(Read::Confirm).ok_or_else(|| Refusal::malformed("SubscribeURL is no address of Amazon's"))
+        }
+        _ => Ok(Read::Nothing("SNS tells of something else than a text")),
+    }
+}
+
+fn text(posted: Posted) -> Result<Read, Refusal> {
+    let text: Text = read_json(posted.message.as_bytes())?;
+    Ok(Read::Texts(vec![Told {
+        id: text.inbound_message_id.unwrap_or(posted.message_id),
+        from: text.origination_number,
+        to: text.destination_number,
+        body: text.message_body,
+        received: moment(&posted.timestamp),
+        ..Told::default()
+    }]))
+}
+
+/// An address of SNS in the region of this topic.
+fn amazons(url: &str, topic: &str) -> Option<Url> {
+    let url = Url::parse(url).ok()?;
+    let mut parts = topic.split(':').skip(1);
+    let (partition, service, region) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_region =
+        !region.is_empty() && region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    let domain = if partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
+    let fits = url.host_str() == Some(format!("sns.{region}.{domain}").as_str())
+        && url.scheme() == "https"
+        && url.port().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    (service == "sns" && is_region && fits).then_some(url)
+}
+
+/// Names and values, each on a line of its own, in the order of the names.
+fn canonical(posted: &Posted) -> String {
+    let subscription = matches!(posted.kind.as_str(), "SubscriptionConfirmation" | "UnsubscribeConfirmation");
+    let only_there = |value: &Option<String>| value.clone().filter(|_| subscription);
+    let lines = [
+        ("Message", Some(posted.message.clone())),
+        ("MessageId", Some(posted.message_id.clone())),
+        ("Subject", posted.subject.clone().filter(|_| !subscription)),
+        ("SubscribeURL", only_there(&posted.subscribe_url)),
+        ("Timestamp", Some(posted.timestamp.clone())),
+        ("Token", only_there(&posted.token)),
+        ("TopicArn", Some(posted.topic_arn.clone())),
+        ("Type", Some(posted.kind.clone())),
+    ];
+    lines.into_iter().filter_map(|(name, value)| Some(format!("{name}\n{}\n", value?))).collect()
+}
+
+fn is_signed(posted: &Posted, key: &[u8]) -> bool {
+    let algorithm: &RsaParameters = match posted.signature_version.as_str() {
+        "1" => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
+        "2" => &RSA_PKCS1_2048_8192_SHA256,
+        _ => return false,
+    };
+    let Ok(signature) = STANDARD.decode(&posted.signature) else { return false };
+    UnparsedPublicKey::new(algorithm, key).verify(canonical(posted).as_bytes(), &signature).is_ok()
+}
+
+/// Publishes to the sender's number. <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>
+pub fn reply(config: &SourceConfig, reply: &Reply, now: DateTime<Utc>) -> Option<Outgoing> {
+    let region = config.region.as_deref()?;
+    let url = at(config.api_base.as_deref(), &format!("https://sns.{region}.amazonaws.com"), &[""])?;
+    let from = config.from.as_ref().unwrap_or(&reply.note.from);
+    let body = encoded(&[
+        ("Action", "Publish"),
+        ("Version", "2010-03-31"),
+        ("PhoneNumber", &reply.note.to),
+        ("Message", &reply.text),
+        ("MessageAttributes.entry.1.Name", "AWS.MM.SMS.OriginationNumber"),
+        ("MessageAttributes.entry.1.Value.DataType", "String"),
+        ("MessageAttributes.entry.1.Value.StringValue", from),
+    ]);
+    let host = url.host_str().map(|host| url.port().map_or(host.to_owned(), |port| format!("{host}:{port}")))?;
+    let signer = sigv4::Signer {
+        access_key: config.account.as_deref()?,
+        secret_key: config.token.reveal(),
+        region,
+        service: "sns",
+    };
+    let signed = signer.sign(&host, url.path(), body.as_bytes(), now);
+    Request::post(url.as_str())
+        .header(header::CONTENT_TYPE, sigv4::CONTENT_TYPE)
+        .header("x-amz-date", signed.date)
+        .header(header::AUTHORIZATION, signed.authorization)
+        .body(body.into_bytes())
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_amazons_own_addresses_in_the_topics_region_are_asked() {
+        let topic = "arn:aws:sns:eu-west-1:123456789012:texts";
+        assert!(amazons("https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem", topic).is_some());
+        assert!(amazons("https://sns.cn-north-1.amazonaws.com.cn/x.pem", "arn:aws-cn:sns:cn-north-1:1:t").is_some());
+        for url in [
+            "http://sns.eu-west-1.amazonaws.com/x.pem",
+            "https://sns.eu-west-2.amazonaws.com/x.pem",
+            "https://sns.eu-west-1.amazonaws.com.evil.example/x.pem",
+            "https://evil.example/sns.eu-west-1.amazonaws.com/x.pem",
+            "https://sns.eu-west-1.amazonaws.com:8443/x.pem",
+            "https://sns.eu-west-1.amazonaws.com@evil.example/x.pem",
+            "https://user@sns.eu-west-1.amazonaws.com/x.pem",
+            "https://bucket.s3.amazonaws.com/x.pem",
+            "file:///etc/passwd",
+            "",
+        ] {
+            assert!(amazons(url, topic).is_none(), "{url}");
+        }
+        assert!(amazons("https://sns..amazonaws.com/x.pem", "arn:aws:sns::1:t").is_none());
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_not_learnt() {
+        let certificates = Certificates::default();
+        let url = Url::parse("https://sns.eu-west-1.amazonaws.com/x.pem").unwrap();
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        for garbage in [&b""[..], b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &[0; 70_000]] {
+            assert!(certificates.learn(&url, garbage, now).is_err());
+        }
+        assert_eq!(certificates.key(&url, now), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! The contract that all providers are held to.

@@ -1,0 +1,40 @@
+//! Twilio: a form, signed over our public address and its parameters.
+//! <https://www.twilio.com/docs/usage/webhooks/webhooks-security>
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use ringback_common::config::SourceConfig;
+
+use super::fields::Parameters;
+use super::outgoing::{at, basic, form};
+use super::{Outgoing, Raw, Read, Refusal, Told};
+use crate::send::Reply;
+use crate::sign::{TWILIO_HEADER, is_twilio};
+
+/// Reads one text. There is no timestamp in the signature: what is played again has the same message id.
+pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
+    let (Some(account), Some(url), false) = (&config.account, &config.public_url, config.token.is_empty()) else {
+        return Err(Refusal::NotSetUp("Twilio is not set up here: account SID, auth token and public_url are needed"));
+    };
+    let posted = Parameters::read(raw.body);
+    let signed = is_twilio(config.token.reveal(), &raw.signed_url(url), &posted.0, raw.header(TWILIO_HEADER));
+    if !signed || posted.get("AccountSid") != Some(account) {
+        return Err(Refusal::Unproven("the signature does not fit; is public_url the very address set at Twilio?"));
+    }
+    Ok(Read::Texts(vec![Told {
+        id: posted.need("MessageSid")?,
+        from: posted.need("From")?,
+        to: posted.get("To").unwrap_or_default().to_owned(),
+        body: posted.need("Body")?,
+        ..Told::default()
+    }]))
+}
+
+/// Creates a message. <https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource>
+pub fn reply(config: &SourceConfig, reply: &Reply) -> Option<Outgoing> {
+    let account = config.account.as_deref()?;
+    let path = ["2010-04-01", "Accounts", account, "Messages.json"];
+    let url = at(config.api_base.as_deref(), "https://api.twilio.com", &path)?;
+    let from = config.from.as_ref().unwrap_or(&reply.note.from);
+    let fields = [("To", reply.note.to.as_str()), ("From", from), ("Body", &reply.text)];
+    form(&url, &[("authorization", &basic(account, config.token.reveal()))], &fields)
+}
