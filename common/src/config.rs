@@ -5,9 +5,11 @@
 
 mod check;
 mod email;
+mod jasmin;
 mod limits;
 mod secret;
 mod sections;
+mod smpp;
 mod sms;
 
 use std::fmt;
@@ -22,12 +24,14 @@ pub use crate::queue::QueueConfig;
 pub use crate::service::ServiceConfig;
 pub use crate::store::StoreConfig;
 pub use email::{EmailConfig, ImapConfig, LmtpConfig, SmtpConfig, Tls};
+pub use jasmin::JasminConfig;
 pub use limits::{LimitError, Limits};
 pub use secret::Secret;
 pub use sections::{
     BillingConfig, EngineConfig, FeedConfig, IntakeConfig, MediaConfig, NumbersConfig, PortRange, SecretsConfig,
     SipConfig, TariffConfig, WebConfig,
 };
+pub use smpp::{SmppAlphabet, SmppBind, SmppConfig};
 pub use sms::{GenericSmsConfig, ProviderKind, SmsConfig, SourceConfig, TwilioSmsConfig, VonageSignature};
 
 /// The default file: every key with its sentence. `ringback init` writes it as it stands.

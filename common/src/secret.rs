@@ -3,6 +3,8 @@
 //! The store keeps HMAC-SHA256(site key, account id, secret). The site key lies beside the settings, outside the database, so
 //! a stolen database tells no PIN.
 
+mod seal;
+
 use std::fmt;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -15,6 +17,10 @@ use subtle::ConstantTimeEq;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::store::Sealed;
+
+pub use seal::{SealError, seal, unseal};
+
+type HmacSha256 = Hmac<Sha256>;
 
 const KEY_BYTES: usize = 32;
 const LONGEST_SECRET: usize = 64;
@@ -149,7 +155,7 @@ pub fn verify_secret(key: &SiteKey, account_id: i64, sealed: Option<&Sealed<Vec<
 }
 
 fn mac(key: &SiteKey, account_id: i64, secret: &str) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key.0).expect("HMAC takes keys of any length");
+    let mut mac = HmacSha256::new_from_slice(&key.0).expect("HMAC takes keys of any length");
     mac.update(&account_id.to_be_bytes());
     mac.update(secret.as_bytes());
     mac.finalize().into_bytes().to_vec()

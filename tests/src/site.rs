@@ -355,6 +355,11 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
+/// Where `./test` puts the peers that the distribution does not have: `peers` in the target folder.
+pub fn peers_folder() -> PathBuf {
+    binary("ringback").parent().and_then(Path::parent).map(|target| target.join("peers")).unwrap_or_default()
+}
+
 /// `engine.no_answer` as an environment variable.
 fn variable(key: &str) -> String {
     let (section, name) = key.rsplit_once('.').unwrap_or(("", key));

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::explain::wish_of;
 use crate::gate::Buckets;
-use crate::parse::{Callback, Reading, parse, sender};
+use crate::parse::{Callback, Ignored, Reading, parse, sender};
 use crate::replies::{Note, REFUSAL_TYPE, Refused, Via, refusal_text};
 use crate::send::Channels;
 
@@ -70,7 +70,7 @@ impl Desk {
 
     /// Takes one text. The same text twice has the same outcome.
     pub async fn take(&self, text: Text) -> Outcome {
-        let from = sender(&text.from, &self.intake.checks().dialling(""));
+        let from = self.sender(&text.from);
         let shown = from.as_ref().map_or_else(|_| "no number".to_owned(), Number::to_string);
         let outcome = match from {
             Ok(from) => self.decide(&text, &from).await,
@@ -88,12 +88,41 @@ impl Desk {
         outcome
     }
 
+    /// A text whose parts did not all come is refused, and its sender told.
+    pub async fn part_missing(&self, text: Text) -> Outcome {
+        self.turn_down(text, "part_missing", "a part of your text did not arrive").await
+    }
+
+    /// A text in more parts than any text may have.
+    pub async fn too_long(&self, text: Text) -> Outcome {
+        self.turn_down(text, "too_long", "the text is too long").await
+    }
+
+    async fn turn_down(&self, text: Text, code: &'static str, reason: &str) -> Outcome {
+        let Ok(from) = self.sender(&text.from) else { return Outcome::Ignored(code) };
+        let job = self.job(&text.via, &text.id, &from);
+        self.refuse(&text, job, &from, code, reason).await
+    }
+
+    /// The number of a sender, as the source writes it.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn sender(&self, from: &str) -> Result<Number, Ignored> {
+        sender(from, &self.intake.checks().dialling(""))
+    }
+
+    /// The job of a message of this source.
+    pub fn job(&self, via: &Via, id: &str, from: &Number) -> JobId {
+        JobId::of_message(SOURCE, &message_id(via, id), from.as_str())
+    }
+
     async fn decide(&self, text: &Text, from: &Number) -> Outcome {
         let checks = self.intake.checks();
         match parse(&text.body, &checks.dialling(from.as_str())) {
             Reading::Ignored(ignored) => Outcome::Ignored(ignored.code()),
             Reading::Refused(refusal) => {
-                let job = JobId::of_message(SOURCE, &message_id(text), from.as_str());
+                let job = self.job(&text.via, &text.id, from);
                 self.refuse(text, job, from, refusal.code(), &refusal.to_string()).await
             }
             Reading::Callback(callback) => self.ask(text, from, callback).await,
@@ -101,7 +130,7 @@ impl Desk {
     }
 
     async fn ask(&self, text: &Text, from: &Number, callback: Callback) -> Outcome {
-        let mut wish = wish_of(SOURCE, &message_id(text), from, callback);
+        let mut wish = wish_of(SOURCE, &message_id(&text.via, &text.id), from, callback);
         wish.received = text.received;
         wish.metadata.clone_from(&text.metadata);
         wish.reply = self.note(text, from).and_then(|note| serde_json::to_string(&note).ok());
@@ -150,6 +179,6 @@ impl Desk {
 }
 
 /// Two providers may number their messages alike.
-fn message_id(text: &Text) -> String {
-    format!("{}:{}", text.via.name(), text.id)
+fn message_id(via: &Via, id: &str) -> String {
+    format!("{}:{id}", via.name())
 }

@@ -45,7 +45,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// What the doors share.
 pub struct Doors {
     /// Where texts are taken.
-    desk: Desk,
+    desk: Arc<Desk>,
     sources: Arc<Sources>,
     /// Fetches certificates, and answers confirmations.
     channels: Arc<Channels>,
@@ -65,7 +65,7 @@ pub struct Doors {
 impl Doors {
     /// Doors before this desk.
     pub fn new(
-        desk: Desk,
+        desk: Arc<Desk>,
         sources: Arc<Sources>,
         channels: Arc<Channels>,
         loopback: bool,

@@ -14,6 +14,7 @@ mod providers;
 mod replies;
 mod send;
 mod sign;
+pub mod smpp;
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,6 +36,7 @@ use crate::http::Doors;
 use crate::providers::Provider;
 use crate::replies::Via;
 use crate::send::{Channels, Sources};
+use crate::smpp::{Binds, Deliver};
 
 /// What the trigger works with.
 pub struct World {
@@ -105,14 +107,25 @@ pub async fn run_on(
 ) -> Result<(), RunError> {
     let address = listener.local_addr()?;
     let sources = Arc::new(sources(&config, address)?);
+    let binds = Arc::new(Binds::new(&config.smpp));
     load_numbering_plans().await;
-    let channels = Arc::new(Channels::new(sources.clone())?);
+    let channels = Arc::new(Channels::new(sources.clone(), binds.clone())?);
     let answerer = Arc::new(Answerer::new(world.store.clone(), channels.clone(), shutdown.clone()));
-    let intake = Intake::new(world.store, world.queue.clone(), world.site_key, world.rules);
-    let desk = Desk::new(intake, world.queue.clone(), channels.clone());
+    let intake = Intake::new(world.store.clone(), world.queue.clone(), world.site_key.clone(), world.rules);
+    let desk = Arc::new(Desk::new(intake, world.queue.clone(), channels.clone()));
+    let deliver = Deliver { desk: desk.clone(), store: world.store, site_key: world.site_key };
     let doors = Doors::new(desk, sources, channels, address.ip().is_loopback(), config.proxies);
     tracing::info!(%address, "texts are taken");
-    tokio::join!(http::serve(listener, http::routes(Arc::new(doors)), shutdown), answerer.run(&world.queue));
+    let answered = Shutdown::new();
+    let answering = async {
+        answerer.run(&world.queue).await;
+        answered.begin();
+    };
+    tokio::join!(
+        http::serve(listener, http::routes(Arc::new(doors)), shutdown.clone()),
+        answering,
+        binds.run(&deliver, &shutdown, &answered)
+    );
     Ok(())
 }
 

@@ -26,6 +26,16 @@ impl Via {
         Via(name.into())
     }
 
+    /// The bind `[sms.smpp.<name>]`.
+    pub fn smpp(name: &str) -> Via {
+        Via(format!("smpp.{name}").into())
+    }
+
+    /// The name of the bind, if it is one.
+    pub fn bind(&self) -> Option<&str> {
+        self.0.strip_prefix("smpp.")
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.0

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::providers::Provider;
 use crate::replies::{Note, Via};
+use crate::smpp::Binds;
 
 /// So much of an answer is read.
 const MOST_BYTES: usize = 64 * 1024;
@@ -47,6 +48,7 @@ pub type Sources = HashMap<Via, Provider>;
 pub struct Channels {
     client: Client,
     sources: Arc<Sources>,
+    binds: Arc<Binds>,
 }
 
 impl Channels {
@@ -54,7 +56,7 @@ impl Channels {
     ///
     /// # Errors
     /// There is no HTTP client on this machine.
-    pub fn new(sources: Arc<Sources>) -> Result<Channels, reqwest::Error> {
+    pub fn new(sources: Arc<Sources>, binds: Arc<Binds>) -> Result<Channels, reqwest::Error> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .connect_timeout(Duration::from_secs(4))
@@ -62,11 +64,14 @@ impl Channels {
             .redirect(reqwest::redirect::Policy::none())
             .pool_max_idle_per_host(0)
             .build()?;
-        Ok(Channels { client, sources })
+        Ok(Channels { client, sources, binds })
     }
 
     /// Whether a sender at this source can be answered; `short` says that it has a short number of our own site.
     pub fn answers(&self, via: &Via, short: bool) -> bool {
+        if let Some(bind) = via.bind() {
+            return !short && self.binds.answer(bind);
+        }
         self.sources.get(via).is_some_and(|source| source.answers() && (!short || source.reaches_short_numbers()))
     }
 
@@ -77,6 +82,9 @@ impl Channels {
 
     /// Tries once.
     pub async fn send(&self, reply: &Reply) -> Sent {
+        if let Some(bind) = reply.note.via.bind() {
+            return self.binds.send(bind, &reply.note.from, &reply.note.to, &reply.text).await;
+        }
         let source = self.sources.get(&reply.note.via).filter(|source| source.answers());
         let request = source.and_then(|source| Some((source, source.reply(reply, Utc::now())?)));
         let Some((source, request)) = request else {

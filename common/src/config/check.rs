@@ -137,6 +137,18 @@ fn triggers(config: &Config, wrong: &mut impl FnMut(&str, String)) {
 }
 
 fn sources(sms: &SmsConfig, wrong: &mut impl FnMut(&str, String)) {
+    for (name, smpp) in &sms.smpp {
+        let key = |key: &str| format!("sms.smpp.{name}.{key}");
+        if !is_source_name(name) {
+            wrong(&key("host"), format!("{name:?}: name a bind in up to 32 lower-case letters, digits and dashes"));
+        }
+        for (field, what) in smpp.mistakes() {
+            wrong(&key(field), what);
+        }
+    }
+    for (field, what) in sms.jasmin.mistakes() {
+        wrong(&format!("sms.jasmin.{field}"), what);
+    }
     for (name, source) in &sms.sources {
         let key = |key: &str| format!("sms.sources.{name}.{key}");
         if !is_source_name(name) {

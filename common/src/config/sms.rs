@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
 use super::sections::{address, filled};
-use super::{Mistake, Secret, secret};
+use super::{JasminConfig, Mistake, Secret, SmppConfig, secret};
 
 /// `[sms]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -30,6 +30,12 @@ pub struct SmsConfig {
     /// `[sms.sources.<name>]`
     #[serde(default)]
     pub sources: BTreeMap<String, SourceConfig>,
+    /// `[sms.smpp.<name>]`
+    #[serde(default)]
+    pub smpp: BTreeMap<String, SmppConfig>,
+    /// `[sms.jasmin]`
+    #[serde(default)]
+    pub jasmin: JasminConfig,
 }
 
 /// `[sms.generic]`
@@ -215,6 +221,15 @@ impl SmsConfig {
                 read(secret, file, &format!("sms.sources.{name}.{key}"));
             }
         }
+        for (name, SmppConfig { password, password_file, ca_file, .. }) in &mut self.smpp {
+            read(password, password_file, &format!("sms.smpp.{name}.password"));
+            if !ca_file.as_os_str().is_empty() {
+                *ca_file = folder.join(&ca_file);
+            }
+        }
+        let JasminConfig { url, url_file, password, password_file, .. } = &mut self.jasmin;
+        read(url, url_file, "sms.jasmin.url");
+        read(password, password_file, "sms.jasmin.password");
     }
 }
 

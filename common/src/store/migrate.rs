@@ -8,11 +8,13 @@ use super::error::StoreError;
 const SQLITE: &[Migration] = &[
     ("0001_base", include_str!("../../migrations/sqlite/0001_base.sql")),
     ("0003_triggers", include_str!("../../migrations/sqlite/0003_triggers.sql")),
+    ("0004_parts", include_str!("../../migrations/sqlite/0004_parts.sql")),
 ];
 
 const POSTGRES: &[Migration] = &[
     ("0001_base", include_str!("../../migrations/postgres/0001_base.sql")),
     ("0003_triggers", include_str!("../../migrations/postgres/0003_triggers.sql")),
+    ("0004_parts", include_str!("../../migrations/postgres/0004_parts.sql")),
 ];
 
 /// Functions keep nothing, so they are written anew whenever their text has changed.

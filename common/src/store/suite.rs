@@ -7,6 +7,7 @@ mod events;
 mod limits;
 mod money;
 mod ownership;
+mod parts;
 mod requests;
 
 use std::future::Future;
@@ -264,4 +265,7 @@ checks! {
     limits::limits_count_distinct_jobs,
     limits::rates_and_trunks_are_kept,
     limits::the_summary_tells_the_state,
+    parts::a_long_text_is_whole_when_all_its_parts_are_there,
+    parts::a_finished_text_knows_its_repeats_and_gives_its_reference_free,
+    parts::late_texts_are_found_and_old_ones_forgotten,
 }

@@ -4,6 +4,7 @@ pub mod dovecot;
 pub mod postfix;
 pub mod postgres;
 pub mod rabbit;
+pub mod smsc;
 pub mod unbound;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
