@@ -148,6 +148,8 @@ why-too-many-numbers = the account has too many numbers
 why-sender-not-a-number = the sender is not a telephone number
 why-too-large = the message is too long
 why-not-now = it is not possible now; try again later
+why-not-vouched = the mail is not signed by its sender's domain in a way that we can trust (DKIM)
+why-address-not-registered = this address is not registered here
 
 why-number-empty = there is no number; write it like +442071838750
 why-number-not-digits = a number has only digits; write it like +442071838750

@@ -148,6 +148,8 @@ why-too-many-numbers = la cuenta tiene demasiados números
 why-sender-not-a-number = el remitente no es un número de teléfono
 why-too-large = el mensaje es demasiado largo
 why-not-now = ahora no es posible; inténtelo más tarde
+why-not-vouched = el correo no está firmado por el dominio de su remitente de un modo fiable (DKIM)
+why-address-not-registered = esta dirección no está registrada aquí
 
 why-number-empty = no hay número; escríbalo así: +442071838750
 why-number-not-digits = un número solo tiene cifras; escríbalo así: +442071838750

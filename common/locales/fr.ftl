@@ -148,6 +148,8 @@ why-too-many-numbers = le compte a trop de numéros
 why-sender-not-a-number = l'expéditeur n'est pas un numéro de téléphone
 why-too-large = le message est trop long
 why-not-now = ce n'est pas possible maintenant ; réessayez plus tard
+why-not-vouched = le courriel n'est pas signé de façon sûre par le domaine de son expéditeur (DKIM)
+why-address-not-registered = cette adresse n'est pas enregistrée ici
 
 why-number-empty = il n'y a pas de numéro ; écrivez-le comme +442071838750
 why-number-not-digits = un numéro n'a que des chiffres ; écrivez-le comme +442071838750

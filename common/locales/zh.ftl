@@ -142,6 +142,8 @@ why-too-many-numbers = 账户的号码过多
 why-sender-not-a-number = 发件人不是电话号码
 why-too-large = 内容太长
 why-not-now = 暂时无法进行，请稍后再试
+why-not-vouched = 这封邮件没有发件人域名的可信签名（DKIM）
+why-address-not-registered = 此邮箱地址未在这里登记
 
 why-number-empty = 没有号码，请写成 +442071838750
 why-number-not-digits = 号码只能是数字，请写成 +442071838750

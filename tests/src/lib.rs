@@ -8,6 +8,7 @@ pub mod billing;
 pub mod capture;
 pub mod clock;
 pub mod crash;
+pub mod email;
 pub mod http;
 pub mod judge;
 pub mod kamailio;

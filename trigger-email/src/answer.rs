@@ -4,7 +4,7 @@ use ringback_common::courier::{Channel, Sent};
 use ringback_common::event::{Envelope, RequestEvent};
 use ringback_common::job::JobId;
 
-use crate::replies::{ADMITTED_TYPE, FINISHED_TYPE, Note, REFUSAL_TYPE, Refused, admitted_text, outcome_text};
+use crate::replies::{ADMITTED_TYPE, FINISHED_TYPE, Note, REFUSAL_TYPE, Refused};
 use crate::send::{MailServer, Reply};
 
 /// Replies by mail; without a mail server nobody is answered.
@@ -16,8 +16,8 @@ impl Channel for ByMail {
     fn read(&self, kind: &str, body: &[u8]) -> Result<Option<Reply>, String> {
         let reply = match kind {
             _ if self.0.is_none() => Ok(None),
-            ADMITTED_TYPE => of_event(body, "admitted", admitted_text),
-            FINISHED_TYPE => of_event(body, "final", outcome_text),
+            ADMITTED_TYPE => of_event(body, "admitted", |event, note| note.speaker().calling(event)),
+            FINISHED_TYPE => of_event(body, "final", |event, note| note.speaker().finished(event)),
             REFUSAL_TYPE => refused(body).map(Some),
             _ => Ok(None),
         };

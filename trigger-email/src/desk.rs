@@ -4,16 +4,18 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use ringback_common::answer::{Language, Why};
 use ringback_common::event::Envelope as Event;
 use ringback_common::gate::Buckets;
 use ringback_common::intake::{Ask, Intake, Payer, RETRY_AFTER, Reason, Verdict, Wish};
 use ringback_common::job::JobId;
+use ringback_common::number::{Country, Number};
 use ringback_common::queue::{Destination, Message, Queue};
 use ringback_common::store::Store;
 
 use crate::form::Form;
 use crate::mail::{Envelope, House, Mail, Unread};
-use crate::replies::{Note, REFUSAL_TYPE, Refused, refusal_text};
+use crate::replies::{Note, REFUSAL_TYPE, Refused, refusal, why_doubted, why_no_form, why_refused};
 use crate::trust::{Doubt, Trust};
 use crate::verify::Verifier;
 
@@ -142,25 +144,25 @@ impl Desk {
         let unknown = trust.vouched == Err(Doubt::Unknown) && Utc::now() - received < self.lifetime;
         let form = match &mail.form {
             Ok(form) => form,
-            Err(no_form) => return self.refuse(mail, &trust, no_form.code(), "the mail is not understood").await,
+            Err(no_form) => return self.refuse(mail, &trust, no_form.code(), why_no_form(*no_form)).await,
         };
         if let (Form::Digits(_), Err(doubt)) = (form, &trust.vouched) {
             return if unknown {
                 Outcome::Unavailable(RETRY_AFTER)
             } else {
-                self.refuse(mail, &trust, doubt.code(), &doubt.to_string()).await
+                self.refuse(mail, &trust, doubt.code(), why_doubted(*doubt)).await
             };
         }
         let mut wish = wish_of(SOURCE, mail, form, &trust);
         wish.received = Some(if trust.vouched.is_ok() { not_stale(mail, received) } else { received });
-        if trust.answerable {
-            wish.reply = self.note(mail).and_then(|note| serde_json::to_string(&note).ok());
+        if trust.answerable && self.replies {
+            wish.reply = serde_json::to_string(&Note::of(mail, self.language(mail).await)).ok();
         }
         match self.intake.submit(wish).await {
             Verdict::Accepted { job } => Outcome::Accepted(job),
             Verdict::Rejected { reason: Reason::MailNotVouched, .. } if unknown => Outcome::Unavailable(RETRY_AFTER),
             Verdict::Rejected { reason, .. } | Verdict::Limited { reason, .. } => {
-                self.answer_refusal(mail, &trust, reason.code(), &reason.to_string()).await
+                self.answer_refusal(mail, &trust, reason.code(), why_refused(reason)).await
             }
             Verdict::Unavailable { retry_after } => Outcome::Unavailable(retry_after),
         }
@@ -177,7 +179,7 @@ impl Desk {
     }
 
     /// Counts a refusal, keeps it for the owner of the account that was meant, and tells the sender if that harms nobody.
-    async fn refuse(&self, mail: &Mail<'_>, trust: &Trust, code: &'static str, why: &str) -> Outcome {
+    async fn refuse(&self, mail: &Mail<'_>, trust: &Trust, code: &'static str, why: Why) -> Outcome {
         self.intake.refused(SOURCE, &mail.from, self.meant(mail).await.as_deref(), code).await;
         self.answer_refusal(mail, trust, code, why).await
     }
@@ -203,14 +205,18 @@ impl Desk {
 
     /// Lets the sender know why not, through the queue of replies, so that a repeat is answered once. Silence where the From
     /// address may be somebody else's, and for who was told a few times already.
-    async fn answer_refusal(&self, mail: &Mail<'_>, trust: &Trust, code: &'static str, why: &str) -> Outcome {
-        let Some(note) = trust.answerable.then(|| self.note(mail)).flatten() else { return Outcome::Rejected(code) };
+    async fn answer_refusal(&self, mail: &Mail<'_>, trust: &Trust, code: &'static str, why: Why) -> Outcome {
+        if !trust.answerable || !self.replies {
+            return Outcome::Rejected(code);
+        }
+        let language = self.language(mail).await;
+        let note = Note::of(mail, language);
         let may_tell = self.told.lock().unwrap_or_else(PoisonError::into_inner).take(note.to.clone(), Instant::now());
         if may_tell.is_err() {
             return Outcome::Rejected(code);
         }
         let job = JobId::of_message(SOURCE, &mail.identity(trust.vouched.as_ref().ok()), &mail.from);
-        let refused = Refused { job: job.clone(), note, text: refusal_text(why) };
+        let refused = Refused { job: job.clone(), note, text: refusal(language, why) };
         let id = format!("{job}:refused");
         let event = Event::new(
             id.clone(),
@@ -231,8 +237,13 @@ impl Desk {
         }
     }
 
-    fn note(&self, mail: &Mail<'_>) -> Option<Note> {
-        self.replies.then(|| Note::of(mail))
+    /// The language of the account that the sender belongs to, else of the mail, else of the account's country.
+    async fn language(&self, mail: &Mail<'_>) -> Language {
+        let account = self.store.view_by_email(&mail.from).await.ok().flatten();
+        let first = account.as_ref().and_then(|account| account.numbers.first()?.parse::<Number>().ok());
+        let country = first.as_ref().and_then(Country::of);
+        let own = account.as_ref().and_then(|account| account.language.as_deref());
+        Language::of(own, mail.languages().as_deref(), country)
     }
 }
 

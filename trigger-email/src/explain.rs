@@ -1,6 +1,7 @@
 //! How a mail is read and what would happen: the same reading, the same judgement and the same checks as the trigger's; nothing
 //! is dialled, booked, counted or answered.
 
+use ringback_common::answer::{Language, Why};
 use ringback_common::intake::{Checks, Written};
 use ringback_common::number::{Number, Rule};
 use ringback_common::store::StoreError;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use crate::desk::wish_of;
 use crate::form::Form;
 use crate::mail::{Envelope, House, Mail, Unread};
-use crate::replies::refusal_text;
+use crate::replies::{refusal, why_doubted, why_no_form, why_refused};
 use crate::trust::Trust;
 use crate::verify::Verifier;
 
@@ -38,8 +39,9 @@ impl Explanation {
         Explanation { outcome, a: None, b: None, reason, message: None, a_rule: None, b_rule: None }
     }
 
-    fn rejected(trust: &Trust, reason: &str, sentence: &str) -> Explanation {
-        let message = trust.answerable.then(|| refusal_text(sentence));
+    fn rejected(mail: &Mail<'_>, trust: &Trust, reason: &str, why: Why) -> Explanation {
+        let language = Language::of(None, mail.languages().as_deref(), None);
+        let message = trust.answerable.then(|| refusal(language, why));
         Explanation { message, ..Explanation::of("reject", Some(reason)) }
     }
 
@@ -71,10 +73,10 @@ pub async fn one(
     let trust = verifier.judge(raw, &mail, envelope).await;
     let form = match &mail.form {
         Ok(form) => form,
-        Err(no_form) => return Ok(Explanation::rejected(&trust, no_form.code(), "the mail is not understood")),
+        Err(no_form) => return Ok(Explanation::rejected(&mail, &trust, no_form.code(), why_no_form(*no_form))),
     };
     if let (Form::Digits(_), Err(doubt)) = (form, &trust.vouched) {
-        return Ok(Explanation::rejected(&trust, doubt.code(), &doubt.to_string()));
+        return Ok(Explanation::rejected(&mail, &trust, doubt.code(), why_doubted(*doubt)));
     }
     let wish = wish_of("explain", &mail, form, &trust);
     let Written { a, b } = checks.readings(&wish);
@@ -84,7 +86,7 @@ pub async fn one(
         Ok(call) => Explanation::of("job", None).with(Some((call.a, a_rule)), call.b.map(|b| (b, b_rule))),
         Err(reason) => {
             let read = |read: Option<(Number, Rule)>| read.map(|(number, rule)| (number, Some(rule)));
-            Explanation::rejected(&trust, reason.code(), &reason.to_string()).with(read(a), read(b))
+            Explanation::rejected(&mail, &trust, reason.code(), why_refused(reason)).with(read(a), read(b))
         }
     })
 }

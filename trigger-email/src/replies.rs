@@ -1,11 +1,14 @@
 //! What the sender is told, and the note by which a job finds its way back to the mail that asked for it.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use ringback_common::event::RequestEvent;
+use ringback_common::answer::{Channel, How, Language, Speaker, Why};
+use ringback_common::intake::Reason;
 use ringback_common::job::JobId;
 use serde::{Deserialize, Serialize};
 
+use crate::form::NoForm;
 use crate::mail::Mail;
+use crate::trust::Doubt;
 
 /// The type of the message that asks for a refusal to be sent; our own, from the desk to the sender of replies.
 pub const REFUSAL_TYPE: &str = "ringback.email.refused.v1";
@@ -18,6 +21,9 @@ pub const FINISHED_TYPE: &str = "ringback.request.finished.v1";
 const REFERENCES: usize = 300;
 /// As much of a subject is kept (characters, at most 4 bytes each).
 const SUBJECT: usize = 60;
+
+/// A subject as it should be.
+const EXAMPLE: &str = "0370728#0119281112222";
 
 /// What a job carries so that its mail can be answered.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,21 +39,26 @@ pub struct Note {
     /// What it and its answer refer to, itself last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<String>,
-    /// The languages that its writer understands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub languages: Option<String>,
+    /// The language to answer in: `en`.
+    #[serde(default)]
+    pub language: String,
 }
 
 impl Note {
     /// How to answer this mail.
-    pub fn of(mail: &Mail<'_>) -> Note {
+    pub fn of(mail: &Mail<'_>, language: Language) -> Note {
         Note {
             to: mail.from.clone(),
             subject: mail.subject.chars().filter(|c| !c.is_control()).take(SUBJECT).collect(),
             id: mail.own_id(),
             references: mail.references(REFERENCES),
-            languages: mail.languages(),
+            language: language.tag().to_owned(),
         }
+    }
+
+    /// How its sender is spoken to.
+    pub fn speaker(&self) -> Speaker {
+        Speaker::new(Language::by_tag(&self.language).unwrap_or_default(), Channel::Mail)
     }
 }
 
@@ -63,18 +74,30 @@ pub struct Refused {
 }
 
 /// Why a mail led to nothing, as its sender is told.
-pub fn refusal_text(reason: &str) -> String {
-    format!("No callback: {reason}.")
+pub fn refusal(language: Language, why: Why) -> String {
+    let how = How { form: "form-last7", example: EXAMPLE.into() };
+    Speaker::new(language, Channel::Mail).refused(why, Some(&how))
 }
 
-/// That the phone is about to ring.
-pub fn admitted_text(_admitted: &RequestEvent, _note: &Note) -> String {
-    "Calling you now.".to_owned()
+/// Why a mail was not understood.
+pub fn why_no_form(no_form: NoForm) -> Why {
+    Why::Text(match no_form {
+        NoForm::None => "not_understood",
+        NoForm::Several => "ambiguous_text",
+    })
 }
 
-/// How a callback ended.
-pub fn outcome_text(end: &RequestEvent, _note: &Note) -> String {
-    format!("Your callback has ended: {}.", end.result.as_deref().unwrap_or_default())
+/// Why intake refuses, in the words of mail.
+pub fn why_refused(reason: Reason) -> Why {
+    match reason {
+        Reason::SenderNotRegistered => Why::Text("address_not_registered"),
+        reason => Why::Reason(reason),
+    }
+}
+
+/// That nobody vouches for a mail.
+pub fn why_doubted(doubt: Doubt) -> Why {
+    Why::Text(if doubt == Doubt::Unknown { "not_now" } else { "not_vouched" })
 }
 
 #[cfg(test)]
@@ -96,8 +119,8 @@ mod tests {
         );
         let house = House { recipients: vec!["call".to_owned()], max_size: 1_000_000, own: None };
         let mail = Mail::read(raw.as_bytes(), None, &house).unwrap();
-        let json = serde_json::to_string(&Note::of(&mail)).unwrap();
+        let json = serde_json::to_string(&Note::of(&mail, Language::English)).unwrap();
         assert!(json.len() <= ringback_common::job::MAX_REPLY_BYTES, "{} bytes: {json}", json.len());
-        assert!(serde_json::from_str::<Note>(&json).unwrap() == Note::of(&mail));
+        assert!(serde_json::from_str::<Note>(&json).unwrap() == Note::of(&mail, Language::English));
     }
 }

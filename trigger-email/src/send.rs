@@ -8,6 +8,7 @@ use lettre::message::{Mailbox, SinglePart};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use ringback_common::answer::Subject;
 use ringback_common::config::{self, SmtpConfig};
 use ringback_common::courier::Sent;
 use ringback_common::job::JobId;
@@ -100,7 +101,7 @@ impl MailServer {
         let mut message = Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to.clone()))
-            .subject(subject(&reply.note.subject))
+            .subject(subject(reply))
             .message_id(Some(format!("<{}.{}.ringback@{domain}>", reply.job, reply.kind)))
             .raw_header(plain("Auto-Submitted", "auto-replied"))
             .raw_header(plain("X-Auto-Response-Suppress", "All"))
@@ -123,11 +124,16 @@ fn plain(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
 }
 
-fn subject(asked: &str) -> String {
-    let asked = asked.trim();
+/// `Re:` and what was asked, else what the reply is about.
+fn subject(reply: &Reply) -> String {
+    let asked = reply.note.subject.trim();
     let answered = asked.get(..3).is_some_and(|begin| begin.eq_ignore_ascii_case("re:"));
     match asked {
-        "" => "Re: callback".to_owned(),
+        "" => reply.note.speaker().subject(match reply.kind {
+            "admitted" => Subject::Calling,
+            "refused" => Subject::Refused,
+            _ => Subject::Over,
+        }),
         _ if answered => asked.to_owned(),
         _ => format!("Re: {asked}"),
     }
@@ -184,7 +190,7 @@ mod tests {
             subject: subject.to_owned(),
             id: Some("m1@example.com".to_owned()),
             references: vec!["m0@example.com".to_owned(), "m1@example.com".to_owned()],
-            languages: None,
+            language: "en".to_owned(),
         };
         Reply { job: JobId("abc".to_owned()), kind: "final", note, text: "你好, it cost 0.10".to_owned() }
     }

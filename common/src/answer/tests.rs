@@ -254,8 +254,17 @@ fn every_why() -> Vec<Why> {
         Reason::SenderNotANumber,
         Reason::TooLarge,
     ];
-    let texts =
-        ["too_long", "too_few_words", "too_many_words", "ambiguous_text", "not_understood", "not_text", "not_now"];
+    let texts = [
+        "too_long",
+        "too_few_words",
+        "too_many_words",
+        "ambiguous_text",
+        "not_understood",
+        "not_text",
+        "not_now",
+        "not_vouched",
+        "address_not_registered",
+    ];
     let mut every: Vec<Why> = texts.map(Why::Text).into();
     every.extend(plain.map(Why::Reason));
     every.extend(numbers.map(|error| Why::Reason(Reason::BadNumber(Party::B, error))));

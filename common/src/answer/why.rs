@@ -13,7 +13,8 @@ pub enum Why {
     /// Intake says so.
     Reason(Reason),
     /// The trigger could not read it; a code in snake_case that the locales know: `too_long`, `too_few_words`,
-    /// `too_many_words`, `ambiguous_text`, `not_understood`, `not_text`, `not_now`.
+    /// `too_many_words`, `ambiguous_text`, `not_understood`, `not_text`, `not_now`, `not_vouched`,
+    /// `address_not_registered`.
     Text(&'static str),
 }
 

@@ -92,10 +92,11 @@ impl Postfix {
         });
     }
 
-    /// Sends a mail as it stands, header and all, with swaks; it has to be taken.
+    /// Sends a mail as it stands, header and all, with swaks (an empty `from` is the null sender); it has to be taken.
     pub fn swaks(&self, from: &str, to: &str, mail: &str) {
         let data = self.folder.path().join("mail.eml");
         std::fs::write(&data, mail).expect("the folder is ours");
+        let from = if from.is_empty() { "<>" } else { from };
         let mut command = Command::new("swaks");
         command.args(["--server", &self.address.to_string(), "--from", from, "--to", to, "--helo", "client.test"]);
         command.args(["--suppress-data", "--data"]).arg(format!("@{}", data.display()));

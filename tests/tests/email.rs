@@ -1,0 +1,306 @@
+//! Callbacks by mail, through real mail servers: swaks, Postfix, Dovecot, and a name server that knows the keys.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ringback_tests::email::{Domain, Lmtp, write};
+use ringback_tests::peers::dovecot::{Dovecot, PASSWORD};
+use ringback_tests::peers::postfix::Postfix;
+use ringback_tests::peers::unbound::Unbound;
+use ringback_tests::phone::{Bank, Manner};
+use ringback_tests::site::{Part, Running, Site};
+use ringback_tests::story::{B, SOON, millis, secs};
+use ringback_tests::{clock, net};
+
+const ALICE: &str = "alice@example.test";
+const CALL: &str = "call@gw.test";
+/// Alice's first number: an account's calls begin there.
+const HOME: &str = "+447700900001";
+const ASKED: &str = "0370728#00442071838750";
+
+/// A site with mail servers around it. Alice's provider signs; so does a forger's.
+struct Post {
+    site: Site,
+    phones: Bank,
+    ip: IpAddr,
+    dovecot: Dovecot,
+    names: Unbound,
+    alice: Domain,
+    forger: Domain,
+}
+
+impl Post {
+    /// Mail servers and a site that is not yet running; `can` is what Dovecot says it can do.
+    fn stage(can: &str, prepare: impl FnOnce(&mut Site, &Dovecot)) -> Post {
+        let (alice, forger) = (Domain::new("example.test"), Domain::new("evil.test"));
+        let mut site = Site::small();
+        let ip = net::own_address();
+        let spf = ("example.test".to_owned(), "v=spf1 ip4:192.0.2.7 -all".to_owned());
+        let names = Unbound::start(ip, &[alice.record(), forger.record(), spf]).expect("unbound");
+        let dovecot = Dovecot::start(ip, can).expect("Dovecot");
+        for (key, value) in [
+            ("email.resolver", names.address().to_string()),
+            ("email.imap.host", ip.to_string()),
+            ("email.imap.port", dovecot.imap().port().to_string()),
+            ("email.imap.tls", "none".to_owned()),
+            ("email.imap.user", CALL.to_owned()),
+            ("email.imap.password", PASSWORD.to_owned()),
+            ("email.imap.poll", "1500".to_owned()),
+            ("email.smtp.host", ip.to_string()),
+            ("email.smtp.port", "21025".to_owned()),
+            ("email.smtp.tls", "none".to_owned()),
+            ("email.smtp.from", "gateway@gw.test".to_owned()),
+        ] {
+            site.set(key, &value);
+        }
+        prepare(&mut site, &dovecot);
+        let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
+        phones.when(HOME, Manner::answers(millis(200)).plays(700));
+        phones.when(B, Manner::answers(millis(300)).plays(1100).hangs_up_after(secs(1)));
+        site.account("alice", "10.00");
+        site.cli(&["account", "set", "alice", "--did", "+15810370728", "--email", ALICE], "");
+        site.trunk("phones", &phones.uri(), "");
+        Post { site, phones, ip, dovecot, names, alice, forger }
+    }
+
+    fn postfix(&self, routes: &[(&str, SocketAddr)]) -> Postfix {
+        Postfix::start(self.ip, self.dovecot.lmtp(), routes).expect("Postfix")
+    }
+
+    /// Signed by Alice's provider.
+    fn signed(&self, id: &str) -> String {
+        self.alice.sign(&write(id, ALICE, CALL, ASKED, "thanks"))
+    }
+
+    /// Straight into the mailbox.
+    fn put(&self, from: &str, mail: &str) {
+        let said = Lmtp::connect(self.dovecot.lmtp()).and_then(|mut lmtp| lmtp.deliver(from, &[CALL], mail));
+        assert!(said.as_ref().is_ok_and(|said| said[0].starts_with("250")), "{said:?}");
+    }
+
+    fn calls(&self) -> usize {
+        self.phones.calls().len()
+    }
+}
+
+fn wait_watched(gateway: &Running) {
+    clock::wait_for("the mailbox to be watched", SOON, || {
+        gateway.process.output().contains("the mailbox is watched").then_some(())
+    });
+}
+
+#[test]
+fn a_mail_through_postfix_and_dovecot_rings_the_phone_and_is_answered_and_forgeries_do_not() {
+    let post = Post::stage("", |_, _| {});
+    let postfix = post.postfix(&[]);
+    let gateway = post.site.start(Part::All);
+    wait_watched(&gateway);
+
+    postfix.swaks(ALICE, CALL, &post.signed("m1"));
+    post.phones.wait_call(B, "talks and hangs up", secs(30), |call| call.ended_us.is_some());
+    assert_eq!(post.phones.calls_to(HOME).len(), 1, "her registered number was called first");
+    post.site.wait_idle(1, SOON);
+    post.dovecot.wait(CALL, "Done", 1, SOON);
+    assert!(post.dovecot.mails(CALL, "").is_empty());
+
+    let replies = post.dovecot.wait(ALICE, "", 2, SOON);
+    for (_, reply) in &replies {
+        for line in [
+            "Return-Path: <>",
+            "Auto-Submitted: auto-replied",
+            "In-Reply-To: <m1@client.test>",
+            "From: gateway@gw.test",
+        ] {
+            assert!(reply.contains(line), "{line} is missing in:\n{reply}");
+        }
+        assert!(reply.contains(&format!("Subject: Re: {ASKED}")), "{reply}");
+    }
+    assert!(replies.iter().any(|(_, reply)| reply.contains("We are calling you now")), "{replies:?}");
+    assert!(replies.iter().any(|(_, reply)| reply.contains("Your call lasted")), "{replies:?}");
+
+    let ask = |id: &str, from: &str| write(id, from, CALL, ASKED, "thanks");
+    let broken = post.signed("m2").replace("thanks", "thankz");
+    let cut = post.alice.sign_only(&["From", "Date"], &ask("m3", ALICE));
+    let spoofed = post.forger.sign(&ask("m4", ALICE));
+    let auto = post.alice.sign(&format!("Auto-Submitted: auto-replied\r\n{}", ask("m5", ALICE)));
+    let twice = format!("Subject: 0370728#00442071838751\r\n{}", post.signed("m6"));
+    let bounce = post.signed("m7");
+    for (from, mail) in
+        [(ALICE, &broken), (ALICE, &cut), ("x@evil.test", &spoofed), (ALICE, &auto), (ALICE, &twice), ("", &bounce)]
+    {
+        postfix.swaks(from, CALL, mail);
+    }
+    post.dovecot.wait(CALL, "Rejected", 6, SOON);
+    assert_eq!(post.calls(), 2, "nobody else was called: {}", post.phones.log().ladder());
+    assert_eq!(post.site.probe().requests().len(), 1);
+    let told = post.dovecot.wait(ALICE, "", 3, SOON);
+    assert_eq!(told.len(), 3, "only the mail that her own provider signed, if badly, is answered: {told:?}");
+    let reasons = post.site.probe().rows("SELECT reason FROM refusals ORDER BY reason").expect("the table is there");
+    let reasons: Vec<String> = reasons.into_iter().flatten().flatten().collect();
+    assert_eq!(reasons, ["dkim_broken", "dkim_misaligned", "dkim_uncovered", "no_form"]);
+}
+
+#[test]
+fn a_mail_server_delivers_straight_to_us_and_forms_with_a_password_need_no_signature() {
+    let post = Post::stage("", |site, _| {
+        let lmtp = site.at(8024).to_string();
+        site.set("email.lmtp.listen", &lmtp);
+        site.set("email.imap.host", "");
+    });
+    let ours = post.site.at(8024);
+    let postfix = post.postfix(&[(CALL, ours)]);
+    let _gateway = post.site.start(Part::All);
+    postfix.swaks(ALICE, CALL, &post.signed("m1"));
+    post.phones.wait_call(B, "is called", secs(30), |call| call.ended_us.is_some());
+    postfix.wait_says("250 2.0.0 job", 1, SOON);
+    post.site.wait_idle(1, SOON);
+
+    let body = "alice s3cret 00447700900111 00442071838750";
+    post.phones.when("+447700900111", Manner::answers(millis(200)));
+    let form = write("m2", "somebody@elsewhere.test", CALL, "hello", body);
+    let mut lmtp = Lmtp::connect(ours).unwrap();
+    let said = lmtp.deliver("somebody@elsewhere.test", &[CALL, "call+x@other.test"], &form).unwrap();
+    assert!(said.len() == 2 && said.iter().all(|line| line.starts_with("250 2.0.0 job")), "{said:?}");
+    let again = lmtp.deliver("somebody@elsewhere.test", &[CALL], &form).unwrap();
+    assert_eq!(again[0], said[0], "the same mail again is the same job");
+    post.phones.wait_call("+447700900111", "is called", secs(30), |call| call.ended_us.is_some());
+    post.site.wait_idle(2, SOON);
+
+    let wrong = write("m3", ALICE, CALL, "hello", &body.replace("s3cret", "secret"));
+    let said = lmtp.deliver(ALICE, &[CALL], &wrong).unwrap();
+    assert!(said[0].starts_with("250 2.0.0 taken, no callback: bad_secret_or_user"), "{said:?}");
+    post.site.cli(&["account", "set", "alice", "--mail-vouched", "on"], "");
+    let said = lmtp.deliver("somebody@elsewhere.test", &[CALL], &form.replace("<m2@", "<m4@")).unwrap();
+    assert!(said[0].contains("mail_not_vouched"), "{said:?}");
+    assert_eq!(post.site.probe().requests().len(), 2);
+}
+
+#[test]
+fn a_refusal_is_answered_only_where_spf_or_dkim_says_who_wrote() {
+    let post = Post::stage("", |site, _| {
+        let lmtp = site.at(8024).to_string();
+        site.set("email.lmtp.listen", &lmtp);
+        site.set("email.imap.host", "");
+    });
+    let postfix = post.postfix(&[]);
+    let _gateway = post.site.start(Part::All);
+    let mut lmtp = Lmtp::connect(post.site.at(8024)).unwrap();
+    let received = |ip: &str| {
+        format!(
+            "Received: from mail.example.test (unknown [{ip}]) by mx.gw.test (Postfix) with ESMTP id 1; Sat, 21 Nov 2026 08:00:00 +0000\r\n"
+        )
+    };
+    for (id, ip) in [("forged", "203.0.113.9"), ("real", "192.0.2.7")] {
+        let mail = format!("{}{}", received(ip), write(id, ALICE, CALL, ASKED, "unsigned"));
+        let said = lmtp.deliver(ALICE, &[CALL], &mail).unwrap();
+        assert!(said[0].contains("no callback: dkim_missing"), "{said:?}");
+    }
+    let told = post.dovecot.wait(ALICE, "", 1, SOON);
+    assert!(told[0].1.contains("In-Reply-To: <real@client.test>"), "{told:?}");
+    assert!(told[0].1.contains("DKIM") && told[0].1.contains("0370728#0119281112222"), "why not, and how: {told:?}");
+    let loud =
+        format!("Reply-To: eve@evil.test\r\n{}{}", received("192.0.2.7"), write("m3", ALICE, CALL, "hi", "what?"));
+    lmtp.deliver(ALICE, &[CALL], &loud).unwrap();
+    let told = post.dovecot.wait(ALICE, "", 2, SOON);
+    assert!(told.len() == 2 && post.dovecot.mails("eve@evil.test", "").is_empty());
+    post.names.freeze(true);
+    let signed = post.signed("m4");
+    let said = lmtp.deliver(ALICE, &[CALL], &signed).unwrap();
+    post.names.freeze(false);
+    assert!(said[0].starts_with("451"), "without a name server nothing is decided: {said:?}");
+    let said = lmtp.deliver(ALICE, &[CALL], &signed).unwrap();
+    assert!(said[0].starts_with("250 2.0.0 job"), "{said:?}");
+    drop(postfix);
+}
+
+#[test]
+fn a_crash_between_confirm_and_move_and_a_dead_mail_server_call_once() {
+    let mut post = Post::stage("", |_, _| {});
+    let mut dying = post.site.start_failing(Part::All, Some("mail.confirmed_not_moved"));
+    dying.wait_ready_or_dead();
+    post.put(ALICE, &post.signed("m1"));
+    dying.process.wait_killed(secs(30));
+    assert_eq!(post.dovecot.mails(CALL, "").len(), 1, "it was not moved");
+    assert!(!post.dovecot.mails(CALL, "")[0].0, "and is unseen");
+
+    let gateway = post.site.start(Part::All);
+    post.dovecot.wait(CALL, "Done", 1, secs(30));
+    post.phones.wait_call(B, "is called", secs(30), |call| call.ended_us.is_some());
+    post.site.wait_idle(1, secs(30));
+    assert_eq!(post.site.probe().requests().len(), 1);
+    assert_eq!(post.phones.calls_to(B).len(), 1, "{}", post.phones.log().ladder());
+
+    post.dovecot.kill9();
+    clock::wait_for("the mailbox to be missed", SOON, || {
+        gateway.process.output().contains("the mailbox is not watched, trying again").then_some(())
+    });
+    post.dovecot.renumber(CALL);
+    post.dovecot.restart().expect("Dovecot starts again");
+    post.put(ALICE, &post.signed("m2"));
+    post.dovecot.wait(CALL, "Done", 2, secs(30));
+    post.site.wait_idle(2, secs(30));
+    assert_eq!(post.site.probe().requests().len(), 2);
+    assert_eq!(post.phones.calls_to(B).len(), 2);
+}
+
+#[test]
+fn a_plain_mail_server_over_tls_is_asked_now_and_then() {
+    let post = Post::stage("IMAP4rev1 LITERAL+ SASL-IR LOGIN-REFERRALS ID ENABLE", |site, dovecot| {
+        site.set("email.imap.port", &dovecot.imaps().port().to_string());
+        site.set("email.imap.tls", "tls");
+        site.set("email.imap.ca_file", &dovecot.certificate().display().to_string());
+        site.set("email.imap.poll", "1");
+    });
+    post.put("x@evil.test", &post.forger.sign(&write("m1", ALICE, CALL, ASKED, "not me")));
+    post.put(ALICE, &write("m2", ALICE, "other@gw.test", "0370728", "delivered here by a list of aliases"));
+    let gateway = post.site.start(Part::All);
+    wait_watched(&gateway);
+    post.put(ALICE, &post.signed("m3"));
+    post.phones.wait_call(B, "is called", secs(30), |call| call.ended_us.is_some());
+    post.dovecot.wait(CALL, "Done", 1, SOON);
+    post.dovecot.wait(CALL, "Rejected", 1, SOON);
+    post.site.wait_idle(1, SOON);
+    assert!(gateway.process.output().contains("idle=false"), "{}", gateway.process.tail(20));
+}
+
+#[test]
+fn explain_tells_what_the_trigger_would_do() {
+    let post = Post::stage("", |_, _| {});
+    let told = "Authentication-Results: mx.gw.test; dkim=pass header.d=example.test header.s=s1\r\nReceived: x\r\n";
+    let explain = |mail: &str, from: &str, rest: &[&str]| {
+        let file = post.site.path("mail.eml");
+        std::fs::write(&file, mail).expect("the folder is ours");
+        let file = file.display().to_string();
+        post.site.json(&[&["explain", "email", &file, "--mail-from", from, "--rcpt-to", CALL], rest].concat())
+    };
+    let by_server = ["--authserv", "mx.gw.test"];
+    let plain = write("m1", ALICE, CALL, ASKED, "x");
+
+    let job = explain(&format!("{told}{plain}"), ALICE, &by_server);
+    assert_eq!((job["outcome"].as_str(), job["a"].as_str(), job["b"].as_str()), (Some("job"), Some(HOME), Some(B)));
+    assert!(job["reason"].is_null());
+    let asked = explain(&format!("{told}{}", plain.replace(ASKED, "0370728")), ALICE, &by_server);
+    assert_eq!((asked["outcome"].as_str(), asked["a"].as_str()), (Some("job"), Some(HOME)));
+    assert!(asked["b"].is_null(), "asked for by voice");
+    let signed = post.signed("m2");
+    assert_eq!(explain(&signed, ALICE, &[])["outcome"], "job", "the name server has the key");
+    assert_eq!(explain(&signed.replace("\r\n", "\n"), ALICE, &[])["outcome"], "job", "a file of a Unix program");
+    for (mail, from, rest, outcome, reason) in [
+        (plain.clone(), ALICE, &by_server[..], "reject", "not_authenticated"),
+        (format!("{told}{plain}"), "", &by_server, "ignore", "null_sender"),
+        (
+            format!("{told}{plain}").replace("header.d=example", "header.d=evil"),
+            ALICE,
+            &by_server,
+            "reject",
+            "dkim_misaligned",
+        ),
+        (format!("Received: y\r\n{told}{plain}"), ALICE, &by_server, "reject", "not_authenticated"),
+        (plain.clone(), ALICE, &[], "reject", "dkim_missing"),
+        (signed.replace("Subject: 0370728", "Subject: 0370729"), ALICE, &[], "reject", "dkim_broken"),
+        (format!("{told}{}", plain.replace("0370728", "9999999")), ALICE, &by_server, "reject", "not_your_account"),
+    ] {
+        let told = explain(&mail, from, rest);
+        assert_eq!((told["outcome"].as_str(), told["reason"].as_str()), (Some(outcome), Some(reason)), "{mail}");
+    }
+    assert_eq!(post.site.json(&["status"])["queued"], 0, "nothing was published");
+}
