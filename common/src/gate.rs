@@ -69,6 +69,12 @@ pub struct Strangers {
     near: Buckets<IpAddr>,
 }
 
+impl Default for Strangers {
+    fn default() -> Strangers {
+        Strangers::new()
+    }
+}
+
 impl Strangers {
     /// Nobody has knocked yet.
     pub fn new() -> Strangers {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use mail_auth::common::crypto::{RsaKey, Sha256};
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::dkim::DkimSigner;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::process;
 
@@ -46,7 +48,8 @@ impl Domain {
 
     /// Signs these fields of a mail, and its body.
     pub fn sign_only(&self, fields: &[&str], mail: &str) -> String {
-        let key = RsaKey::<Sha256>::from_pkcs8_pem(&self.key).expect("openssl made the key");
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("openssl writes PEM");
+        let key = RsaKey::<Sha256>::from_key_der(key).expect("openssl made the key");
         let signer =
             DkimSigner::from_key(key).domain(self.name.as_str()).selector("s1").headers(fields.iter().copied());
         let signature = signer.sign(mail.as_bytes()).expect("the mail can be signed");

@@ -191,7 +191,7 @@ impl Watch {
         if about.size.is_none_or(|size| size as usize > longest) {
             return Ok(Some(self.desk.too_large()));
         }
-        let received = about.internal_date().map_or_else(Utc::now, |date| DateTime::<Utc>::from(date));
+        let received = about.internal_date().map_or_else(Utc::now, DateTime::<Utc>::from);
         let query = format!("(UID BODY.PEEK[]<0.{}>)", longest + 1);
         let Some(mail) = fetch(session, uid, &query).await? else { return Ok(None) };
         let Some(raw) = mail.body() else { return Ok(None) };

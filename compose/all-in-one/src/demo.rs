@@ -54,7 +54,7 @@ enum DemoError {
 pub fn main(args: &DemoArgs) -> Result<ExitCode, Fail> {
     let site = Site::build(!args.once).map_err(Fail::Refused)?;
     let service = site.config.service.clone();
-    Ok(service::main("demo", &service, async |service| show(site, args.once, service).await))
+    Ok(service::main("demo", &service, async |service| Box::pin(show(site, args.once, service)).await))
 }
 
 /// Starts everything, then shows callbacks until the end.
