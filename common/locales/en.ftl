@@ -118,6 +118,7 @@ form-last7 = last-7-digits#other-number
 form-last7-temporary = last-7-digits#password#your-number#other-number
 form-pin = PIN other-number your-number
 form-code-pin = 3266 PIN
+form-pin-register = PIN your-PIN
 form-call-pair = CALL your-number other-number
 form-dial-pair = D your-number other-number
 form-phone = P other-number

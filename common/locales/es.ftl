@@ -118,6 +118,7 @@ form-last7 = últimas-7-cifras#otro-número
 form-last7-temporary = últimas-7-cifras#clave#su-número#otro-número
 form-pin = PIN otro-número su-número
 form-code-pin = 3266 PIN
+form-pin-register = PIN su-PIN
 form-call-pair = CALL su-número otro-número
 form-dial-pair = D su-número otro-número
 form-phone = P otro-número

@@ -118,6 +118,7 @@ form-last7 = 7-derniers-chiffres#autre-numéro
 form-last7-temporary = 7-derniers-chiffres#code#votre-numéro#autre-numéro
 form-pin = PIN autre-numéro votre-numéro
 form-code-pin = 3266 PIN
+form-pin-register = PIN votre-PIN
 form-call-pair = CALL votre-numéro autre-numéro
 form-dial-pair = D votre-numéro autre-numéro
 form-phone = P autre-numéro

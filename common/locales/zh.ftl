@@ -112,6 +112,7 @@ form-last7 = 后7位#被叫号码
 form-last7-temporary = 后7位#密码#主叫号码#被叫号码
 form-pin = PIN 被叫号码 主叫号码
 form-code-pin = 3266 PIN
+form-pin-register = PIN 您的PIN
 form-call-pair = CALL 主叫号码 被叫号码
 form-dial-pair = D 主叫号码 被叫号码
 form-phone = P 被叫号码

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
-use super::sections::{address, filled};
+use super::sections::{address, filled, seconds};
 use super::{JasminConfig, Mistake, Secret, SmppConfig, secret};
 
 /// `[sms]`
@@ -20,6 +21,9 @@ pub struct SmsConfig {
     pub listen: SocketAddr,
     /// The sender is told when the call is about to be made, not only how it ended.
     pub announce: bool,
+    /// How long the last part of a long text is waited for.
+    #[serde(deserialize_with = "seconds")]
+    pub join_deadline: Duration,
     /// Proxies whose `X-Forwarded-For` is believed.
     #[serde(deserialize_with = "networks")]
     pub proxies: Vec<IpNet>,
@@ -36,6 +40,27 @@ pub struct SmsConfig {
     /// `[sms.jasmin]`
     #[serde(default)]
     pub jasmin: JasminConfig,
+    /// `[[sms.shortcode]]`
+    #[serde(default)]
+    pub shortcode: Vec<ShortCodeConfig>,
+}
+
+/// `[[sms.shortcode]]`: what may be written to one number of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShortCodeConfig {
+    /// As the provider writes it in its requests.
+    pub number: String,
+    /// The forms, by name; an operator's name stands for all of its forms.
+    #[serde(default = "usual_forms")]
+    pub forms: Vec<String>,
+    /// The word that every text here begins with.
+    #[serde(default)]
+    pub keyword: Option<String>,
+}
+
+fn usual_forms() -> Vec<String> {
+    vec!["words".to_owned(), "commands".to_owned()]
 }
 
 /// `[sms.generic]`

@@ -78,7 +78,7 @@ impl Ask {
 }
 
 /// Who pays, and what proves it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Payer {
     /// Which account.
     pub who: Who,
@@ -99,7 +99,7 @@ pub enum Who {
 }
 
 /// Why the sender may spend an account's money.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Proof {
     /// The trigger vouches for it: the operator at the command line, the owner of the demonstration page.
     Trusted,

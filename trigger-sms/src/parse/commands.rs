@@ -1,0 +1,69 @@
+//! Commands: `bal`, `rate NUMBER`, `last`, `re`, `x`, `REG name PIN`; and STOP, START and HELP, which are understood everywhere
+//! because carriers demand it.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use ringback_common::intake::{Ask, Payer};
+use ringback_common::number::Dialling;
+
+use super::verbs::{asks, price};
+use super::{Act, Read, Refusal, Request, keyword};
+
+/// The commands as they are told to those who ask for help.
+pub const SHOWN: [&str; 8] = ["BAL", "RATE +4915112345678", "LAST", "RE", "X", "REG name PIN", "STOP", "START"];
+
+/// The commands that one may turn off.
+pub fn read(words: &[&str], from: &Dialling<'_>) -> Read {
+    match words {
+        [word] if keyword::is(word, &["bal", "balance", "saldo", "solde", "余额"]) => asks(Ask::Balance),
+        [word] if keyword::is(word, &["last"]) => asks(Ask::LastCall),
+        [word] if keyword::is(word, &["re", "redial"]) => asks(Ask::Redial),
+        [word] if keyword::is(word, &["x", "cancel"]) => acts(Act::Cancel),
+        _ => match register(words) {
+            Read::No => price(&["rate", "price", "tarifa", "tarif", "资费"], words, from),
+            read => read,
+        },
+    }
+}
+
+/// AFR's: `b`, `l`, `re`, `x`, and prices by `i NUMBER` and `r NUMBER`.
+pub fn afr(words: &[&str], from: &Dialling<'_>) -> Read {
+    match words {
+        [word] if keyword::is(word, &["b", "balance"]) => asks(Ask::Balance),
+        [word] if keyword::is(word, &["l", "last"]) => asks(Ask::LastCall),
+        [word] if keyword::is(word, &["re"]) => asks(Ask::Redial),
+        [word] if keyword::is(word, &["x"]) => acts(Act::Cancel),
+        _ => price(&["i", "inquiry", "r", "rate"], words, from),
+    }
+}
+
+/// `REG PIN` and `REG name PIN`.
+pub fn register(words: &[&str]) -> Read {
+    let [word, rest @ ..] = words else { return Read::No };
+    if !keyword::is(word, &["reg", "register"]) {
+        return Read::No;
+    }
+    let (user, pin) = match rest {
+        [] => return Read::Almost(Refusal::TooFewWords),
+        [pin] => (None, pin),
+        [user, pin] => (Some((*user).to_owned()), pin),
+        _ => return Read::Almost(Refusal::TooManyWords),
+    };
+    acts(Act::Register { user, pin: (*pin).to_owned(), others: Vec::new() })
+}
+
+/// STOP, START, HELP, with their usual synonyms.
+pub fn everywhere(words: &[&str]) -> Read {
+    const STOP: [&str; 10] =
+        ["stop", "stopall", "unsubscribe", "end", "quit", "optout", "arret", "arrêt", "baja", "退订"];
+    match words {
+        [word] if keyword::is(word, &STOP) => acts(Act::Stop),
+        [word, all] if keyword::is(word, &["stop"]) && keyword::is(all, &["all"]) => acts(Act::Stop),
+        [word] if keyword::is(word, &["start", "unstop", "alta"]) => acts(Act::Start),
+        [word] if keyword::is(word, &["help", "info", "?", "ayuda", "aide", "帮助"]) => acts(Act::Help),
+        _ => Read::No,
+    }
+}
+
+fn acts(act: Act) -> Read {
+    Read::Yes(Request { payer: Payer::sender(), act })
+}
