@@ -295,6 +295,53 @@ impl Speaker {
     }
 }
 
+/// Whether a text begins as one of ours does, in any language: it came back, and nobody is to be answered.
+pub fn is_ours(text: &str) -> bool {
+    static BEGINNINGS: LazyLock<Vec<String>> = LazyLock::new(beginnings);
+    BEGINNINGS.iter().any(|beginning| text.starts_with(beginning.as_str()))
+}
+
+/// What stands before the first variable of each message that can begin a text, if it is long enough to be nobody else's.
+fn beginnings() -> Vec<String> {
+    const FIRST: [&str; 22] = [
+        "calling",
+        "calling-asking",
+        "talked-paid",
+        "talked-free",
+        "talked",
+        "failed",
+        "failed-bare",
+        "balance",
+        "rate",
+        "last-call",
+        "last-call-none",
+        "quote-failed",
+        "registered",
+        "stopped",
+        "started",
+        "started-not",
+        "cancelled-none",
+        "help",
+        "help-commands",
+        "part-missing",
+        "refused",
+        "refused-command",
+    ];
+    let mut all = Vec::new();
+    for language in Language::ALL {
+        let speaker = Speaker::new(language, Channel::Sms);
+        for key in FIRST {
+            let whole = speaker.phrase(key);
+            let beginning = whole.split('{').next().unwrap_or_default().trim_end();
+            let enough = if language == Language::Chinese { 4 } else { 10 };
+            if beginning.chars().count() >= enough {
+                all.extend([beginning.to_owned(), seven_bit(beginning)]);
+            }
+        }
+    }
+    all
+}
+
 /// A number that chooses a plural.
 fn counting(name: &'static str, number: u64) -> FluentArgs<'static> {
     let mut args = FluentArgs::new();

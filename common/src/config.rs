@@ -32,7 +32,9 @@ pub use sections::{
     SipConfig, TariffConfig, WebConfig,
 };
 pub use smpp::{SmppAlphabet, SmppBind, SmppConfig};
-pub use sms::{GenericSmsConfig, ProviderKind, ShortCodeConfig, SmsConfig, SourceConfig, TwilioSmsConfig, VonageSignature};
+pub use sms::{
+    GenericSmsConfig, ProviderKind, ShortCodeConfig, SmsConfig, SourceConfig, TwilioSmsConfig, VonageSignature,
+};
 
 /// The default file: every key with its sentence. `ringback init` writes it as it stands.
 pub const DEFAULT_FILE: &str = include_str!("ringback.default.toml");

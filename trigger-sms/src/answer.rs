@@ -6,14 +6,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ringback_common::answer::{Channel, Language, Speaker};
 use ringback_common::event::{Envelope, RequestEvent};
+use ringback_common::number::{Country, Number};
 use ringback_common::queue::{Consumer, Delivery, Queue, Source};
 use ringback_common::service::Shutdown;
 use ringback_common::store::{Begun, Store, StoreError};
 use tokio::task::JoinSet;
 
 use crate::desk::SOURCE;
-use crate::replies::{FINISHED_TYPE, Note, REFUSAL_TYPE, Refused, outcome_text};
+use crate::replies::{ADMITTED_TYPE, FINISHED_TYPE, Note, REFUSAL_TYPE, Refused};
 use crate::send::{Channels, Reply, Sent};
 
 /// How many replies are in hand at a time; a killed replica leaves at most so many unknown.
@@ -28,11 +30,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub struct Answerer {
     store: Store,
     channels: Arc<Channels>,
+    announce: bool,
     shutdown: Shutdown,
 }
 
 /// What a delivery asks for.
 enum Wanted {
+    /// News of a job, to be put into the account's words.
+    News { event: Box<RequestEvent>, note: Note },
+    /// Words as they are.
     Reply(Box<Reply>),
     /// Nobody to answer.
     Nothing,
@@ -48,9 +54,9 @@ enum End {
 }
 
 impl Answerer {
-    /// Sends through these channels.
-    pub fn new(store: Store, channels: Arc<Channels>, shutdown: Shutdown) -> Answerer {
-        Answerer { store, channels, shutdown }
+    /// Sends through these channels; with `announce`, also that a call begins.
+    pub fn new(store: Store, channels: Arc<Channels>, announce: bool, shutdown: Shutdown) -> Answerer {
+        Answerer { store, channels, announce, shutdown }
     }
 
     /// Answers until shutdown, then ends what is in hand.
@@ -71,17 +77,38 @@ impl Answerer {
     }
 
     async fn settle(self: Arc<Self>, delivery: Delivery) {
-        match wanted(&delivery.kind, &delivery.body) {
+        match wanted(&delivery.kind, &delivery.body, self.announce) {
+            Wanted::News { event, note } => match self.said(*event, note).await {
+                Some(reply) => self.settle_reply(delivery, &reply).await,
+                None => delivery.requeue().await,
+            },
             Wanted::Nothing => delivery.ack().await,
             Wanted::Broken(why) => {
                 tracing::error!(message = delivery.id, "a reply is not understood and goes to the dead letters: {why}");
                 delivery.reject().await;
             }
-            Wanted::Reply(reply) => match self.answer(&reply).await {
-                End::Done => delivery.ack().await,
-                End::Later => delivery.requeue().await,
-            },
+            Wanted::Reply(reply) => self.settle_reply(delivery, &reply).await,
         }
+    }
+
+    async fn settle_reply(&self, delivery: Delivery, reply: &Reply) {
+        match self.answer(reply).await {
+            End::Done => delivery.ack().await,
+            End::Later => delivery.requeue().await,
+        }
+    }
+
+    /// News in the language of the account, else of the sender's country; `None` when the shutdown comes first.
+    async fn said(&self, event: RequestEvent, note: Note) -> Option<Reply> {
+        let account = self.patiently(|| self.store.view_by_name(&event.account)).await?;
+        let country = Number::e164(&note.to).ok().and_then(|number| Country::of(&number));
+        let language = Language::of(account.and_then(|account| account.language).as_deref(), None, country);
+        let speaker = Speaker::new(language, Channel::Sms);
+        let (kind, text) = match event.result {
+            Some(_) => ("final", speaker.finished(&event)),
+            None => ("admitted", speaker.calling(&event)),
+        };
+        Some(Reply { job: event.job, kind, note, text })
     }
 
     async fn answer(&self, reply: &Reply) -> End {
@@ -183,29 +210,26 @@ fn count(reply: &Reply, outcome: &Sent) {
         .increment(1);
 }
 
-fn wanted(kind: &str, body: &[u8]) -> Wanted {
-    let reply = match kind {
-        FINISHED_TYPE => finished(body),
-        REFUSAL_TYPE => refused(body).map(Some),
-        _ => Ok(None),
+fn wanted(kind: &str, body: &[u8], announce: bool) -> Wanted {
+    let wanted = match kind {
+        FINISHED_TYPE => news(body),
+        ADMITTED_TYPE if announce => news(body),
+        REFUSAL_TYPE => refused(body),
+        _ => Ok(Wanted::Nothing),
     };
-    match reply {
-        Ok(Some(reply)) => Wanted::Reply(Box::new(reply)),
-        Ok(None) => Wanted::Nothing,
-        Err(error) => Wanted::Broken(error.to_string()),
-    }
+    wanted.unwrap_or_else(|error| Wanted::Broken(error.to_string()))
 }
 
-fn finished(body: &[u8]) -> Result<Option<Reply>, serde_json::Error> {
-    let end = serde_json::from_slice::<Envelope<RequestEvent>>(body)?.data;
-    let Some(note) = &end.reply else { return Ok(None) };
+fn news(body: &[u8]) -> Result<Wanted, serde_json::Error> {
+    let event = serde_json::from_slice::<Envelope<RequestEvent>>(body)?.data;
+    let Some(note) = &event.reply else { return Ok(Wanted::Nothing) };
     let note: Note = serde_json::from_str(note)?;
-    let text = outcome_text(&end);
-    Ok(Some(Reply { job: end.job, kind: "final", note, text }))
+    Ok(Wanted::News { event: Box::new(event), note })
 }
 
-fn refused(body: &[u8]) -> Result<Reply, serde_json::Error> {
+fn refused(body: &[u8]) -> Result<Wanted, serde_json::Error> {
     let envelope: Envelope<Refused> = serde_json::from_slice(body)?;
-    let Refused { job, note, text } = envelope.data;
-    Ok(Reply { job, kind: "refused", note, text })
+    let Refused { job, note, text, answer } = envelope.data;
+    let kind = if answer { "answer" } else { "refused" };
+    Ok(Wanted::Reply(Box::new(Reply { job, kind, note, text })))
 }

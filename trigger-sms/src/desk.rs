@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use ringback_common::answer::{Channel, Language, Speaker, Why, is_ours};
 use ringback_common::event::Envelope;
-use ringback_common::intake::{Intake, RETRY_AFTER, Verdict};
+use ringback_common::intake::{Ask, Intake, Party, Payer, RETRY_AFTER, Reason, Unavailable, Verdict, Wish};
 use ringback_common::job::JobId;
-use ringback_common::number::Number;
+use ringback_common::number::{Country, Number, read};
 use ringback_common::queue::{Destination, Message, Queue};
 use serde_json::Value;
 
-use crate::explain::wish_of;
 use crate::gate::Buckets;
-use crate::parse::{Callback, Ignored, Reading, parse, sender};
-use crate::replies::{Note, REFUSAL_TYPE, Refused, Via, refusal_text};
+use crate::parse::{Act, Command, Here, Ignored, Reading, Request, ShortCodes, parse, sender};
+use crate::replies::{Note, REFUSAL_TYPE, Refused, Via};
 use crate::send::Channels;
 
 /// The name of this trigger: `source` of its jobs, and where its replies go.
@@ -46,6 +46,8 @@ pub enum Outcome {
     Accepted(JobId),
     /// There is none, and why.
     Rejected(&'static str),
+    /// A command was carried out: `help`, `registered`, `cancelled`, `stopped`, `started`.
+    Done(&'static str),
     /// Nobody is answered, and why.
     Ignored(&'static str),
     /// Too much lately.
@@ -59,13 +61,29 @@ pub struct Desk {
     intake: Intake,
     queue: Queue,
     channels: Arc<Channels>,
+    codes: ShortCodes,
+    /// How many refusals each sender is told.
     told: Mutex<Buckets<String>>,
+    /// How many commands of each sender are answered.
+    answered: Mutex<Buckets<String>>,
+}
+
+/// What to tell the sender of a text.
+struct Say {
+    /// For machines.
+    code: &'static str,
+    /// It is a refusal, and not the answer to a command.
+    refused: bool,
+    /// For the sender.
+    text: String,
 }
 
 impl Desk {
-    /// A desk before this intake; the channels say which senders can be answered.
-    pub fn new(intake: Intake, queue: Queue, channels: Arc<Channels>) -> Desk {
-        Desk { intake, queue, channels, told: Mutex::new(Buckets::new(3, 1.0 / 200.0)) }
+    /// A desk before this intake; the channels say which senders can be answered, the codes what may be written where.
+    pub fn new(intake: Intake, queue: Queue, channels: Arc<Channels>, codes: ShortCodes) -> Desk {
+        let told = Mutex::new(Buckets::new(3, 1.0 / 200.0));
+        let answered = Mutex::new(Buckets::new(10, 1.0 / 30.0));
+        Desk { intake, queue, channels, codes, told, answered }
     }
 
     /// Takes one text. The same text twice has the same outcome.
@@ -73,35 +91,44 @@ impl Desk {
         let from = self.sender(&text.from);
         let shown = from.as_ref().map_or_else(|_| "no number".to_owned(), Number::to_string);
         let outcome = match from {
-            Ok(from) => self.decide(&text, &from).await,
+            Ok(from) => self.decide(&text, &from).await.unwrap_or_else(|away| {
+                tracing::warn!("a text waits at its source: {away}");
+                Outcome::Unavailable(RETRY_AFTER)
+            }),
             Err(ignored) => Outcome::Ignored(ignored.code()),
         };
-        let (label, reason) = match &outcome {
-            Outcome::Accepted(_) => ("accepted", ""),
-            Outcome::Rejected(reason) => ("reject", *reason),
-            Outcome::Ignored(reason) => ("ignore", *reason),
-            Outcome::Limited(reason, _) => ("limited", *reason),
-            Outcome::Unavailable(_) => ("unavailable", ""),
-        };
-        metrics::counter!("ringback_sms_total", "via" => text.via.name().to_owned(), "outcome" => label).increment(1);
+        count(&text.via, &outcome);
+        let (label, reason) = label(&outcome);
         tracing::info!(via = text.via.name(), outcome = label, reason, "text from {shown}");
         outcome
     }
 
     /// A text whose parts did not all come is refused, and its sender told.
     pub async fn part_missing(&self, text: Text) -> Outcome {
-        self.turn_down(text, "part_missing", "a part of your text did not arrive").await
+        self.turn_down(text, "part_missing", |speaker| speaker.part_missing()).await
     }
 
     /// A text in more parts than any text may have.
     pub async fn too_long(&self, text: Text) -> Outcome {
-        self.turn_down(text, "too_long", "the text is too long").await
+        self.turn_down(text, "too_long", |speaker| speaker.refused(Why::Text("too_long"), None)).await
     }
 
-    async fn turn_down(&self, text: Text, code: &'static str, reason: &str) -> Outcome {
-        let Ok(from) = self.sender(&text.from) else { return Outcome::Ignored(code) };
-        let job = self.job(&text.via, &text.id, &from);
-        self.refuse(&text, job, &from, code, reason).await
+    /// A message whose bytes are no text.
+    pub async fn unreadable(&self, text: Text) -> Outcome {
+        self.turn_down(text, "not_text", |speaker| speaker.refused(Why::Text("not_text"), None)).await
+    }
+
+    async fn turn_down(&self, text: Text, code: &'static str, say: impl Fn(Speaker) -> String) -> Outcome {
+        let outcome = match self.sender(&text.from) {
+            Err(_) => Outcome::Ignored(code),
+            Ok(from) => {
+                let say = Say { code, refused: true, text: say(self.speaker(&from).await) };
+                self.intake.refused(SOURCE, from.as_str(), None, code).await;
+                self.tell(&text, &from, say).await
+            }
+        };
+        count(&text.via, &outcome);
+        outcome
     }
 
     /// The number of a sender, as the source writes it.
@@ -117,50 +144,127 @@ impl Desk {
         JobId::of_message(SOURCE, &message_id(via, id), from.as_str())
     }
 
-    async fn decide(&self, text: &Text, from: &Number) -> Outcome {
-        let checks = self.intake.checks();
-        match parse(&text.body, &checks.dialling(from.as_str())) {
-            Reading::Ignored(ignored) => Outcome::Ignored(ignored.code()),
+    async fn decide(&self, text: &Text, from: &Number) -> Result<Outcome, Unavailable> {
+        if self.sender(&text.to).is_ok_and(|own| own == *from) {
+            return Ok(Outcome::Ignored(Ignored::OwnNumber.code()));
+        }
+        if is_ours(&text.body) {
+            return Ok(Outcome::Ignored(Ignored::OwnAnswer.code()));
+        }
+        let here = self.codes.at(&text.to, &text.body);
+        match parse(&text.body, &self.intake.checks().dialling(from.as_str()), here) {
+            Reading::Ignored(ignored) => Ok(Outcome::Ignored(ignored.code())),
             Reading::Refused(refusal) => {
-                let job = self.job(&text.via, &text.id, from);
-                self.refuse(text, job, from, refusal.code(), &refusal.to_string()).await
+                let how = here.hows().into_iter().next();
+                let told = self.speaker(from).await.refused(Why::Text(refusal.code()), how.as_ref());
+                self.intake.refused(SOURCE, from.as_str(), None, refusal.code()).await;
+                Ok(self.tell(text, from, Say { code: refusal.code(), refused: true, text: told }).await)
             }
-            Reading::Callback(callback) => self.ask(text, from, callback).await,
+            Reading::Request(Request { payer, act: Act::Ask(ask) }) => {
+                let wish = wish_of(SOURCE, &message_id(&text.via, &text.id), from, payer, ask);
+                Ok(self.ask(text, from, here, wish).await)
+            }
+            Reading::Request(Request { payer, act: Act::Do(command) }) => {
+                let say = self.carry_out(from, here, &payer, command).await?;
+                Ok(self.tell(text, from, say).await)
+            }
         }
     }
 
-    async fn ask(&self, text: &Text, from: &Number, callback: Callback) -> Outcome {
-        let mut wish = wish_of(SOURCE, &message_id(&text.via, &text.id), from, callback);
+    async fn carry_out(&self, from: &Number, here: &Here, payer: &Payer, command: Command) -> Result<Say, Unavailable> {
+        let number = from.as_str();
+        let speaker = self.speaker(from).await;
+        let done = |code, text| Say { code, refused: false, text };
+        let said = match command {
+            Command::Help => Ok(done("help", speaker.help(&here.hows(), here.commands()))),
+            Command::Stop => self.intake.stop(SOURCE, number).await?.map(|()| done("stopped", speaker.stopped())),
+            Command::Start => self.intake.start(SOURCE, number).await?.map(|may| done("started", speaker.started(may))),
+            Command::Cancel => {
+                let cancelled = self.intake.cancel_calls(SOURCE, number, payer).await?;
+                cancelled.map(|calls| done("cancelled", speaker.cancelled(calls)))
+            }
+            Command::Register { user, pin, others } => {
+                let account = self.register(from, user.as_deref(), &pin, &others).await?;
+                account.map(|account| done("registered", speaker.registered(&account)))
+            }
+        };
+        Ok(said.unwrap_or_else(|reason| {
+            let text = speaker.refused_command(reason.into(), None);
+            Say { code: reason.code(), refused: true, text }
+        }))
+    }
+
+    /// The sender's number first, then the others; the first that cannot be registered ends it.
+    async fn register(
+        &self,
+        from: &Number,
+        user: Option<&str>,
+        pin: &str,
+        others: &[String],
+    ) -> Result<Result<String, Reason>, Unavailable> {
+        let checks = self.intake.checks();
+        let account = match self.intake.register(SOURCE, from.as_str(), user, pin).await? {
+            Ok(account) => account.name,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        for other in others {
+            let number = match read(other, &checks.dialling(from.as_str())) {
+                Ok((number, _)) => number,
+                Err(error) => return Ok(Err(Reason::BadNumber(Party::B, error))),
+            };
+            if let Err(reason) = self.intake.register(SOURCE, number.as_str(), Some(&account), pin).await? {
+                return Ok(Err(reason));
+            }
+        }
+        Ok(Ok(account))
+    }
+
+    async fn ask(&self, text: &Text, from: &Number, here: &Here, mut wish: Wish) -> Outcome {
+        let question = !matches!(wish.ask, Ask::Callback { .. } | Ask::Redial);
         wish.received = text.received;
         wish.metadata.clone_from(&text.metadata);
         wish.reply = self.note(text, from).and_then(|note| serde_json::to_string(&note).ok());
         match self.intake.submit(wish).await {
             Verdict::Accepted { job } => Outcome::Accepted(job),
-            Verdict::Rejected { job, reason } => self.refuse(text, job, from, reason.code(), &reason.to_string()).await,
+            Verdict::Rejected { reason, .. } => {
+                let told = refusal(self.speaker(from).await, reason, question, here);
+                self.tell(text, from, Say { code: reason.code(), refused: true, text: told }).await
+            }
             Verdict::Limited { reason, retry_after, .. } => Outcome::Limited(reason.code(), retry_after),
             Verdict::Unavailable { retry_after } => Outcome::Unavailable(retry_after),
         }
     }
 
-    /// Lets the sender know why not, through the queue of replies, so that a repeat is answered once. A sender who gets many
-    /// refusals is told only a few of them.
-    async fn refuse(&self, text: &Text, job: JobId, from: &Number, code: &'static str, reason: &str) -> Outcome {
-        let Some(note) = self.note(text, from) else { return Outcome::Rejected(code) };
-        let may_tell = self.told.lock().unwrap_or_else(PoisonError::into_inner).take(note.to.clone(), Instant::now());
+    /// In the language of the sender's account, else of the sender's country.
+    async fn speaker(&self, from: &Number) -> Speaker {
+        let account = self.intake.checks().payer(from.as_str(), &Payer::sender()).await;
+        let own = account.ok().and_then(Result::ok).and_then(|account| account.language);
+        Speaker::new(Language::of(own.as_deref(), None, Country::of(from)), Channel::Sms)
+    }
+
+    /// Lets the sender know, through the queue of replies, so that a repeat is answered once. Who sends much is answered only a
+    /// few times: another machine may be at the other end.
+    async fn tell(&self, text: &Text, from: &Number, say: Say) -> Outcome {
+        let Say { code, refused, text: told } = say;
+        let outcome = if refused { Outcome::Rejected(code) } else { Outcome::Done(code) };
+        let Some(note) = self.note(text, from) else { return outcome };
+        let patience = if refused { &self.told } else { &self.answered };
+        let may_tell = patience.lock().unwrap_or_else(PoisonError::into_inner).take(note.to.clone(), Instant::now());
         if may_tell.is_err() {
-            return Outcome::Rejected(code);
+            return outcome;
         }
+        let job = self.job(&text.via, &text.id, from);
         let id = format!("{job}:refused");
         let subject = Some(job.0.clone());
-        let refused = Refused { job, note, text: refusal_text(reason) };
+        let refused = Refused { job, note, text: told, answer: !refused };
         let envelope =
             Envelope::new(id.clone(), "/ringback/trigger/sms".to_owned(), REFUSAL_TYPE, Utc::now(), subject, refused);
         let body = serde_json::to_vec(&envelope).expect("a refusal is a plain struct");
         let message = Message { id, kind: REFUSAL_TYPE.to_owned(), body: body.into() };
         match self.queue.publish(&Destination::Replies { source: SOURCE.to_owned() }, &message).await {
-            Ok(()) => Outcome::Rejected(code),
+            Ok(()) => outcome,
             Err(error) => {
-                tracing::warn!("the reason of a refusal cannot be sent now, the source is asked to repeat: {error}");
+                tracing::warn!("an answer cannot be sent now, the source is asked to repeat: {error}");
                 Outcome::Unavailable(RETRY_AFTER)
             }
         }
@@ -178,7 +282,60 @@ impl Desk {
     }
 }
 
+/// Why not, and how a text is written here where that helps.
+pub fn refusal(speaker: Speaker, reason: Reason, question: bool, here: &Here) -> String {
+    if question {
+        return speaker.refused_command(reason.into(), None);
+    }
+    let how = here.hows().into_iter().next().filter(|_| helps(reason));
+    speaker.refused(reason.into(), how.as_ref())
+}
+
+/// Whether it helps to see how a text is written.
+fn helps(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::BadNumber(..)
+            | Reason::SameNumber
+            | Reason::NoCallbackNumber
+            | Reason::SenderNotRegistered
+            | Reason::BadSecretOrUser
+    )
+}
+
+fn count(via: &Via, outcome: &Outcome) {
+    let (label, reason) = label(outcome);
+    let via = via.name().to_owned();
+    metrics::counter!("ringback_sms_total", "via" => via, "outcome" => label, "reason" => reason).increment(1);
+}
+
+/// Outcome and reason, as they are counted and logged.
+fn label(outcome: &Outcome) -> (&'static str, &'static str) {
+    match outcome {
+        Outcome::Accepted(_) => ("accepted", ""),
+        Outcome::Rejected(reason) => ("reject", reason),
+        Outcome::Done(command) => ("done", command),
+        Outcome::Ignored(reason) => ("ignore", reason),
+        Outcome::Limited(reason, _) => ("limited", reason),
+        Outcome::Unavailable(_) => ("unavailable", ""),
+    }
+}
+
 /// Two providers may number their messages alike.
 fn message_id(via: &Via, id: &str) -> String {
     format!("{}:{id}", via.name())
+}
+
+/// The wish of a text that was understood.
+pub fn wish_of(source: &str, message_id: &str, from: &Number, payer: Payer, ask: Ask) -> Wish {
+    Wish {
+        source: source.to_owned(),
+        message_id: message_id.to_owned(),
+        sender: from.as_str().to_owned(),
+        payer,
+        ask,
+        received: None,
+        reply: None,
+        metadata: BTreeMap::new(),
+    }
 }

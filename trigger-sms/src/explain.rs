@@ -1,28 +1,33 @@
 //! How a text is read and what would happen: the same reading and the same checks as the trigger's, and nothing is dialled,
 //! booked or counted.
 
-use ringback_common::intake::{Ask, Checks, Payer, Wish, Written};
-use ringback_common::number::Number;
+use std::time::Duration;
+
+use ringback_common::answer::{Channel, Language, Speaker, Why};
+use ringback_common::config::ShortCodeConfig;
+use ringback_common::intake::{Ask, Checks, Payer};
+use ringback_common::number::{Country, Number};
 use ringback_common::store::StoreError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::coding;
-use crate::parse::{Callback, Reading, parse, sender};
-use crate::replies::refusal_text;
+use crate::coding::{self, CodingError, Piece, Raw};
+use crate::desk::{self, wish_of};
+use crate::join::{End, Joiner, Key};
+use crate::parse::{Act, Command, Here, Ignored, Reading, Request, ShortCodes, parse, sender};
 
 /// What would happen to a text.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explanation {
-    /// `job`, `reject` or `ignore`.
+    /// `job`, `reject` or `ignore`: no job, and no refusal either.
     pub outcome: &'static str,
-    /// The first party, if it could be read.
+    /// The first party, if it could be read or found.
     pub a: Option<String>,
-    /// The second party, if it could be read.
+    /// The second party, if there is one and it could be read.
     pub b: Option<String>,
-    /// Why there is no job; null for a job.
+    /// Why there is no job; null for a job. A command is its own reason: `stop`, `help`, ...
     pub reason: Option<String>,
-    /// What the sender would be told; null where nobody is answered, and for a job.
+    /// What the sender would be told at once; null where nobody is answered, and for a job.
     pub message: Option<String>,
     /// The rule by which `a` was read.
     pub a_rule: Option<&'static str>,
@@ -36,110 +41,184 @@ impl Explanation {
         Explanation { outcome, a: None, b: None, reason, message: None, a_rule: None, b_rule: None }
     }
 
-    fn rejected(reason: &str, sentence: &str) -> Explanation {
-        Explanation { message: Some(refusal_text(sentence)), ..Explanation::of("reject", reason) }
+    fn rejected(reason: &str, message: String) -> Explanation {
+        Explanation { message: Some(message), ..Explanation::of("reject", reason) }
+    }
+
+    fn malformed(message: &str) -> Explanation {
+        Explanation::rejected("malformed", message.to_owned())
     }
 }
 
-/// Explains one text from one sender.
-///
-/// # Errors
-/// The store is away.
-pub async fn one(checks: &Checks, from: &str, text: &str) -> Result<Explanation, StoreError> {
-    let from = match sender(from, &checks.dialling("")) {
-        Ok(number) => number,
-        Err(ignored) => return Ok(Explanation::of("ignore", ignored.code())),
-    };
-    match parse(text, &checks.dialling(from.as_str())) {
-        Reading::Ignored(ignored) => Ok(Explanation::of("ignore", ignored.code())),
-        Reading::Refused(refusal) => Ok(Explanation::rejected(refusal.code(), &refusal.to_string())),
-        Reading::Callback(callback) => would_call(checks, &from, callback).await,
+/// Explains texts to an operator.
+pub struct Explainer {
+    checks: Checks,
+    codes: ShortCodes,
+    /// Joins the parts of a batch.
+    joiner: Joiner<()>,
+}
+
+impl Explainer {
+    /// With these checks and the short codes of the settings.
+    ///
+    /// # Errors
+    /// A short code has a form that nobody knows.
+    pub fn new(checks: Checks, settings: &[ShortCodeConfig]) -> Result<Explainer, String> {
+        let joiner = Joiner::new(Duration::from_secs(1));
+        Ok(Explainer { checks, codes: ShortCodes::new(settings)?, joiner })
+    }
+
+    /// Explains one text from one sender to one of our numbers; an empty one has no settings of its own.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn one(&self, from: &str, to: &str, text: &str) -> Result<Explanation, StoreError> {
+        let site = self.checks.dialling("");
+        let from = match sender(from, &site) {
+            Ok(number) => number,
+            Err(ignored) => return Ok(Explanation::of("ignore", ignored.code())),
+        };
+        if sender(to, &site).is_ok_and(|own| own == from) {
+            return Ok(Explanation::of("ignore", Ignored::OwnNumber.code()));
+        }
+        if ringback_common::answer::is_ours(text) {
+            return Ok(Explanation::of("ignore", Ignored::OwnAnswer.code()));
+        }
+        let here = self.codes.at(to, text);
+        match parse(text, &self.checks.dialling(from.as_str()), here) {
+            Reading::Ignored(ignored) => Ok(Explanation::of("ignore", ignored.code())),
+            Reading::Refused(refusal) => {
+                let how = here.hows().into_iter().next();
+                let message = self.speaker(&from).await?.refused(Why::Text(refusal.code()), how.as_ref());
+                Ok(Explanation::rejected(refusal.code(), message))
+            }
+            Reading::Request(Request { payer, act: Act::Ask(ask) }) => self.would_ask(&from, here, payer, ask).await,
+            Reading::Request(Request { act: Act::Do(command), .. }) => self.would_do(&from, here, &command).await,
+        }
+    }
+
+    async fn would_ask(&self, from: &Number, here: &Here, payer: Payer, ask: Ask) -> Result<Explanation, StoreError> {
+        let calls = matches!(ask, Ask::Callback { .. } | Ask::Redial);
+        let wish = wish_of("explain", "", from, payer, ask);
+        let read = self.checks.readings(&wish);
+        let rule =
+            |number: &Option<(Number, ringback_common::number::Rule)>| number.as_ref().map(|(_, rule)| rule.code());
+        let (a_rule, b_rule) = (rule(&read.a), rule(&read.b));
+        let written = |number: Option<(Number, _)>| number.map(|(number, _)| number.as_str().to_owned());
+        let explanation = match self.checks.examine(&wish).await? {
+            Ok(approved) => Explanation {
+                a: calls.then(|| approved.a.as_str().to_owned()),
+                b: approved.b.map(|number| number.as_str().to_owned()),
+                reason: None,
+                ..Explanation::of("job", "")
+            },
+            Err(reason) => {
+                let message = desk::refusal(self.speaker(from).await?, reason, !calls, here);
+                let (a, b) = (written(read.a), written(read.b));
+                Explanation { a, b, ..Explanation::rejected(reason.code(), message) }
+            }
+        };
+        Ok(Explanation { a_rule, b_rule, ..explanation })
+    }
+
+    /// A command would be carried out; whether a PIN is right is not tried.
+    async fn would_do(&self, from: &Number, here: &Here, command: &Command) -> Result<Explanation, StoreError> {
+        let speaker = self.speaker(from).await?;
+        let (name, message) = match command {
+            Command::Help => ("help", Some(speaker.help(&here.hows(), here.commands()))),
+            Command::Stop => ("stop", Some(speaker.stopped())),
+            Command::Start => ("start", Some(speaker.started(true))),
+            Command::Cancel => ("cancel", None),
+            Command::Register { .. } => ("register", None),
+        };
+        Ok(Explanation { message, ..Explanation::of("ignore", name) })
+    }
+
+    async fn speaker(&self, from: &Number) -> Result<Speaker, StoreError> {
+        let account = self.checks.payer(from.as_str(), &Payer::sender()).await?.ok();
+        let own = account.and_then(|account| account.language);
+        Ok(Speaker::new(Language::of(own.as_deref(), None, Country::of(from)), Channel::Sms))
+    }
+
+    /// Explains one JSON line `{"id","sender","text"}` or `{"id","sender","raw_hex","data_coding","udh_hex"}`, each with `to` if
+    /// it matters; answers one JSON object with the same `id`. Parts of a long text are ignored but for the last one to come,
+    /// which is explained as the whole text.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn batch_line(&mut self, line: &str) -> Result<String, StoreError> {
+        let (id, explanation) = match serde_json::from_str::<Line>(line) {
+            Ok(line) => {
+                let explanation = match self.text(&line) {
+                    Ok(Some(text)) => self.one(&line.sender, &line.to, &text).await?,
+                    Ok(None) => Explanation::of("ignore", "part"),
+                    Err(explanation) => explanation,
+                };
+                (line.id, explanation)
+            }
+            Err(error) => {
+                let id = serde_json::from_str::<Value>(line).ok().and_then(|value| value.get("id").cloned());
+                (id.unwrap_or(Value::Null), Explanation::malformed(&format!("the line is not understood: {error}")))
+            }
+        };
+        let mut answer = json!({ "id": id });
+        if let (Some(object), Ok(Value::Object(fields))) = (answer.as_object_mut(), serde_json::to_value(explanation)) {
+            object.extend(fields);
+        }
+        Ok(answer.to_string())
+    }
+
+    /// The text of a line, or of all the parts of which it is the last; `None` while parts are missing.
+    fn text(&mut self, line: &Line) -> Result<Option<String>, Explanation> {
+        let unread = |error: CodingError| Explanation::rejected(error.code(), error.to_string());
+        let raw = match (&line.text, &line.raw_hex) {
+            (Some(text), None) => return Ok(Some(text.clone())),
+            (None, Some(raw)) => raw,
+            _ => return Err(Explanation::malformed("a line has either text, or raw_hex and data_coding")),
+        };
+        let header = coding::bytes_of_hex(line.udh_hex.as_deref().unwrap_or_default(), "udh_hex").map_err(unread)?;
+        let mut user_data = header.clone();
+        user_data.extend(coding::bytes_of_hex(raw, "raw_hex").map_err(unread)?);
+        let data_coding = line.data_coding.unwrap_or(0);
+        let has_header = !header.is_empty();
+        let raw = Raw { user_data: &user_data, data_coding, has_header, packed: line.packed };
+        let (piece, place) = coding::piece(raw).map_err(unread)?;
+        match place {
+            Some(place) => self.join(line, &place, piece),
+            None => coding::text_of(&[piece]).map(Some).map_err(unread),
+        }
+    }
+
+    fn join(&mut self, line: &Line, place: &coding::Place, piece: Piece) -> Result<Option<String>, Explanation> {
+        let key = Key::new("explain", &line.sender, &line.to, place);
+        match self.joiner.add(key, place.number, piece, (), Duration::ZERO).pop() {
+            Some(End::Whole { text, .. }) => {
+                text.map(Some).map_err(|error| Explanation::rejected(error.code(), error.to_string()))
+            }
+            Some(End::TooLong { .. }) => {
+                Err(Explanation::rejected("too_long", "the text has too many parts".to_owned()))
+            }
+            Some(End::Again { .. } | End::Missing { .. }) | None => Ok(None),
+        }
     }
 }
 
-async fn would_call(checks: &Checks, from: &Number, callback: Callback) -> Result<Explanation, StoreError> {
-    let wish = wish_of("explain", "", from, callback);
-    let explanation = match checks.examine(&wish).await? {
-        Ok(_) => Explanation { outcome: "job", reason: None, ..Explanation::of("job", "") },
-        Err(reason) => Explanation::rejected(reason.code(), &reason.to_string()),
-    };
-    let Written { a, b } = checks.readings(&wish);
-    let written = |number: &Option<(Number, _)>| number.as_ref().map(|(number, _)| number.as_str().to_owned());
-    Ok(Explanation {
-        a: written(&a),
-        b: written(&b),
-        a_rule: a.map(|(_, rule)| rule.code()),
-        b_rule: b.map(|(_, rule)| rule.code()),
-        ..explanation
-    })
-}
-
-/// The wish of a text that was understood.
-pub(crate) fn wish_of(source: &str, message_id: &str, from: &Number, callback: Callback) -> Wish {
-    Wish {
-        source: source.to_owned(),
-        message_id: message_id.to_owned(),
-        sender: from.as_str().to_owned(),
-        payer: Payer::four_words(callback.user, callback.secret),
-        ask: Ask::call(callback.a, callback.b),
-        received: None,
-        reply: None,
-        metadata: Default::default(),
-    }
-}
-
-/// One line of a batch: `text`, or `raw_hex` with `data_coding`.
+/// One line of a batch: `text`, or `raw_hex` with `data_coding` and what else came with it.
 #[derive(Deserialize)]
 struct Line {
     #[serde(default)]
     id: Value,
     sender: String,
+    #[serde(default)]
+    to: String,
     text: Option<String>,
     raw_hex: Option<String>,
     data_coding: Option<u8>,
-}
-
-impl Line {
-    /// # Errors
-    /// Reason and sentence.
-    fn text(&self) -> Result<String, (&'static str, String)> {
-        match (&self.text, &self.raw_hex) {
-            (Some(text), None) => Ok(text.clone()),
-            (None, Some(raw)) => coding::bytes_of_hex(raw, "raw_hex")
-                .and_then(|bytes| coding::decode(&bytes, coding::Coding::new(self.data_coding.unwrap_or(0))))
-                .map_err(|error| (error.code(), error.to_string())),
-            _ => Err(("malformed", "a line has either text, or raw_hex and data_coding".to_owned())),
-        }
-    }
-}
-
-/// Explains one JSON line `{"id","sender","text"}` or `{"id","sender","raw_hex","data_coding"}`; answers one JSON object
-/// with the same `id`.
-///
-/// # Errors
-/// The store is away.
-pub async fn batch_line(checks: &Checks, line: &str) -> Result<String, StoreError> {
-    let (id, explanation) = match serde_json::from_str::<Line>(line) {
-        Ok(line) => {
-            let explanation = match line.text() {
-                Ok(text) => one(checks, &line.sender, &text).await?,
-                Err((reason, sentence)) => Explanation::rejected(reason, &sentence),
-            };
-            (line.id, explanation)
-        }
-        Err(error) => {
-            let id = serde_json::from_str::<Value>(line).ok().and_then(|value| value.get("id").cloned());
-            (
-                id.unwrap_or(Value::Null),
-                Explanation::rejected("malformed", &format!("the line is not understood: {error}")),
-            )
-        }
-    };
-    let mut answer = json!({ "id": id });
-    if let (Some(object), Ok(Value::Object(fields))) = (answer.as_object_mut(), serde_json::to_value(explanation)) {
-        object.extend(fields);
-    }
-    Ok(answer.to_string())
+    /// The user data header, its length first.
+    udh_hex: Option<String>,
+    /// Septets are packed as on the air.
+    #[serde(default)]
+    packed: bool,
 }
 
 #[cfg(test)]

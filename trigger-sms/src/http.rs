@@ -224,7 +224,7 @@ impl Doors {
 fn severity(outcome: &Outcome) -> u8 {
     match outcome {
         Outcome::Ignored(_) => 0,
-        Outcome::Rejected(_) => 1,
+        Outcome::Rejected(_) | Outcome::Done(_) => 1,
         Outcome::Accepted(_) => 2,
         Outcome::Limited(..) => 3,
         Outcome::Unavailable(_) => 4,

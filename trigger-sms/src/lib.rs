@@ -33,6 +33,7 @@ use tokio::net::TcpListener;
 use crate::answer::Answerer;
 use crate::desk::Desk;
 use crate::http::Doors;
+use crate::parse::ShortCodes;
 use crate::providers::Provider;
 use crate::replies::Via;
 use crate::send::{Channels, Sources};
@@ -62,6 +63,9 @@ pub enum RunError {
     /// A setting that is no address.
     #[error("source {0}: {1} is no http:// or https:// address")]
     Address(String, String),
+    /// A form that nobody knows.
+    #[error("{0}")]
+    ShortCode(String),
     /// The store is away.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -106,13 +110,14 @@ pub async fn run_on(
     shutdown: Shutdown,
 ) -> Result<(), RunError> {
     let address = listener.local_addr()?;
+    let codes = ShortCodes::new(&config.shortcode).map_err(RunError::ShortCode)?;
     let sources = Arc::new(sources(&config, address)?);
     let binds = Arc::new(Binds::new(&config.smpp));
     load_numbering_plans().await;
     let channels = Arc::new(Channels::new(sources.clone(), binds.clone())?);
-    let answerer = Arc::new(Answerer::new(world.store.clone(), channels.clone(), shutdown.clone()));
+    let answerer = Arc::new(Answerer::new(world.store.clone(), channels.clone(), config.announce, shutdown.clone()));
     let intake = Intake::new(world.store.clone(), world.queue.clone(), world.site_key.clone(), world.rules);
-    let desk = Arc::new(Desk::new(intake, world.queue.clone(), channels.clone()));
+    let desk = Arc::new(Desk::new(intake, world.queue.clone(), channels.clone(), codes));
     let deliver = Deliver { desk: desk.clone(), store: world.store, site_key: world.site_key };
     let doors = Doors::new(desk, sources, channels, address.ip().is_loopback(), config.proxies);
     tracing::info!(%address, "texts are taken");

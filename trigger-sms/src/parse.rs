@@ -57,8 +57,15 @@ pub struct Request {
 /// What to do.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Act {
-    /// A callback, or an answer.
+    /// A callback, or an answer to a question.
     Ask(Ask),
+    /// Something else.
+    Do(Command),
+}
+
+/// What is done at once, without a job.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Command {
     /// The sending number, and others, become the account's.
     Register {
         /// The account's name; without it the PIN says which.

@@ -366,6 +366,18 @@ fn an_sms_is_short_in_every_language() {
 }
 
 #[test]
+fn our_own_texts_are_known_when_they_come_back_and_others_are_not_taken_for_them() {
+    for language in Language::ALL {
+        let said = everything(sms(language));
+        let known = said.iter().filter(|said| is_ours(said)).count();
+        assert!(known * 100 > said.len() * 95, "{language:?}: {known} of {}", said.len());
+    }
+    for text in ["alice pass 004412345678 004498765432", "bal", "No", "You", "余额", "", "Your", "call me", "Tiene"] {
+        assert!(!is_ours(text), "{text}");
+    }
+}
+
+#[test]
 fn a_mail_greets_and_says_it_line_by_line() {
     for language in Language::ALL {
         let mail = Speaker::new(language, Channel::Mail);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ringback_common::config::Config;
+use ringback_common::config::{Config, ShortCodeConfig};
 use ringback_common::intake::Rules;
 use ringback_common::secret::{SiteKey, TriggerSecret, seal_secret};
 use ringback_common::store::{AccountChange, NewAccount, Store, StoreConfig};
@@ -12,7 +12,11 @@ use super::*;
 
 const SENDER: &str = "+447911123456";
 
-async fn checks() -> (Checks, TempDir) {
+async fn explainer() -> (Explainer, TempDir) {
+    explaining(&[]).await
+}
+
+async fn explaining(codes: &[ShortCodeConfig]) -> (Explainer, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&StoreConfig::new(format!("sqlite://{}/r.db", folder.path().display()))).await.unwrap();
     let site_key = SiteKey::from_bytes([9; 32]);
@@ -26,14 +30,15 @@ async fn checks() -> (Checks, TempDir) {
     let account = store.add_account(&new).await.unwrap();
     let trigger_secret = Some(seal_secret(&site_key, account.id, &TriggerSecret::read("p@ss \"1\"").unwrap()));
     store.update_account("alice", &AccountChange { trigger_secret, ..AccountChange::default() }).await.unwrap();
-    (Checks::new(store, site_key, Rules::from(&Config::defaults(Path::new(".")))), folder)
+    let checks = Checks::new(store, site_key, Rules::from(&Config::defaults(Path::new("."))));
+    (Explainer::new(checks, codes).unwrap(), folder)
 }
 
 #[tokio::test]
 async fn a_text_is_explained_with_the_numbers_and_the_rules_that_won() {
-    let (checks, _folder) = checks().await;
+    let (explainer, _folder) = explainer().await;
     let text = r#"alice "p@ss "1"" 020 7183 8750 0044 98765432"#;
-    let explained = serde_json::to_value(one(&checks, "447911123456", text).await.unwrap()).unwrap();
+    let explained = serde_json::to_value(explainer.one("447911123456", "", text).await.unwrap()).unwrap();
     assert_eq!(
         explained,
         json!({
@@ -45,7 +50,7 @@ async fn a_text_is_explained_with_the_numbers_and_the_rules_that_won() {
 
 #[tokio::test]
 async fn what_leads_to_no_job_is_named() {
-    let (checks, _folder) = checks().await;
+    let (explainer, _folder) = explainer().await;
     for (from, text, outcome, reason) in [
         ("InfoSMS", "hello", "ignore", "sender_is_no_number"),
         (SENDER, " ", "ignore", "empty_text"),
@@ -56,17 +61,17 @@ async fn what_leads_to_no_job_is_named() {
         (SENDER, r#"alice "p@ss "1"" +19005551234 004498765432"#, "reject", "hard_block_prefixes"),
         (SENDER, r#"alice "p@ss "1"" +12423651234 004498765432"#, "reject", "nanp_caribbean_review"),
     ] {
-        let explained = one(&checks, from, text).await.unwrap();
+        let explained = explainer.one(from, "", text).await.unwrap();
         assert_eq!((explained.outcome, explained.reason.as_deref()), (outcome, Some(reason)), "{text}");
         assert_eq!(explained.message.is_some(), outcome == "reject");
     }
-    let blocked = one(&checks, SENDER, r#"alice "p@ss "1"" 004412345678 18765551234"#).await.unwrap();
+    let blocked = explainer.one(SENDER, "", r#"alice "p@ss "1"" 004412345678 18765551234"#).await.unwrap();
     assert_eq!((blocked.a.as_deref(), blocked.b.as_deref()), (Some("+4412345678"), Some("+18765551234")));
 }
 
 #[tokio::test]
 async fn a_batch_answers_each_line_with_its_id() {
-    let (checks, _folder) = checks().await;
+    let (mut explainer, _folder) = explainer().await;
     let text = "alice \"p@ss \"1\"\" 004412345678 004498765432";
     let septets: String = text.replace('@', "\0").bytes().map(|byte| format!("{byte:02x}")).collect();
     let wide: String = text.encode_utf16().map(|unit| format!("{unit:04x}")).collect();
@@ -94,7 +99,72 @@ async fn a_batch_answers_each_line_with_its_id() {
         (json!({ "id": "s", "text": text }).to_string(), json!("s"), "reject", json!("malformed")),
         ("{".to_owned(), Value::Null, "reject", json!("malformed")),
     ] {
-        let answer: Value = serde_json::from_str(&batch_line(&checks, &line).await.unwrap()).unwrap();
+        let answer: Value = serde_json::from_str(&explainer.batch_line(&line).await.unwrap()).unwrap();
         assert_eq!((&answer["id"], &answer["outcome"], &answer["reason"]), (&id, &json!(outcome), &reason), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn what_stands_in_no_text_is_found_in_the_account() {
+    let code = |number: &str, forms: &[&str]| ShortCodeConfig {
+        number: number.to_owned(),
+        forms: forms.iter().map(|form| (*form).to_owned()).collect(),
+        keyword: None,
+    };
+    let (explainer, _folder) = explaining(&[code("777", &["gtl", "commands"]), code("778", &["uwt"])]).await;
+    for (to, text, outcome, a, b, reason) in [
+        ("777", "", "job", Some(SENDER), None, None),
+        ("777", "0044 98765432", "reject", None, None, Some("not_understood")),
+        ("777", "004498765432", "job", Some(SENDER), Some("+4498765432"), None),
+        ("777", "004412345678 004498765432", "job", Some("+4412345678"), Some("+4498765432"), None),
+        ("777", "112", "reject", None, None, Some("never_dial")),
+        ("777", "bal", "job", None, None, None),
+        ("777", "rate 004498765432", "job", None, Some("+4498765432"), None),
+        ("777", "re", "reject", None, None, Some("nothing_to_repeat")),
+        ("777", "STOP", "ignore", None, None, Some("stop")),
+        ("777", "help", "ignore", None, None, Some("help")),
+        ("777", "reg 12345678", "ignore", None, None, Some("register")),
+        ("778", "1123456#004498765432", "job", Some(SENDER), Some("+4498765432"), None),
+        ("778", "1123457#004498765432", "reject", None, Some("+4498765432"), Some("not_your_account")),
+        ("779", "004498765432", "reject", None, None, Some("too_few_words")),
+        (SENDER, "bal", "ignore", None, None, Some("own_number")),
+        ("777", "No callback: this number is not registered here.", "ignore", None, None, Some("own_answer")),
+    ] {
+        let found = explainer.one(SENDER, to, text).await.unwrap();
+        let shown = (found.outcome, found.a.as_deref(), found.b.as_deref(), found.reason.as_deref());
+        assert_eq!(shown, (outcome, a, b, reason), "{to}: {text}");
+    }
+    let refused = explainer.one("+34911234567", "777", "004498765432").await.unwrap();
+    assert_eq!(
+        refused.message.as_deref(),
+        Some("Sin llamada: este numero no esta registrado aqui. Envie: otro-numero. Ejemplo: +4915112345678"),
+        "in the language of the sender's country"
+    );
+}
+
+#[tokio::test]
+async fn parts_of_a_batch_are_joined_in_any_order() {
+    let (mut explainer, _folder) = explainer().await;
+    let wide = |text: &str| text.encode_utf16().map(|unit| format!("{unit:04x}")).collect::<String>();
+    let parts = ["alice \"p@ss ", "\"1\"\" 004412345678 ", "004498765432"];
+    for (line, number) in [3, 1, 2].into_iter().enumerate() {
+        let part = json!({
+            "id": number, "sender": SENDER, "to": "777", "raw_hex": wide(parts[number - 1]), "data_coding": 8,
+            "udh_hex": format!("05 00 03 2a 03 0{number}"),
+        });
+        let answer: Value = serde_json::from_str(&explainer.batch_line(&part.to_string()).await.unwrap()).unwrap();
+        let last = line == 2;
+        assert_eq!(answer["outcome"], if last { "job" } else { "ignore" }, "{answer}");
+        assert_eq!(answer["reason"], if last { Value::Null } else { json!("part") });
+    }
+    for (line, reason) in [
+        (json!({ "sender": SENDER, "raw_hex": "41", "udh_hex": "0500" }), "bad_header"),
+        (json!({ "sender": SENDER, "raw_hex": "41", "udh_hex": "zz" }), "bad_udh_hex"),
+        (json!({ "sender": SENDER, "raw_hex": "41", "udh_hex": "0500032aff01" }), "too_long"),
+        (json!({ "sender": SENDER, "raw_hex": "1b69", "udh_hex": "03240101" }), "too_few_words"),
+        (json!({ "sender": SENDER, "raw_hex": "42", "packed": true }), "too_few_words"),
+    ] {
+        let answer: Value = serde_json::from_str(&explainer.batch_line(&line.to_string()).await.unwrap()).unwrap();
+        assert_eq!((&answer["outcome"], &answer["reason"]), (&json!("reject"), &json!(reason)), "{line}");
     }
 }

@@ -9,7 +9,7 @@ use ringback_common::number::Dialling;
 use ringback_common::number::text::digit;
 
 use super::numbers::{Numbers, numbers};
-use super::{Act, MOST_OTHERS, Read, Refusal, Request, keyword};
+use super::{Act, Command, MOST_OTHERS, Read, Refusal, Request, keyword};
 
 /// `PIN`, `PIN other-number` and `PIN other-number your-number`.
 pub fn pin_card(words: &[&str], from: &Dialling<'_>) -> Read {
@@ -29,9 +29,7 @@ pub fn pin_card(words: &[&str], from: &Dialling<'_>) -> Read {
 pub fn code_pin(words: &[&str]) -> Read {
     let ["3266", pin @ ..] = words else { return Read::No };
     match pin_of(&pin.concat()) {
-        Some(pin) => {
-            Read::Yes(Request { payer: Payer::sender_with_secret(pin), act: Act::Ask(Ask::call_me()) })
-        }
+        Some(pin) => Read::Yes(Request { payer: Payer::sender_with_secret(pin), act: Act::Ask(Ask::call_me()) }),
         None => Read::Almost(Refusal::TooFewWords),
     }
 }
@@ -47,7 +45,7 @@ pub fn pin_register(words: &[&str]) -> Read {
         [_, others @ ..] if others.len() > MOST_OTHERS => Read::Almost(Refusal::TooManyWords),
         [pin, others @ ..] => {
             let others = others.iter().map(|number| (*number).to_owned()).collect();
-            let act = Act::Register { user: None, pin: (*pin).to_owned(), others };
+            let act = Act::Do(Command::Register { user: None, pin: (*pin).to_owned(), others });
             Read::Yes(Request { payer: Payer::sender(), act })
         }
     }

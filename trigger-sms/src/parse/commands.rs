@@ -6,7 +6,7 @@ use ringback_common::intake::{Ask, Payer};
 use ringback_common::number::Dialling;
 
 use super::verbs::{asks, price};
-use super::{Act, Read, Refusal, Request, keyword};
+use super::{Act, Command, Read, Refusal, Request, keyword};
 
 /// The commands as they are told to those who ask for help.
 pub const SHOWN: [&str; 8] = ["BAL", "RATE +4915112345678", "LAST", "RE", "X", "REG name PIN", "STOP", "START"];
@@ -17,7 +17,7 @@ pub fn read(words: &[&str], from: &Dialling<'_>) -> Read {
         [word] if keyword::is(word, &["bal", "balance", "saldo", "solde", "余额"]) => asks(Ask::Balance),
         [word] if keyword::is(word, &["last"]) => asks(Ask::LastCall),
         [word] if keyword::is(word, &["re", "redial"]) => asks(Ask::Redial),
-        [word] if keyword::is(word, &["x", "cancel"]) => acts(Act::Cancel),
+        [word] if keyword::is(word, &["x", "cancel"]) => acts(Command::Cancel),
         _ => match register(words) {
             Read::No => price(&["rate", "price", "tarifa", "tarif", "资费"], words, from),
             read => read,
@@ -31,7 +31,7 @@ pub fn afr(words: &[&str], from: &Dialling<'_>) -> Read {
         [word] if keyword::is(word, &["b", "balance"]) => asks(Ask::Balance),
         [word] if keyword::is(word, &["l", "last"]) => asks(Ask::LastCall),
         [word] if keyword::is(word, &["re"]) => asks(Ask::Redial),
-        [word] if keyword::is(word, &["x"]) => acts(Act::Cancel),
+        [word] if keyword::is(word, &["x"]) => acts(Command::Cancel),
         _ => price(&["i", "inquiry", "r", "rate"], words, from),
     }
 }
@@ -48,7 +48,7 @@ pub fn register(words: &[&str]) -> Read {
         [user, pin] => (Some((*user).to_owned()), pin),
         _ => return Read::Almost(Refusal::TooManyWords),
     };
-    acts(Act::Register { user, pin: (*pin).to_owned(), others: Vec::new() })
+    acts(Command::Register { user, pin: (*pin).to_owned(), others: Vec::new() })
 }
 
 /// STOP, START, HELP, with their usual synonyms.
@@ -56,14 +56,14 @@ pub fn everywhere(words: &[&str]) -> Read {
     const STOP: [&str; 10] =
         ["stop", "stopall", "unsubscribe", "end", "quit", "optout", "arret", "arrêt", "baja", "退订"];
     match words {
-        [word] if keyword::is(word, &STOP) => acts(Act::Stop),
-        [word, all] if keyword::is(word, &["stop"]) && keyword::is(all, &["all"]) => acts(Act::Stop),
-        [word] if keyword::is(word, &["start", "unstop", "alta"]) => acts(Act::Start),
-        [word] if keyword::is(word, &["help", "info", "?", "ayuda", "aide", "帮助"]) => acts(Act::Help),
+        [word] if keyword::is(word, &STOP) => acts(Command::Stop),
+        [word, all] if keyword::is(word, &["stop"]) && keyword::is(all, &["all"]) => acts(Command::Stop),
+        [word] if keyword::is(word, &["start", "unstop", "alta"]) => acts(Command::Start),
+        [word] if keyword::is(word, &["help", "info", "?", "ayuda", "aide", "帮助"]) => acts(Command::Help),
         _ => Read::No,
     }
 }
 
-fn acts(act: Act) -> Read {
-    Read::Yes(Request { payer: Payer::sender(), act })
+fn acts(command: Command) -> Read {
+    Read::Yes(Request { payer: Payer::sender(), act: Act::Do(command) })
 }

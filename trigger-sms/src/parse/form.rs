@@ -2,11 +2,11 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use ringback_common::answer::How;
+use ringback_common::intake::Ask;
 use ringback_common::number::Dialling;
 
-use super::numbers::{Numbers, looks_like_a_number, numbers};
-use super::{Act, EXAMPLE, Read, Request, cards, commands, hash, verbs, words};
-use ringback_common::intake::{Ask, Payer};
+use super::numbers::{Numbers, numbers};
+use super::{EXAMPLE, Read, cards, commands, hash, verbs, words};
 
 /// One way to write a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,10 @@ impl Form {
                 Numbers::One(b) => verbs::asks(Ask::call_to(b)),
                 _ => Read::No,
             },
-            Form::Pair => pair(words, from),
+            Form::Pair => match numbers(words, from) {
+                Numbers::Two([a, b]) => verbs::asks(Ask::call(a, b)),
+                _ => Read::No,
+            },
             Form::Blank if words.is_empty() => verbs::asks(Ask::call_me()),
             Form::Blank => Read::No,
             Form::Last7 => hash::last7(text).map_or(Read::No, Read::Yes),
@@ -128,17 +131,4 @@ impl Form {
         };
         Some(How { form, example: example.into() })
     }
-}
-
-/// Two numbers. A pair that cannot be dialled is a pair all the same: its sender is told what is wrong with it.
-fn pair(words: &[&str], from: &Dialling<'_>) -> Read {
-    let two = match (numbers(words, from), words) {
-        (Numbers::Two(two), _) => two,
-        (Numbers::Unclear, [a, b]) if looks_like_a_number(a, from) && looks_like_a_number(b, from) => {
-            [(*a).to_owned(), (*b).to_owned()]
-        }
-        _ => return Read::No,
-    };
-    let [a, b] = two;
-    Read::Yes(Request { payer: Payer::sender(), act: Act::Ask(Ask::call(a, b)) })
 }

@@ -17,7 +17,8 @@ pub enum Numbers {
     Two([String; 2]),
 }
 
-/// What these pieces are, if there is one way only to see them.
+/// What these pieces are, if there is one way only to see them. Several pieces are one number only if some country has such a
+/// number: digits of a second number, or of none, must not make a first one longer.
 pub fn numbers(pieces: &[&str], from: &Dialling<'_>) -> Numbers {
     match pieces {
         [] => Numbers::None,
@@ -25,11 +26,13 @@ pub fn numbers(pieces: &[&str], from: &Dialling<'_>) -> Numbers {
         [_] => Numbers::None,
         pieces => {
             let joined = pieces.join(" ");
-            let one = read(&joined, from).is_ok().then_some(joined);
-            match (one, two_numbers(pieces, from)) {
-                (Some(one), None) => Numbers::One(one),
-                (None, Some(two)) => Numbers::Two(two),
-                (Some(_), Some(_)) => Numbers::Unclear,
+            let one = read(&joined, from).ok().map(|(number, _)| number.fits_a_plan());
+            match (one, split(pieces, from)) {
+                (Some(true), None) => Numbers::One(joined),
+                (Some(true), Some(two)) if !two.known => Numbers::One(joined),
+                (Some(false), Some(two)) if two.known => Numbers::Two(two.numbers),
+                (Some(_), _) => Numbers::Unclear,
+                (None, Some(two)) => Numbers::Two(two.numbers),
                 (None, None) if pieces.iter().all(|piece| looks_like_a_number(piece, from)) => Numbers::Unclear,
                 (None, None) => Numbers::None,
             }
@@ -38,16 +41,20 @@ pub fn numbers(pieces: &[&str], from: &Dialling<'_>) -> Numbers {
 }
 
 /// Digits and what people put between them; whether they can be dialled is another question.
-pub fn looks_like_a_number(word: &str, from: &Dialling<'_>) -> bool {
+fn looks_like_a_number(word: &str, from: &Dialling<'_>) -> bool {
     !matches!(read(word, from), Err(NumberError::Empty | NumberError::NotDigits))
 }
 
 /// Two numbers from two or more pieces, if there is one way only: where the second number begins with `+`, `00`, `011` or a
 /// trunk 0, else wherever both parts fit a numbering plan.
 pub fn two_numbers(pieces: &[&str], from: &Dialling<'_>) -> Option<[String; 2]> {
+    split(pieces, from).map(|split| split.numbers)
+}
+
+fn split(pieces: &[&str], from: &Dialling<'_>) -> Option<Split> {
     let splits: Vec<Split> = (1..pieces.len()).filter_map(|at| Split::at(pieces, at, from)).collect();
     if let ([only], [_, _]) = (splits.as_slice(), pieces) {
-        return Some(only.numbers.clone());
+        return Some(only.clone());
     }
     let marked: Vec<&Split> = splits.iter().filter(|split| split.marked).collect();
     let known = |splits: &[&Split]| splits.iter().filter(|split| split.known).copied().cloned().collect::<Vec<_>>();
@@ -57,7 +64,7 @@ pub fn two_numbers(pieces: &[&str], from: &Dialling<'_>) -> Option<[String; 2]> 
         several => known(several),
     };
     match candidates.as_slice() {
-        [only] => Some(only.numbers.clone()),
+        [only] => Some(only.clone()),
         _ => None,
     }
 }

@@ -30,7 +30,8 @@ fn reads(text: &str, user: &str, secret: &str, a: &str, b: &str) {
 /// A request in one line: who pays and what is wanted, numbers as they are dialled.
 fn said(request: &Request) -> String {
     let dialled = |number: &str| {
-        read(number, &from_uk()).map_or_else(|error| format!("({error:?} {number})"), |(number, _)| number.as_str().to_owned())
+        read(number, &from_uk())
+            .map_or_else(|error| format!("({error:?} {number})"), |(number, _)| number.as_str().to_owned())
     };
     let who = match &request.payer.who {
         Who::Named(name) => name.clone(),
@@ -49,13 +50,17 @@ fn said(request: &Request) -> String {
         Act::Ask(Ask::Balance) => "asks for the balance".to_owned(),
         Act::Ask(Ask::LastCall) => "asks for the last call".to_owned(),
         Act::Ask(Ask::Redial) => "calls again".to_owned(),
-        Act::Register { user, pin, others } => {
-            format!("registers to {} by {pin}{}", user.as_deref().unwrap_or("?"), others.iter().map(|o| format!(" and {}", dialled(o))).collect::<String>())
+        Act::Do(Command::Register { user, pin, others }) => {
+            format!(
+                "registers to {} by {pin}{}",
+                user.as_deref().unwrap_or("?"),
+                others.iter().map(|o| format!(" and {}", dialled(o))).collect::<String>()
+            )
         }
-        Act::Cancel => "cancels".to_owned(),
-        Act::Stop => "stops".to_owned(),
-        Act::Start => "starts".to_owned(),
-        Act::Help => "asks for help".to_owned(),
+        Act::Do(Command::Cancel) => "cancels".to_owned(),
+        Act::Do(Command::Stop) => "stops".to_owned(),
+        Act::Do(Command::Start) => "starts".to_owned(),
+        Act::Do(Command::Help) => "asks for help".to_owned(),
     };
     format!("{who}{proof} {wants}")
 }
@@ -84,13 +89,7 @@ fn the_founding_form_is_four_words() {
     reads("username password 004412345678 004498765432", "username", "password", A, B);
     reads("  username\u{a0}password\t004412345678 \n 004498765432\r\n", "username", "password", A, B);
     reads("username password ٠٠٤٤١٢٣٤٥٦٧٨ ００４４９８７６５４３２", "username", "password", A, B);
-    reads(
-        "\u{feff}user\u{200e} \u{202b}pass\u{202c} \u{2066}004412345678\u{2069} 0044-98765432",
-        "user",
-        "pass",
-        A,
-        B,
-    );
+    reads("\u{feff}user\u{200e} \u{202b}pass\u{202c} \u{2066}004412345678\u{2069} 0044-98765432", "user", "pass", A, B);
     reads("u 12345678 +44(0)2071838750 07911123456", "u", "12345678", "+442071838750", "+447911123456");
 }
 
@@ -222,11 +221,9 @@ fn keywords_tell_the_users_of_one_number_apart() {
         forms: forms.iter().map(|form| (*form).to_owned()).collect(),
         keyword: keyword.map(str::to_owned),
     };
-    let codes = ShortCodes::new(&[
-        code(&["destination", "blank"], Some("CAL")),
-        code(&["words", "commands"], Some("ring")),
-    ])
-    .unwrap();
+    let codes =
+        ShortCodes::new(&[code(&["destination", "blank"], Some("CAL")), code(&["words", "commands"], Some("ring"))])
+            .unwrap();
     let told = |text: &str| match parse(text, &from_uk(), codes.at("777", text)) {
         Reading::Request(request) => said(&request),
         Reading::Refused(refusal) => refusal.code().to_owned(),
@@ -294,7 +291,10 @@ fn no_text_is_guessed_and_none_panics() {
                     parse(&text, &from_uk(), &here) == Reading::Request(request.clone())
                 });
                 let bare = here.without_keyword(text.trim()).is_none_or(|rest| rest == text.trim());
-                assert!(one_way || !bare || matches!(request.act, Act::Stop | Act::Start | Act::Help), "{text:?}");
+                assert!(
+                    one_way || !bare || matches!(request.act, Act::Do(Command::Stop | Command::Start | Command::Help)),
+                    "{text:?}"
+                );
             }
         }
     }

@@ -79,6 +79,7 @@ pub fn answer(outcome: &Outcome) -> Response {
             (StatusCode::ACCEPTED, axum::Json(json!({ "job": job, "outcome": "accepted" }))).into_response()
         }
         Outcome::Rejected(reason) => told("reject", reason).into_response(),
+        Outcome::Done(command) => told("done", command).into_response(),
         Outcome::Ignored(reason) => told("ignore", reason).into_response(),
         Outcome::Limited(reason, wait) => later(StatusCode::TOO_MANY_REQUESTS, *wait, told("reject", reason)),
         Outcome::Unavailable(wait) => {

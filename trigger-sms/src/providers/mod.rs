@@ -213,7 +213,7 @@ impl Provider {
             return generic::answer(outcome);
         }
         match outcome {
-            Outcome::Accepted(_) | Outcome::Rejected(_) | Outcome::Ignored(_) => match self.kind {
+            Outcome::Accepted(_) | Outcome::Rejected(_) | Outcome::Done(_) | Outcome::Ignored(_) => match self.kind {
                 Kind::Twilio | Kind::Plivo(_) => {
                     ([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], "<Response/>").into_response()
                 }

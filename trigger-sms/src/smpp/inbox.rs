@@ -174,7 +174,7 @@ impl Inbox {
 /// texts alone, so it does not throttle the bind.
 pub(super) fn outcome_status(outcome: &Outcome) -> u32 {
     match outcome {
-        Outcome::Accepted(_) | Outcome::Rejected(_) | Outcome::Ignored(_) => status::OK,
+        Outcome::Accepted(_) | Outcome::Rejected(_) | Outcome::Done(_) | Outcome::Ignored(_) => status::OK,
         Outcome::Limited(..) | Outcome::Unavailable(_) => status::TEMPORARY,
     }
 }

@@ -5,7 +5,7 @@ use std::io::BufRead;
 use clap::{Args, Subcommand};
 use ringback_common::intake::{Checks, Rules};
 use ringback_common::secret::SiteKey;
-use ringback_trigger_sms::explain::{Explanation, batch_line, one};
+use ringback_trigger_sms::explain::{Explainer, Explanation};
 
 use super::{Common, Fail, World, print};
 
@@ -24,10 +24,14 @@ pub struct SmsArgs {
     /// Who sends it
     #[arg(long, value_name = "+NUMBER", required_unless_present = "batch")]
     from: Option<String>,
+    /// The number it is sent to, if `[[sms.shortcode]]` says what may be written there
+    #[arg(long, value_name = "NUMBER", default_value = "")]
+    short_code: String,
     /// Its words, as in: 'alice 1234 +442071838750 +4930123456'
     #[arg(required_unless_present = "batch", allow_hyphen_values = true)]
     text: Option<String>,
-    /// Read JSON lines {"id","sender","text"} (or "raw_hex","data_coding") from standard input, answer one JSON line each
+    /// Read JSON lines {"id","sender","to","text"} (or "raw_hex","data_coding","udh_hex") from standard input, answer one JSON
+    /// line each
     #[arg(long, conflicts_with_all = ["from", "text"])]
     batch: bool,
 }
@@ -38,10 +42,12 @@ pub async fn sms(common: &Common, args: SmsArgs) -> Result<(), Fail> {
     let key = SiteKey::load_or_create(&world.config.secrets.site_key_file)
         .map_err(|error| Fail::Refused(error.to_string()))?;
     let checks = Checks::new(world.store.clone(), key, Rules::from(&world.config));
+    let explainer = Explainer::new(checks, &world.config.sms.shortcode).map_err(Fail::Refused)?;
     if args.batch {
-        return batch(&checks).await;
+        return batch(explainer).await;
     }
-    let explanation = one(&checks, &args.from.unwrap_or_default(), &args.text.unwrap_or_default()).await?;
+    let (from, text) = (args.from.unwrap_or_default(), args.text.unwrap_or_default());
+    let explanation = explainer.one(&from, &args.short_code, &text).await?;
     if common.json {
         print::json(&explanation);
     } else {
@@ -50,12 +56,12 @@ pub async fn sms(common: &Common, args: SmsArgs) -> Result<(), Fail> {
     Ok(())
 }
 
-async fn batch(checks: &Checks) -> Result<(), Fail> {
+async fn batch(mut explainer: Explainer) -> Result<(), Fail> {
     for line in std::io::stdin().lock().split(b'\n') {
         let line = line.map_err(|error| Fail::Usage(format!("standard input cannot be read: {error}")))?;
         let line = String::from_utf8_lossy(&line);
         if !line.trim().is_empty() {
-            print::line(&batch_line(checks, line.trim()).await?);
+            print::line(&explainer.batch_line(line.trim()).await?);
         }
     }
     Ok(())
@@ -65,12 +71,12 @@ fn tell(explanation: &Explanation) {
     let read = |number: &Option<String>, rule: Option<&str>| match (number, rule) {
         (Some(number), Some(rule)) => format!("{number} (read by the rule {rule})"),
         (Some(number), None) => number.clone(),
-        (None, _) => "not read".to_owned(),
+        (None, _) => "none".to_owned(),
     };
     let reason = explanation.reason.as_deref().unwrap_or_default();
     print::line(&match explanation.outcome {
         "job" => "It would be a job. (Not looked at: route, rate, and the countries this account may call.)".to_owned(),
-        "ignore" => format!("It would be ignored: {reason}."),
+        "ignore" => format!("There would be no job: {reason}."),
         _ => format!("It would be refused: {reason}."),
     });
     print::line(&format!("A       {}", read(&explanation.a, explanation.a_rule)));
