@@ -333,7 +333,7 @@ fn beginnings() -> Vec<String> {
         for key in FIRST {
             let whole = speaker.phrase(key);
             let beginning = whole.split('{').next().unwrap_or_default().trim_end();
-            let enough = if language == Language::Chinese { 4 } else { 10 };
+            let enough = if language == Language::Chinese { 4 } else { 9 };
             if beginning.chars().count() >= enough {
                 all.extend([beginning.to_owned(), seven_bit(beginning)]);
             }
