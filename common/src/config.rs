@@ -7,6 +7,7 @@ mod check;
 mod email;
 mod jasmin;
 mod limits;
+mod retention;
 mod secret;
 mod sections;
 mod smpp;
@@ -26,6 +27,7 @@ pub use crate::store::StoreConfig;
 pub use email::{EmailConfig, ImapConfig, LmtpConfig, SmtpConfig, Tls};
 pub use jasmin::JasminConfig;
 pub use limits::{LimitError, Limits};
+pub use retention::RetentionConfig;
 pub use secret::Secret;
 pub use sections::{
     BillingConfig, EngineConfig, FeedConfig, IntakeConfig, MediaConfig, NumbersConfig, PortRange, SecretsConfig,
@@ -65,6 +67,8 @@ pub struct Config {
     pub numbers: NumbersConfig,
     /// The one door for triggers.
     pub intake: IntakeConfig,
+    /// How long what is kept is kept.
+    pub retention: RetentionConfig,
     /// Logs, health and metrics.
     pub service: ServiceConfig,
     /// Feeds for other people's billing.

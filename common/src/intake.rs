@@ -220,7 +220,7 @@ impl Intake {
         }
         let key = format!("{} {a} {}", approved.account.id, b.unwrap_or_default());
         if let Some(other) = self.recent.other_between(&key, job)
-            && store.find(&other).await?.is_none_or(|row| !row.finished)
+            && store.find(&other).await?.is_none_or(|row| !row.finished && !row.canceled)
         {
             return Ok(None);
         }

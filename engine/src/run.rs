@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringback_common::config::Config;
+use ringback_common::config::{Config, RetentionConfig};
 use ringback_common::number::Country;
 use ringback_common::queue::{Queue, QueueError};
 use ringback_common::service::{Service, Shutdown};
@@ -97,7 +97,7 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
     let refresh = tokio::spawn(refresh_tables(Arc::clone(&world), tables));
     let events_done = Shutdown::new();
     let events = tokio::spawn(drain::run(store.clone(), queue, me.clone(), events_done.clone()));
-    let purge = tokio::spawn(purge_hourly(store.clone()));
+    let purge = tokio::spawn(purge_hourly(store.clone(), config.retention));
     let alive = tokio::spawn(say_alive(worker.clone(), Arc::clone(&world)));
 
     for request in registered.requests {
@@ -154,11 +154,11 @@ async fn say_alive(worker: Worker, world: Arc<World>) {
     }
 }
 
-/// Each hour what has outlived its retention goes (requests and CDRs, told events, cancels; never the ledger).
-async fn purge_hourly(store: Store) {
+/// Each hour what has outlived its retention goes; never the ledger.
+async fn purge_hourly(store: Store, keep: RetentionConfig) {
     loop {
         tokio::time::sleep(Duration::from_secs(3600)).await;
-        while let Ok(purged) = store.purge(chrono::Utc::now()).await {
+        while let Ok(purged) = store.purge(chrono::Utc::now(), &keep).await {
             if !purged.more {
                 break;
             }

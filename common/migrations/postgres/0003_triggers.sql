@@ -27,3 +27,5 @@ CREATE TABLE refusals (
 );
 CREATE INDEX refusals_account ON refusals (account_id, id);
 CREATE INDEX refusals_created ON refusals (created);
+
+CREATE INDEX replies_created ON replies (created);

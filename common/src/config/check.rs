@@ -60,6 +60,14 @@ fn amounts(config: &Config, wrong: &mut impl FnMut(&str, String)) {
     within("media.threads", config.media.threads as u64, 1, 64);
     within("media.rtp_timeout", config.media.rtp_timeout.as_secs(), 5, 3600);
     within("store.connections", config.store.connections.into(), 1, 500);
+    let keep = &config.retention;
+    within("retention.requests_days", keep.requests_days.into(), 1, keep.cdr_numbers_days.into());
+    within("retention.cdrs_days", keep.cdrs_days.into(), 1, 36_500);
+    within("retention.cdr_numbers_days", keep.cdr_numbers_days.into(), 1, 36_500);
+    within("retention.outbox_days", keep.outbox_days.into(), 1, 365);
+    within("retention.refusals_days", keep.refusals_days.into(), 1, 365);
+    within("retention.replies_days", keep.replies_days.into(), 7, 365);
+    within("retention.message_hours", keep.message_hours.into(), 1, 24 * 365);
     within("queue.prefetch", config.queue.prefetch.into(), 1, 10_000);
     within("queue.log_days", config.queue.log_days.into(), 1, 3650);
     within("queue.max_length", config.queue.max_length.into(), 1, 100_000_000);

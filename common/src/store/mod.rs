@@ -11,6 +11,7 @@ mod cdr;
 mod columns;
 mod contacts;
 mod engines;
+mod erase;
 mod error;
 mod ledger;
 mod limits;
@@ -36,6 +37,7 @@ mod writer;
 
 pub use accounts::{Account, AccountChange, AccountView, NewAccount, Sealed};
 pub use contacts::{DoNotCall, PutBy, Refusal};
+pub use erase::{Erased, Kept};
 pub use error::StoreError;
 pub use limits::Lockout;
 pub use parts::{LongText, Part, PartPut};

@@ -8,6 +8,7 @@ mod limits;
 mod money;
 mod ownership;
 mod parts;
+mod privacy;
 mod requests;
 
 use std::future::Future;
@@ -250,6 +251,10 @@ checks! {
     events::money_figures_reach_the_events,
     events::a_reply_of_a_kind_is_begun_once,
     events::old_rows_are_purged_and_the_ledger_is_not,
+    privacy::what_a_message_brought_goes_after_a_day,
+    privacy::old_numbers_lose_their_end_in_cdrs_that_stay,
+    privacy::refusals_and_replies_are_forgotten,
+    privacy::a_number_is_shown_and_erased_and_the_money_stays,
     contacts::an_account_is_found_by_its_last_seven_digits,
     contacts::a_number_is_added_once_and_taken_from_nobody,
     contacts::only_the_operator_lifts_what_the_operator_stopped,

@@ -413,3 +413,41 @@ fn the_demo_makes_one_callback_and_judges_it() {
     assert!(!story.contains('\u{1b}'), "plain lines when piped");
     assert_eq!(std::fs::read_dir(site.folder()).unwrap().count(), 0, "nothing is left behind");
 }
+
+#[test]
+fn a_number_on_the_do_not_call_list_is_refused_and_comes_off_again() {
+    let site = Site::new();
+    site.ok_with(&["account", "add", "alice", "--balance", "9", "--number", "+442071838750", "--pin-stdin"], b"1234");
+    let added = site.json(&["dnc", "add", "0049 30 123456", "--reason", "asked us"]);
+    assert_eq!(added, serde_json::json!({ "number": "+4930123456", "do_not_call": true }));
+    let list = site.json(&["dnc", "list"]);
+    assert_eq!(keys(&list[0]), ["by", "created", "number", "reason"]);
+    assert_eq!((&list[0]["by"], &list[0]["reason"]), (&"operator".into(), &"asked us".into()));
+    assert!(site.ok(&["dnc", "list"]).contains("+4930123456  operator"));
+    let text = "alice 1234 +442071838750 +4930123456";
+    let explained = site.json(&["explain", "sms", "--from", "+442071838750", text]);
+    assert_eq!((&explained["outcome"], &explained["reason"]), (&"reject".into(), &"do_not_call".into()), "{explained}");
+    site.fails(&["call", "+442071838750", "+4930123456", "--account", "alice"], 1, "not to be called");
+    let shown = site.json(&["account", "show", "alice"]);
+    assert_eq!(shown["refusals"][0]["reason"], "do_not_call", "explaining leaves no trace, asking does: {shown}");
+    assert_eq!(shown["refusals"].as_array().unwrap().len(), 1);
+    assert!(site.ok(&["account", "show", "alice"]).contains("do_not_call"));
+    assert_eq!(site.json(&["dnc", "remove", "+4930123456"])["do_not_call"], false);
+    site.fails(&["dnc", "remove", "+4930123456"], 4, "is not on the do-not-call list");
+    site.ok(&["call", "+442071838750", "+4930123456", "--account", "alice"]);
+}
+
+#[test]
+fn a_number_is_exported_and_erased() {
+    let site = Site::new();
+    site.ok(&["account", "add", "alice", "--balance", "9", "--number", "+442071838750"]);
+    let erased = site.json(&["erase", "+442071838750", "--export", "kept.json"]);
+    assert_eq!(keys(&erased), ["addresses", "cdrs", "events", "export", "number", "requests"]);
+    assert_eq!((&erased["addresses"], &erased["requests"]), (&1.into(), &0.into()));
+    let kept: Value = serde_json::from_slice(&std::fs::read(site.folder().join("kept.json")).unwrap()).unwrap();
+    assert_eq!(keys(&kept), ["account", "cdrs", "do_not_call", "number", "requests"]);
+    assert_eq!(kept["account"], "alice");
+    assert_eq!(site.json(&["account", "show", "alice"])["numbers"], serde_json::json!([]));
+    site.fails(&["erase", "+442071838750", "--export", "kept.json"], 1, "nothing is erased");
+    site.fails(&["erase", "no number"], 2, "write it like");
+}

@@ -1,6 +1,7 @@
 //! Outbox, replies, retention.
 
 use super::*;
+use crate::config::RetentionConfig;
 
 fn rows(outbox: Outbox) -> Vec<OutboxRow> {
     match outbox {
@@ -118,6 +119,7 @@ pub(super) async fn a_reply_of_a_kind_is_begun_once(bench: Bench) {
 }
 
 pub(super) async fn old_rows_are_purged_and_the_ledger_is_not(bench: Bench) {
+    let keep = RetentionConfig::default();
     let me = bench.engine("e1").await;
     bench.account("alice", 1_000).await;
     let (over, live) = (bench.running(&me, &job(1, "alice")).await, bench.running(&me, &job(2, "alice")).await);
@@ -132,10 +134,10 @@ pub(super) async fn old_rows_are_purged_and_the_ledger_is_not(bench: Bench) {
     done(writer.step(end).await);
     let told = rows(bench.store.outbox_next(Outlet::Billing, &me, 10, &[]).await.unwrap());
     bench.store.outbox_done(&[told[0].id]).await.unwrap();
-    assert_eq!(bench.store.purge(moment() + TimeDelta::days(6)).await, Ok(Purged::default()));
-    let week = bench.store.purge(moment() + TimeDelta::days(8)).await.unwrap();
+    assert_eq!(bench.store.purge(moment() + TimeDelta::hours(23), &keep).await, Ok(Purged::default()));
+    let week = bench.store.purge(moment() + TimeDelta::days(8), &keep).await.unwrap();
     assert_eq!((week.outbox, week.requests, week.cdrs, week.more), (1, 0, 0, false));
-    let quarter = bench.store.purge(moment() + TimeDelta::days(91)).await.unwrap();
+    let quarter = bench.store.purge(moment() + TimeDelta::days(91), &keep).await.unwrap();
     assert_eq!((quarter.requests, quarter.cdrs), (1, 1));
     assert!(bench.store.find(&over.job).await.unwrap().is_none());
     assert!(bench.store.find(&live.job).await.unwrap().is_some(), "an unfinished request stays");

@@ -8,7 +8,7 @@ use argon2::password_hash::{PasswordHasher, SaltString};
 use clap::{Args, Subcommand};
 use ringback_common::config::Config;
 use ringback_common::money::Money;
-use ringback_common::number::{self, Country, Dialling};
+use ringback_common::number::{self, Country, Dialling, NumberError};
 use ringback_common::secret::{SiteKey, TriggerSecret, seal_secret};
 use ringback_common::store::{Account, AccountChange, NewAccount, Sealed};
 use uuid::Uuid;
@@ -16,6 +16,8 @@ use uuid::Uuid;
 use super::view::AccountView;
 use super::{Common, Fail, World, print};
 
+/// Refusals that `account show` shows.
+const LATEST_REFUSALS: u32 = 20;
 /// Longer secrets than this are no secrets but files.
 const MOST_STDIN: u64 = 4_096;
 /// Sign-in passwords have at least so many characters.
@@ -209,9 +211,13 @@ async fn list(common: &Common) -> Result<(), Fail> {
 
 async fn show(common: &Common, name: &str) -> Result<(), Fail> {
     let world = World::open(common).await?;
-    let account = AccountView::from(find(&world, name).await?);
+    let account = find(&world, name).await?;
+    let refusals = world.store.refusals(account.id, LATEST_REFUSALS).await?;
+    let account = AccountView::from(account);
     if common.json {
-        print::json(&account);
+        let mut answer = serde_json::to_value(&account).unwrap_or_default();
+        answer["refusals"] = serde_json::to_value(&refusals).unwrap_or_default();
+        print::json(&answer);
         return Ok(());
     }
     let yes = |there: bool| if there { "set" } else { "not set" }.to_owned();
@@ -238,6 +244,14 @@ async fn show(common: &Common, name: &str) -> Result<(), Fail> {
         ),
     ] {
         print::line(&format!("{what:<20}{}", print::plain(&value)));
+    }
+    if !refusals.is_empty() {
+        print::line("");
+        let rows: Vec<Vec<String>> = refusals
+            .into_iter()
+            .map(|one| vec![one.created.format("%F %T UTC").to_string(), one.source, one.sender, one.reason])
+            .collect();
+        print::table(&["REFUSED", "BY", "FROM", "REASON"], &rows, "");
     }
     Ok(())
 }
@@ -335,13 +349,19 @@ pub fn check_name(name: &str) -> Result<(), Fail> {
 }
 
 fn numbers(list: &[String], option: &str, config: &Config) -> Result<Vec<String>, Fail> {
+    let one = |text: &String| read(text, config).map_err(|error| Fail::Usage(format!("--{option} {text}: {error}")));
+    list.iter().map(one).collect()
+}
+
+/// A number as the operator writes it, in dialable form.
+pub fn number(text: &str, config: &Config) -> Result<String, Fail> {
+    read(text, config).map_err(|error| Fail::Usage(format!("{text}: {error}")))
+}
+
+fn read(text: &str, config: &Config) -> Result<String, NumberError> {
     let country = config.numbers.home_country.as_deref().and_then(Country::by_code);
     let from = Dialling { country, extensions: &config.numbers.extensions };
-    let one = |text: &String| match number::read(text, &from) {
-        Ok((number, _)) => Ok(number.as_str().to_owned()),
-        Err(error) => Err(Fail::Usage(format!("--{option} {text}: {error}"))),
-    };
-    list.iter().map(one).collect()
+    number::read(text, &from).map(|(number, _)| number.as_str().to_owned())
 }
 
 impl Options {

@@ -6,10 +6,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use ringback_common::intake::{Ask, Intake, Payer, Rules, Verdict, Wish};
 use ringback_common::job::JobId;
-use ringback_common::queue::{Consumer, Source};
 use ringback_common::secret::SiteKey;
 use ringback_common::store::{Cancelling, CdrFilter, CdrRow, RequestFilter, RequestRow};
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::view::{CdrView, RequestView};
@@ -17,8 +16,6 @@ use super::{Common, Fail, World, print};
 
 /// How often `--wait` looks.
 const LOOK: Duration = Duration::from_millis(200);
-/// How long `--wait` waits for the reason once the callback is over.
-const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// A callback to ask for.
 #[derive(Args)]
@@ -45,7 +42,6 @@ pub async fn call(common: &Common, args: CallArgs) -> Result<(), Fail> {
         return Err(Fail::Unknown(format!("there is no account {}; `ringback account list` shows all", args.account)));
     };
     let intake = Intake::new(world.store.clone(), queue.clone(), key, Rules::from(&world.config));
-    let news = if args.wait { Some(queue.consume(&Source::Tail, 64).await) } else { None };
     let wish = Wish {
         source: "cli".to_owned(),
         message_id: Uuid::new_v4().to_string(),
@@ -66,8 +62,8 @@ pub async fn call(common: &Common, args: CallArgs) -> Result<(), Fail> {
             ));
         }
     };
-    if let Some(news) = news {
-        return wait(common, &world, &job, news).await;
+    if args.wait {
+        return wait(common, &world, &job).await;
     }
     if common.json {
         print::json(&json!({ "job": job, "outcome": "accepted" }));
@@ -84,8 +80,8 @@ fn refused(common: &Common, job: &JobId, code: &str, sentence: &str) -> Result<(
     Err(Fail::Refused(sentence.to_owned()))
 }
 
-async fn wait(common: &Common, world: &World, job: &JobId, mut news: Consumer) -> Result<(), Fail> {
-    let (mut told, mut reason) = (String::new(), None);
+async fn wait(common: &Common, world: &World, job: &JobId) -> Result<(), Fail> {
+    let mut told = String::new();
     let row = loop {
         match world.store.find(job).await? {
             Some(row) if row.finished => break row,
@@ -95,33 +91,15 @@ async fn wait(common: &Common, world: &World, job: &JobId, mut news: Consumer) -
             }
             _ => {}
         }
-        // A pause that is used to hear why it ended.
-        let heard = tokio::time::timeout(LOOK, hear_reason(&mut news, job)).await;
-        reason = reason.or(heard.ok());
+        tokio::time::sleep(LOOK).await;
     };
-    let result = row.result.clone().unwrap_or_default();
+    let (result, reason) = (row.result.clone().unwrap_or_default(), row.reason.clone());
     show_story(common, world, row).await?;
     if result == "Successful" {
         return Ok(());
     }
-    if reason.is_none() {
-        reason = tokio::time::timeout(LAST_WORD, hear_reason(&mut news, job)).await.ok();
-    }
-    let why = reason.filter(|reason| !reason.is_empty()).map(|reason| format!(": {reason}")).unwrap_or_default();
+    let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
     Err(Fail::Refused(format!("the callback ended as \"{result}\"{why}")))
-}
-
-/// The reason in this job's last event.
-async fn hear_reason(news: &mut Consumer, job: &JobId) -> String {
-    loop {
-        let message = news.next().await;
-        let envelope = serde_json::from_slice::<Value>(&message.body).unwrap_or_default();
-        let last = message.kind == "ringback.request.finished.v1";
-        message.ack().await;
-        if last && envelope["data"]["job"] == job.as_str() {
-            return envelope["data"]["reason"].as_str().unwrap_or_default().to_owned();
-        }
-    }
 }
 
 /// `ringback request ...`
@@ -236,7 +214,8 @@ async fn show_story(common: &Common, world: &World, row: RequestRow) -> Result<(
         return Ok(());
     }
     let result = request.result.map(|result| format!(": {result}")).unwrap_or_default();
-    print::line(&format!("{}  {}{result}", request.id, request.status));
+    let reason = request.reason.filter(|_| finished).map(|reason| format!(" ({reason})")).unwrap_or_default();
+    print::line(&print::plain(&format!("{}  {}{result}{reason}", request.id, request.status)));
     let from =
         format!("account {}, asked by {}, {}", request.account, request.source, request.created.format("%F %T UTC"));
     print::line(&print::plain(&from));

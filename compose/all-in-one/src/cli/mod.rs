@@ -7,6 +7,7 @@ mod explain;
 mod explain_email;
 mod fail;
 mod print;
+mod privacy;
 mod routes;
 mod setup;
 mod status;
@@ -80,6 +81,11 @@ enum Command {
     Status,
     /// Let live calls end, take no new ones, then stop the gateway on this machine
     Drain(status::DrainArgs),
+    /// Numbers that must not be rung
+    #[command(subcommand)]
+    Dnc(privacy::DncCommand),
+    /// Show what is kept of a number and erase it; amounts stay, without the number
+    Erase(privacy::EraseArgs),
     /// How a message would be read and what would happen; dials and books nothing
     #[command(subcommand)]
     Explain(explain::ExplainCommand),
@@ -101,6 +107,8 @@ pub fn main() -> ExitCode {
         Command::Request(command) => block(calls::request(common, command)),
         Command::Cdr(calls::CdrCommand::List(args)) => block(calls::cdrs(common, args)),
         Command::Events(events::EventsCommand::Tail(args)) => block(events::tail(common, args)),
+        Command::Dnc(command) => block(privacy::dnc(common, command)),
+        Command::Erase(args) => block(privacy::erase(common, args)),
         Command::Status => block(status::status(common)),
         Command::Drain(args) => status::drain(common, &args),
         Command::Explain(explain::ExplainCommand::Sms(args)) => block(explain::sms(common, args)),
