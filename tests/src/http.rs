@@ -37,7 +37,8 @@ pub fn post(to: SocketAddr, path: &str, headers: &[(&str, &str)], body: &[u8]) -
     send(to, "POST", path, headers, body)
 }
 
-fn send(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+/// Any request.
+pub fn send(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     let mut request =
@@ -129,6 +130,7 @@ pub struct Receiver {
 struct Shared {
     received: Mutex<Vec<Received>>,
     status: AtomicU16,
+    body: Mutex<String>,
     over: AtomicBool,
 }
 
@@ -137,8 +139,12 @@ impl Receiver {
     pub fn start(ip: std::net::IpAddr) -> io::Result<Receiver> {
         let listener = TcpListener::bind(SocketAddr::new(ip, 0))?;
         let address = listener.local_addr()?;
-        let shared =
-            Arc::new(Shared { received: Mutex::default(), status: AtomicU16::new(200), over: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            received: Mutex::default(),
+            status: AtomicU16::new(200),
+            body: Mutex::new("{\"sid\":\"SM1\"}".to_owned()),
+            over: AtomicBool::new(false),
+        });
         let serving = shared.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -160,6 +166,11 @@ impl Receiver {
     /// Answers this status from now on.
     pub fn answer(&self, status: u16) {
         self.shared.status.store(status, Ordering::Relaxed);
+    }
+
+    /// Says this from now on.
+    pub fn say(&self, body: &str) {
+        *self.shared.body.lock().unwrap_or_else(PoisonError::into_inner) = body.to_owned();
     }
 
     /// Everything received so far.
@@ -190,7 +201,7 @@ impl Shared {
             let one = Received { at_us: clock::now_us(), path, headers, body };
             self.received.lock().unwrap_or_else(PoisonError::into_inner).push(one);
             let status = self.status.load(Ordering::Relaxed);
-            let body = "{\"sid\":\"SM1\"}";
+            let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let answer = format!(
                 "HTTP/1.1 {status} Noted\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()

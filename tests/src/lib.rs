@@ -17,6 +17,7 @@ pub mod peers;
 pub mod phone;
 pub mod probe;
 pub mod process;
+pub mod providers;
 pub mod sipp;
 pub mod site;
 pub mod sms;
