@@ -152,7 +152,7 @@ impl Explainer {
                 let explanation = match self.text(&line) {
                     Ok(Some(text)) => self.one(&line.sender, &line.to, &text).await?,
                     Ok(None) => Explanation::of("ignore", "part"),
-                    Err(explanation) => explanation,
+                    Err(explanation) => *explanation,
                 };
                 (line.id, explanation)
             }
@@ -169,12 +169,12 @@ impl Explainer {
     }
 
     /// The text of a line, or of all the parts of which it is the last; `None` while parts are missing.
-    fn text(&mut self, line: &Line) -> Result<Option<String>, Explanation> {
-        let unread = |error: CodingError| Explanation::rejected(error.code(), error.to_string());
+    fn text(&mut self, line: &Line) -> Result<Option<String>, Box<Explanation>> {
+        let unread = |error: CodingError| Box::new(Explanation::rejected(error.code(), error.to_string()));
         let raw = match (&line.text, &line.raw_hex) {
             (Some(text), None) => return Ok(Some(text.clone())),
             (None, Some(raw)) => raw,
-            _ => return Err(Explanation::malformed("a line has either text, or raw_hex and data_coding")),
+            _ => return Err(Explanation::malformed("a line has either text, or raw_hex and data_coding").into()),
         };
         let header = coding::bytes_of_hex(line.udh_hex.as_deref().unwrap_or_default(), "udh_hex").map_err(unread)?;
         let mut user_data = header.clone();
@@ -189,14 +189,14 @@ impl Explainer {
         }
     }
 
-    fn join(&mut self, line: &Line, place: &coding::Place, piece: Piece) -> Result<Option<String>, Explanation> {
+    fn join(&mut self, line: &Line, place: &coding::Place, piece: Piece) -> Result<Option<String>, Box<Explanation>> {
         let key = Key::new("explain", &line.sender, &line.to, place);
         match self.joiner.add(key, place.number, piece, (), Duration::ZERO).pop() {
             Some(End::Whole { text, .. }) => {
-                text.map(Some).map_err(|error| Explanation::rejected(error.code(), error.to_string()))
+                text.map(Some).map_err(|error| Explanation::rejected(error.code(), error.to_string()).into())
             }
             Some(End::TooLong { .. }) => {
-                Err(Explanation::rejected("too_long", "the text has too many parts".to_owned()))
+                Err(Explanation::rejected("too_long", "the text has too many parts".to_owned()).into())
             }
             Some(End::Again { .. } | End::Missing { .. }) | None => Ok(None),
         }
