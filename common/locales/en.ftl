@@ -147,6 +147,7 @@ why-secret-too-short = the password is too short to be enough alone; send REG, t
 why-number-taken = this number is registered to another account
 why-too-many-numbers = the account has too many numbers
 why-sender-not-a-number = the sender is not a telephone number
+why-pin-needed = the first number is not registered to the account; send the password too, or register the number
 why-too-large = the message is too long
 why-not-now = it is not possible now; try again later
 why-not-vouched = the mail is not signed by its sender's domain in a way that we can trust (DKIM)

@@ -147,6 +147,7 @@ why-secret-too-short = la clave es demasiado corta para bastar sola; envíe REG,
 why-number-taken = este número está registrado en otra cuenta
 why-too-many-numbers = la cuenta tiene demasiados números
 why-sender-not-a-number = el remitente no es un número de teléfono
+why-pin-needed = el primer número no está registrado en la cuenta; envíe también la clave, o registre el número
 why-too-large = el mensaje es demasiado largo
 why-not-now = ahora no es posible; inténtelo más tarde
 why-not-vouched = el correo no está firmado por el dominio de su remitente de un modo fiable (DKIM)

@@ -147,6 +147,7 @@ why-secret-too-short = le code est trop court pour suffire seul ; envoyez REG, l
 why-number-taken = ce numéro est enregistré sur un autre compte
 why-too-many-numbers = le compte a trop de numéros
 why-sender-not-a-number = l'expéditeur n'est pas un numéro de téléphone
+why-pin-needed = le premier numéro n'est pas enregistré sur le compte ; envoyez aussi le code, ou enregistrez le numéro
 why-too-large = le message est trop long
 why-not-now = ce n'est pas possible maintenant ; réessayez plus tard
 why-not-vouched = le courriel n'est pas signé de façon sûre par le domaine de son expéditeur (DKIM)

@@ -141,6 +141,7 @@ why-secret-too-short = 仅凭密码太短，请发送 REG 用户名 密码
 why-number-taken = 本号码已登记到其他账户
 why-too-many-numbers = 账户的号码过多
 why-sender-not-a-number = 发件人不是电话号码
+why-pin-needed = 主叫号码未登记到该账户，请同时发送密码，或先登记该号码
 why-too-large = 内容太长
 why-not-now = 暂时无法进行，请稍后再试
 why-not-vouched = 这封邮件没有发件人域名的可信签名（DKIM）

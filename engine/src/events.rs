@@ -19,6 +19,8 @@ pub struct Outcome {
     pub talk_seconds: u64,
     /// What both legs cost in all attempts of this run.
     pub cost: Money,
+    /// How often A was called, if A was never reached.
+    pub attempts: Option<u32>,
 }
 
 /// What a question is answered with.
@@ -92,6 +94,7 @@ impl Herald<'_> {
         data.result = Some(outcome.result.clone());
         data.reason = Some(outcome.reason.clone());
         data.talk_seconds = Some(outcome.talk_seconds);
+        data.attempts = outcome.attempts;
         data.cost = Some(outcome.cost);
         data.currency = Some(self.currency.to_owned());
         let told = self.log("ringback.request.finished.v1", "request.finished", &data, EventMoney::Balance);

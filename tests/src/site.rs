@@ -109,6 +109,7 @@ impl Site {
             ("sms.generic.secret", SECRET),
             ("sms.generic.allow_unsigned", "false"),
             ("sms.generic.reply_url", &reply_url),
+            ("sms.announce", "false"),
             ("service.log_level", "info,ringback_engine=debug,ringback_sip=debug"),
             ("service.drain_timeout", "10"),
         ] {

@@ -17,7 +17,7 @@ fn phone(hz: u32) -> Manner {
 #[test]
 fn a_text_brings_two_phones_together_and_is_answered_with_the_price() {
     let b = Manner::answers(millis(2500)).plays(1100).hangs_up_after(secs(4));
-    let story = Story::begin(phone(700), b, |_| {});
+    let story = Story::begin(phone(700), b, |site| site.set("sms.announce", "true"));
     let job = story.ask("text-1");
     assert_eq!(story.ask("text-1"), job, "the same text again is the same job");
 
@@ -42,14 +42,19 @@ fn a_text_brings_two_phones_together_and_is_answered_with_the_price() {
     }
     probe.books_are_right("alice", OPENING);
 
-    let replies = story.site.replies().wait(1, SOON);
-    assert_eq!(replies.len(), 1, "one reply, no more");
-    let reply = &replies[0];
-    assert_eq!(reply.json()["job"], job.as_str());
-    assert_eq!(reply.headers.get("x-ringback-signature"), Some(&sms::signature(SECRET, &reply.body)));
-    let key = format!("{job}:{}", reply.json()["kind"].as_str().unwrap_or_default());
-    assert_eq!(reply.headers.get("idempotency-key"), Some(&key));
-    assert_eq!(probe.replies().get("sent"), Some(&1));
+    let replies = story.site.replies().wait(2, SOON);
+    let told: Vec<_> = replies.iter().map(|reply| reply.json()).collect();
+    let kinds: Vec<_> = told.iter().map(|told| told["kind"].as_str().unwrap_or_default()).collect();
+    assert_eq!(kinds, ["admitted", "final"], "that it begins and how it ended, no more");
+    let said: Vec<_> = told.iter().map(|told| told["text"].as_str().unwrap_or_default()).collect();
+    assert!(said[0].starts_with("We are calling you now, then the other number. A minute costs "), "{said:?}");
+    assert!(said[1].starts_with("Your call lasted ") && said[1].ends_with(" left."), "{said:?}");
+    for (reply, kind) in replies.iter().zip(kinds) {
+        assert_eq!(reply.json()["job"], job.as_str());
+        assert_eq!(reply.headers.get("x-ringback-signature"), Some(&sms::signature(SECRET, &reply.body)));
+        assert_eq!(reply.headers.get("idempotency-key"), Some(&format!("{job}:{kind}")));
+    }
+    assert_eq!(probe.replies().get("sent"), Some(&2));
 
     let log = story.phones.log();
     judge::insist(

@@ -297,6 +297,7 @@ fn helps(reason: Reason) -> bool {
         reason,
         Reason::BadNumber(..)
             | Reason::SameNumber
+            | Reason::PinNeeded
             | Reason::NoCallbackNumber
             | Reason::SenderNotRegistered
             | Reason::BadSecretOrUser

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::replies::FINISHED_TYPE;
+use crate::replies::{ADMITTED_TYPE, FINISHED_TYPE};
 
 const SENDER: &str = "+447911123456";
 const SECRET: &str = "shared";
@@ -125,32 +125,26 @@ impl Site {
     /// What the engine says at the end. `copy` makes the same news a different message.
     async fn finish(&self, job: &Job, copy: u32) {
         let end = RequestEvent {
-            job: job.id.clone(),
-            seq: 7,
-            source: "sms".to_owned(),
-            account: job.account.clone(),
             status: "Finished".to_owned(),
             result: Some("Successful".to_owned()),
-            reason: None,
-            a: job.a.clone(),
-            b: job.b.clone(),
-            quote: None,
-            price_a: None,
-            price_b: None,
-            minutes: None,
-            attempts: None,
             talk_seconds: Some(50),
             cost: Some("0.20".parse().unwrap()),
-            currency: Some("USD".to_owned()),
             balance: Some("9.80".parse().unwrap()),
-            reply: job.reply.clone(),
-            metadata: BTreeMap::new(),
+            ..news_of(job)
         };
-        let id = format!("{}:7:{copy}", job.id);
-        let envelope = Envelope::new(id.clone(), "/test".to_owned(), FINISHED_TYPE, Utc::now(), None, end);
+        self.say(FINISHED_TYPE, format!("{}:7:{copy}", job.id), end).await;
+    }
+
+    /// What the engine says when it is about to call A.
+    async fn admit(&self, job: &Job) {
+        self.say(ADMITTED_TYPE, format!("{}:1", job.id), news_of(job)).await;
+    }
+
+    async fn say(&self, kind: &str, id: String, event: RequestEvent) {
+        let envelope = Envelope::new(id.clone(), "/test".to_owned(), kind, Utc::now(), None, event);
         let body = serde_json::to_vec(&envelope).unwrap().into();
         let to = Destination::Replies { source: "sms".to_owned() };
-        self.queue.publish(&to, &Message { id, kind: FINISHED_TYPE.to_owned(), body }).await.unwrap();
+        self.queue.publish(&to, &Message { id, kind: kind.to_owned(), body }).await.unwrap();
     }
 
     /// Ends the trigger and waits for it.
@@ -158,6 +152,32 @@ impl Site {
         self.shutdown.begin();
         tokio::time::timeout(ENOUGH, self.running).await.expect("it ends").unwrap().unwrap();
         (self.store, self.queue)
+    }
+}
+
+/// News of a job that was just admitted.
+fn news_of(job: &Job) -> RequestEvent {
+    RequestEvent {
+        job: job.id.clone(),
+        seq: 7,
+        source: "sms".to_owned(),
+        account: job.account.clone(),
+        status: "Request received".to_owned(),
+        result: None,
+        reason: None,
+        a: job.a.clone(),
+        b: job.b.clone(),
+        quote: None,
+        price_a: Some("0.10".parse().unwrap()),
+        price_b: Some("0.10".parse().unwrap()),
+        minutes: Some(50),
+        attempts: None,
+        talk_seconds: None,
+        cost: None,
+        currency: Some("USD".to_owned()),
+        balance: Some("10.00".parse().unwrap()),
+        reply: job.reply.clone(),
+        metadata: BTreeMap::new(),
     }
 }
 
@@ -462,4 +482,110 @@ async fn without_a_store_the_source_is_asked_to_come_back() {
     let answer = site.text("m1", GOOD).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.headers()["retry-after"], "5");
+}
+
+/// What the sender of a text is told, by kind.
+async fn told(provider: &mut Provider) -> (String, String) {
+    let reply: Value = serde_json::from_slice(&provider.next().await.body).unwrap();
+    (reply["kind"].as_str().unwrap().to_owned(), reply["text"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn commands_are_carried_out_and_answered_and_questions_become_jobs() {
+    let mut provider = Provider::open("127.0.0.1:0").await;
+    let mut site = Site::open(Some(format!("http://{}/", provider.address)), |_| ()).await;
+    let mut said = async |id: &str, text: &str| {
+        let answer = json_of(site.text(id, text).await).await;
+        assert_eq!((&answer["outcome"], answer["job"].is_null()), (&json!("done"), true), "{text}: {answer}");
+        let (kind, text) = told(&mut provider).await;
+        assert_eq!(kind, "answer");
+        (answer["reason"].as_str().unwrap().to_owned(), text)
+    };
+    let help = said("c1", "help").await;
+    assert_eq!(help.0, "help");
+    assert!(help.1.contains(parse::EXAMPLE) && help.1.contains("RATE +4915112345678"), "{help:?}");
+    assert_eq!(
+        said("c2", "STOP").await,
+        ("stopped".to_owned(), "We will not call this number any more. Send START to allow it again.".to_owned())
+    );
+    let stopped = json_of(site.text("m0", "alice pass +447911123456 004498765432").await).await;
+    assert_eq!(stopped, json!({ "outcome": "reject", "reason": "do_not_call" }));
+    assert_eq!(told(&mut provider).await.0, "refused");
+    let mut said = async |id: &str, text: &str| {
+        let answer = json_of(site.text(id, text).await).await;
+        let (kind, text) = told(&mut provider).await;
+        (answer["outcome"].as_str().unwrap().to_owned(), kind, text)
+    };
+    let started = said("c3", "start").await;
+    assert_eq!(started.2, "We may call this number again.");
+    assert_eq!(said("c4", "x").await.2, "No call of yours is under way.");
+    let registered = said("c5", "REG alice pass").await;
+    assert!(registered.2.starts_with("This number now belongs to the account alice."), "{registered:?}");
+    let wrong = said("c6", "REG alice wrong").await;
+    assert_eq!((wrong.0.as_str(), wrong.1.as_str()), ("reject", "refused"));
+    assert_eq!(wrong.2, "Not done: the user name or the password is wrong.");
+    assert_eq!(site.text("q1", "bal").await.status(), StatusCode::ACCEPTED);
+    let job = site.next_job().await;
+    assert_eq!(job.quote, Some(ringback_common::job::Quote::Balance));
+    assert_eq!(site.text("q2", "rate +4915112345678").await.status(), StatusCode::ACCEPTED);
+    assert_eq!(site.next_job().await.b.unwrap().as_str(), "+4915112345678");
+}
+
+#[tokio::test]
+async fn a_callback_under_way_is_cancelled_by_its_sender() {
+    let mut provider = Provider::open("127.0.0.1:0").await;
+    let mut site = Site::open(Some(format!("http://{}/", provider.address)), |_| ()).await;
+    site.text("m1", GOOD).await;
+    site.next_job().await;
+    assert_eq!(json_of(site.text("m2", "X").await).await["outcome"], "done");
+    assert_eq!(told(&mut provider).await.1, "Your call is cancelled.");
+}
+
+#[tokio::test]
+async fn an_account_is_answered_in_its_language_and_told_that_the_call_begins() {
+    let mut provider = Provider::open("127.0.0.1:0").await;
+    let mut site = Site::open(Some(format!("http://{}/", provider.address)), |_| ()).await;
+    let language = Some("es".to_owned());
+    site.store.update_account("alice", &AccountChange { language, ..AccountChange::default() }).await.unwrap();
+    site.text("m1", GOOD).await;
+    let job = site.next_job().await;
+    site.admit(&job).await;
+    let begun = "Le llamamos ahora y después al otro numero. Un minuto cuesta 0.20 USD; 10.00 USD duran 50 min.";
+    assert_eq!(told(&mut provider).await, ("admitted".to_owned(), begun.to_owned()));
+    site.finish(&job, 1).await;
+    let over = "Su llamada duro 50 s y costo 0.20 USD. Quedan 9.80 USD.";
+    assert_eq!(told(&mut provider).await, ("final".to_owned(), over.to_owned()));
+    site.text("m2", "hola").await;
+    let refused = told(&mut provider).await;
+    assert!(refused.1.starts_with("Sin llamada: falta algo en el mensaje. Envie: nombre clave"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn our_own_texts_and_numbers_are_left_alone_and_chatter_is_answered_little() {
+    let mut provider = Provider::open("127.0.0.1:0").await;
+    let site = Site::open(Some(format!("http://{}/", provider.address)), |_| ()).await;
+    for (from, to, text, reason) in [
+        (SENDER, SENDER, "bal", "own_number"),
+        (SENDER, "777", "Your call lasted 50 s and cost 0.20 USD. 9.80 USD left.", "own_answer"),
+        (SENDER, "777", "Pas d'appel : le message n'est pas compris.", "own_answer"),
+        ("InfoSMS", "777", "hello", "sender_is_no_number"),
+        ("82345", "777", "hello", "sender_is_no_number"),
+    ] {
+        let body = json!({ "id": format!("{from}{text}"), "from": from, "to": to, "text": text }).to_string();
+        let signature = sign::generic(SECRET, body.as_bytes());
+        let answer = json_of(site.post(body.into_bytes(), Some(&signature)).await).await;
+        assert_eq!(answer, json!({ "outcome": "ignore", "reason": reason }));
+    }
+    for n in 0..20 {
+        assert_eq!(json_of(site.text(&format!("h{n}"), "help").await).await["outcome"], "done");
+        assert_eq!(json_of(site.text(&format!("w{n}"), "what?").await).await["outcome"], "reject");
+    }
+    let mut kinds: Vec<String> = Vec::new();
+    for _ in 0..13 {
+        kinds.push(told(&mut provider).await.0);
+    }
+    assert_eq!(kinds.iter().filter(|kind| *kind == "answer").count(), 10);
+    assert_eq!(kinds.iter().filter(|kind| *kind == "refused").count(), 3);
+    site.close().await;
+    assert!(provider.taken.try_recv().is_err());
 }

@@ -252,6 +252,7 @@ fn every_why() -> Vec<Why> {
         Reason::NumberTaken,
         Reason::TooManyNumbers,
         Reason::SenderNotANumber,
+        Reason::PinNeeded,
         Reason::TooLarge,
     ];
     let texts = [

@@ -191,6 +191,12 @@ impl Checks {
             Ask::Rate { .. } => Some(Quote::Rate),
             Ask::LastCall => Some(Quote::LastCall),
         };
+        if let (Proof::Registered, Some((a, _))) = (&wish.payer.proof, &written.a)
+            && a.as_str() != wish.sender
+            && !account.numbers.iter().any(|own| own == a.as_str())
+        {
+            return Ok(Err(Reason::PinNeeded));
+        }
         let b = written.b.map(|(number, _)| number);
         let a = written.a.map(|(number, _)| number).or_else(|| callback_number(&wish.sender, &account));
         Ok(a.ok_or(Reason::NoCallbackNumber).map(|a| Approved { account, a, b, quote }))

@@ -83,6 +83,9 @@ pub enum Reason {
     /// Only a number can register itself, be stopped or started.
     #[error("the sender is not a telephone number")]
     SenderNotANumber,
+    /// A number that is not the account's is called first only for somebody who proves more than a sender's number.
+    #[error("the first number is not registered to the account; send the password too, or register the number")]
+    PinNeeded,
     /// The message carries more than a job may.
     #[error("the message is too long")]
     TooLarge,
@@ -111,6 +114,7 @@ impl Reason {
             Reason::NumberTaken => "number_taken",
             Reason::TooManyNumbers => "too_many_numbers",
             Reason::SenderNotANumber => "sender_not_a_number",
+            Reason::PinNeeded => "pin_needed",
             Reason::TooLarge => "too_large",
         }
     }

@@ -596,3 +596,31 @@ async fn refusals_stand_in_the_history_of_the_account_they_concern() {
         history.iter().map(|one| (one.source.as_str(), one.reason.as_str(), one.sender.as_str())).collect();
     assert_eq!(told, [("email", "mail_not_signed", "a…@example.net"), ("sms", "bad_secret_or_user", "+44…3456")]);
 }
+
+#[tokio::test]
+async fn another_phone_is_called_first_only_for_a_password_or_if_it_is_the_accounts() {
+    let door = Door::open().await;
+    with_dids(&door).await;
+    let carol = "+447911000011";
+    let (own, other) = ("+4479110000119", "+442071838750");
+    for (payer, a, expected) in [
+        (Payer::sender(), other, Err(Reason::PinNeeded)),
+        (Payer { who: Who::Suffix("0370728".to_owned()), proof: Proof::Registered }, other, Err(Reason::PinNeeded)),
+        (Payer::sender(), own, Ok(())),
+        (Payer::sender(), carol, Ok(())),
+        (Payer::sender_with_secret("long enough"), other, Ok(())),
+    ] {
+        let wish = Wish {
+            source: "sms".to_owned(),
+            message_id: "m".to_owned(),
+            sender: carol.to_owned(),
+            payer,
+            ask: Ask::call(a, "+4915112345678"),
+            received: None,
+            reply: None,
+            metadata: BTreeMap::new(),
+        };
+        let found = door.intake.checks().examine(&wish).await.unwrap();
+        assert_eq!(found.map(|_| ()), expected, "{a}");
+    }
+}

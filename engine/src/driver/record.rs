@@ -258,6 +258,7 @@ impl Record {
                     reason: reason_of(verdict, cause).to_owned(),
                     talk_seconds: call.talked_for().as_secs(),
                     cost,
+                    attempts: (verdict == Verdict::OutOfRetries).then_some(call.plan().attempt),
                 };
                 let mut herald = self.herald(now);
                 step.events.extend(herald.finished(&outcome));
@@ -423,5 +424,52 @@ pub fn reason_of(verdict: Verdict, cause: Cause) -> &'static str {
         (Verdict::Rejected, _) => "your phone declined our call",
         (Verdict::Blocked, _) => "this number must not be dialled",
         (Verdict::Poisoned, _) => "the request could not be handled",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringback_common::answer::{Channel, Language, Speaker};
+    use ringback_common::event::RequestEvent;
+    use ringback_common::job::Job;
+
+    use super::*;
+    use crate::events::Herald;
+
+    #[test]
+    fn every_reason_can_be_said_in_every_language() {
+        let job = serde_json::json!({
+            "id": "j", "source": "sms", "account": "alice", "a": "+442071838750", "b": "+4915112345678",
+            "created": "2026-01-31T12:00:00Z", "not_after": "2026-01-31T12:10:00Z",
+        });
+        let job: Job = serde_json::from_value(job).unwrap();
+        let verdicts = [
+            Verdict::OutOfRetries,
+            Verdict::Expired,
+            Verdict::FirstLegAborted,
+            Verdict::SecondLegFailed,
+            Verdict::Canceled,
+            Verdict::Interrupted,
+            Verdict::NoFunds,
+            Verdict::Rejected,
+            Verdict::Blocked,
+            Verdict::Poisoned,
+        ];
+        let causes =
+            [Cause::Busy, Cause::NoAnswer, Cause::Rejected, Cause::NoSuchNumber, Cause::TrunkFailed, Cause::HungUp];
+        for (verdict, cause) in verdicts.into_iter().flat_map(|verdict| causes.map(|cause| (verdict, cause))) {
+            let mut herald =
+                Herald { engine: "e", job: &job, currency: "USD", billing: false, seq: 0, now: job.created };
+            let reason = reason_of(verdict, cause).to_owned();
+            let outcome = Outcome { result: "unknown".to_owned(), reason: reason.clone(), ..Outcome::default() };
+            let told = herald.finished(&outcome).remove(0).body;
+            let event = serde_json::from_str::<serde_json::Value>(&told).unwrap()["data"].take();
+            let event: RequestEvent = serde_json::from_value(event).unwrap();
+            for language in Language::ALL {
+                let speaker = Speaker::new(language, Channel::Sms);
+                let bare = speaker.finished(&RequestEvent { reason: None, ..event.clone() });
+                assert_ne!(speaker.finished(&event), bare, "{language:?}: {reason}");
+            }
+        }
     }
 }
