@@ -52,6 +52,8 @@ pub enum Part {
     Engine(u8),
     /// `ringback-trigger-sms`, on an address of its own.
     Sms(u8),
+    /// `ringback-trigger-email`, on an address of its own but for what `email.lmtp.listen` says.
+    Email(u8),
 }
 
 /// A running process of the site.
@@ -208,7 +210,7 @@ impl Site {
     pub fn start_failing(&self, part: Part, failpoint: Option<&str>) -> Running {
         let ip = match part {
             Part::All | Part::OnlyEngine | Part::OnlySms => self.ip,
-            Part::Engine(_) | Part::Sms(_) => net::own_address(),
+            Part::Engine(_) | Part::Sms(_) | Part::Email(_) => net::own_address(),
         };
         self.start_at(part, ip, failpoint).unwrap_or_else(|e| panic!("{part:?}: {e}"))
     }
@@ -221,6 +223,7 @@ impl Site {
             Part::OnlySms => ("ringback", &["run", "--only", "sms"], "sms.log".to_owned()),
             Part::Engine(number) => ("ringback-engine", &[], format!("engine-{number}.log")),
             Part::Sms(number) => ("ringback-trigger-sms", &[], format!("sms-{number}.log")),
+            Part::Email(number) => ("ringback-trigger-email", &[], format!("email-{number}.log")),
         };
         let mut command = Command::new(binary(program));
         command.args(arguments).arg("--config").arg(self.path("ringback.toml")).current_dir(self.folder.path());
@@ -237,7 +240,7 @@ impl Site {
             Part::All => (5060, 9090),
             Part::OnlySms => (5060, 9091),
             Part::OnlyEngine | Part::Engine(_) => (5068, 9090),
-            Part::Sms(_) => (5060, 9090),
+            Part::Sms(_) | Part::Email(_) => (5060, 9090),
         };
         let id = match part {
             Part::Engine(number) => format!("e{number}"),

@@ -1,6 +1,7 @@
 //! Texts from a real message centre over SMPP 3.4, and replies through it.
 
 use ringback_tests::judge;
+use ringback_tests::peers::Peers;
 use ringback_tests::peers::smsc::{PASSWORD, Smsc};
 use ringback_tests::phone::{Bank, Manner};
 use ringback_tests::site::{Part, Running, Site};
@@ -17,6 +18,8 @@ const A: &str = "+4412345678";
 const B: &str = "+4498765432";
 /// Answers of the gateway.
 const OK: i64 = 0;
+const THROTTLED: i64 = 0x58;
+const TEMPORARY: i64 = 0x64;
 
 struct Scene {
     smsc: Smsc,
@@ -109,4 +112,152 @@ fn what_is_no_text_or_cannot_be_read_becomes_no_job_and_harms_nobody() {
     assert_eq!(scene.smsc.wait_answer(refused, SOON), OK);
     assert!(scene.smsc.wait_taken(1, SOON)[0].text().starts_with("No callback"));
     scene.no_call();
+}
+
+/// A text cut into so many parts, each with a header of eight bits.
+fn parts(text: &str, count: usize, reference: u8) -> Vec<Vec<u8>> {
+    let size = text.len().div_ceil(count);
+    let cut =
+        |(number, body): (usize, &[u8])| [&[5, 0, 3, reference, count as u8, number as u8 + 1][..], body].concat();
+    text.as_bytes().chunks(size).enumerate().map(cut).collect()
+}
+
+#[test]
+fn parts_in_any_order_become_one_text() {
+    let mut scene = scene(|site| site.set("intake.limits.concurrent_calls_per_account", "50"));
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for (number, order) in orders.iter().enumerate() {
+        let (a, b) = (format!("+4410011111{number}"), format!("+4420011111{number}"));
+        scene.phones.when(&a, Manner::answers(millis(200)));
+        scene.phones.when(&b, Manner::answers(millis(200)).hangs_up_after(secs(1)));
+        let parts = parts(&format!("alice s3cret {a} {b}"), 3, 40 + number as u8);
+        let header = json!({ "esm_class": 0x40 });
+        for part in order {
+            // A window of one: the next part comes when the last one has been answered.
+            let tag = scene.smsc.deliver(FROM, TO, header.clone(), &parts[*part]);
+            assert_eq!(scene.smsc.wait_answer(tag, SOON), OK, "order {order:?}, part {part}");
+        }
+        let again = scene.smsc.deliver(FROM, TO, header, &parts[order[2]]);
+        assert_eq!(scene.smsc.wait_answer(again, SOON), OK, "a repeat of a part of a finished text");
+    }
+    scene.callback_happened(orders.len());
+    assert_eq!(
+        scene.phones.calls().len(),
+        2 * orders.len(),
+        "one callback for each text:\n{}",
+        scene.phones.log().ladder()
+    );
+}
+
+#[test]
+fn a_part_that_never_comes_is_told_to_the_sender() {
+    let mut scene = scene(|site| site.set("sms.smpp.main.parts_within", "2"));
+    for (part, tlv) in [(1, "sar_total_segments"), (3, "sar_total_segments")] {
+        let fields = json!({ "sar_msg_ref_num": 500, tlv: 3, "sar_segment_seqnum": part });
+        let tag = scene.smsc.deliver(FROM, TO, fields, &TEXT.as_bytes()[(part - 1) * 10..part * 10]);
+        assert_eq!(scene.smsc.wait_answer(tag, SOON), OK);
+    }
+    let told = scene.smsc.wait_taken(1, SOON);
+    assert!(told[0].text().contains("part"), "{}", told[0].text());
+    scene.no_call();
+    assert_eq!(scene.smsc.submits().len(), 1, "it is said once");
+}
+
+#[test]
+fn a_text_in_parts_survives_a_crash_between_them() {
+    let mut scene = scene(|_| {});
+    let parts = parts(TEXT, 2, 9);
+    let header = json!({ "esm_class": 0x40 });
+    let tag = scene.smsc.deliver(FROM, TO, header.clone(), &parts[1]);
+    assert_eq!(scene.smsc.wait_answer(tag, SOON), OK);
+    scene.gateway.process.kill9();
+    let secret = b"s3cret";
+    let database = std::fs::read(scene.site.path("data/ringback.db")).expect("there is a database");
+    assert!(!database.windows(secret.len()).any(|bytes| bytes == secret), "no PIN lies in the database");
+    scene.gateway = scene.site.start(Part::All);
+    scene.smsc.wait_count("bound", 2, SOON);
+    let tag = scene.smsc.deliver(FROM, TO, header, &parts[0]);
+    assert_eq!(scene.smsc.wait_answer(tag, SOON), OK);
+    scene.callback_happened(1);
+}
+
+#[test]
+fn a_message_centre_that_dies_is_found_again_and_what_it_repeats_is_known() {
+    let mut scene = scene(|_| {});
+    let tag = scene.smsc.deliver(FROM, TO, json!({}), TEXT.as_bytes());
+    assert_eq!(scene.smsc.wait_answer(tag, SOON), OK);
+    scene.phones.wait_call(A, "rings", SOON, |call| call.ringing_us.is_some());
+    scene.smsc.kill9();
+    scene.smsc.restart();
+    scene.smsc.wait_count("bound", 2, secs(20));
+    let tag = scene.smsc.deliver(FROM, TO, json!({}), TEXT.as_bytes());
+    assert_eq!(scene.smsc.wait_answer(tag, SOON), OK, "the repeat is known");
+    scene.callback_happened(1);
+    let told = scene.smsc.wait_taken(1, secs(20));
+    assert!(told.last().expect("there is one").text().starts_with("Your call lasted"));
+}
+
+#[test]
+fn a_reply_is_tried_again_while_it_is_throttled_and_never_after_a_doubt() {
+    let mut scene = scene(|site| site.set("sms.announce", "false"));
+    scene.smsc.order(json!({ "status": [0x58, 0x14] }));
+    let tag = scene.smsc.deliver(FROM, TO, json!({}), b"hello");
+    assert_eq!(scene.smsc.wait_answer(tag, SOON), OK);
+    assert_eq!(scene.smsc.wait_taken(1, SOON).len(), 1);
+    assert_eq!(scene.smsc.submits().len(), 3, "throttled, full, taken");
+    scene.smsc.order(json!({ "mute": true }));
+    let tag = scene.smsc.deliver(FROM, TO, json!({}), b"hello again");
+    assert_eq!(scene.smsc.wait_answer(tag, SOON), OK);
+    scene.smsc.wait_count("submit", 4, SOON);
+    scene.smsc.order(json!({ "drop": true }));
+    scene.smsc.wait_count("bound", 2, SOON);
+    let probe = scene.site.probe();
+    ringback_tests::clock::wait_for("the reply to be unknown", SOON, || {
+        (probe.replies().get("unknown") == Some(&1)).then_some(())
+    });
+    assert_eq!(scene.smsc.submits().len(), 4, "it is not sent again");
+}
+
+#[test]
+fn too_many_texts_at_a_time_are_throttled() {
+    let mut scene = scene(|site| {
+        site.set("sms.smpp.main.window", "1");
+        site.set("sms.smpp.main.bind", "pair");
+    });
+    let tags: Vec<u64> =
+        (0..40).map(|number| scene.smsc.deliver(FROM, TO, json!({}), format!("hello {number}").as_bytes())).collect();
+    let answers: Vec<i64> = tags.iter().map(|tag| scene.smsc.wait_answer(*tag, SOON)).collect();
+    assert!(answers.iter().all(|answer| [OK, THROTTLED].contains(answer)), "{answers:?}");
+    assert!(answers.contains(&THROTTLED) && answers.contains(&OK), "{answers:?}");
+    scene.smsc.wait_count("bound", 2, SOON);
+    scene.smsc.wait_taken(1, SOON);
+}
+
+#[test]
+fn while_the_broker_is_down_a_text_waits_at_the_message_centre() {
+    let peers = Peers::start();
+    let mut site = Site::beside(&peers);
+    let mut smsc = Smsc::start(site.folder());
+    smsc.introduce(&mut site);
+    let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
+    phones.when(A, Manner::answers(millis(300)));
+    phones.when(B, Manner::answers(millis(300)).hangs_up_after(secs(1)));
+    site.account("alice", "10.00");
+    site.trunk("phones", &phones.uri(), "");
+    let _engine = site.start(Part::Engine(1));
+    let _trigger = site.start(Part::Sms(1));
+    smsc.wait_count("bound", 1, SOON);
+    peers.rabbit.freeze(true);
+    let tag = smsc.deliver(FROM, TO, json!({}), TEXT.as_bytes());
+    assert_eq!(smsc.wait_answer(tag, SOON), TEMPORARY, "no confirm, no job");
+    peers.rabbit.freeze(false);
+    let taken = ringback_tests::clock::wait_for("the text to be taken", secs(40), || {
+        let tag = smsc.deliver(FROM, TO, json!({}), TEXT.as_bytes());
+        (smsc.wait_answer(tag, SOON) == OK).then_some(true)
+    });
+    assert!(taken);
+    site.wait_idle(1, secs(40));
+    assert_eq!(phones.calls_to(A).len(), 1, "{}", phones.log().ladder());
+    assert_eq!(phones.calls_to(B).len(), 1);
+    assert!(smsc.wait_taken(1, SOON).last().expect("there is one").text().starts_with("Your call lasted"));
 }

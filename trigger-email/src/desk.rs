@@ -61,6 +61,7 @@ pub struct Desk {
     senders: Mutex<Buckets<String>>,
     domains: Mutex<Buckets<String>>,
     told: Mutex<Buckets<String>>,
+    unknown: Mutex<Buckets<String>>,
 }
 
 /// How often one address, and one domain, may write in ten minutes.
@@ -96,6 +97,7 @@ impl Desk {
             senders: buckets(pace.per_sender),
             domains: buckets(pace.per_domain),
             told: Mutex::new(Buckets::new(3, 1.0 / 200.0)),
+            unknown: Mutex::new(Buckets::new(20, 1.0 / 30.0)),
         }
     }
 
@@ -141,7 +143,7 @@ impl Desk {
         if self.too_many(mail, &trust) {
             return self.refuse_silently(mail, "too_many_mails").await;
         }
-        let unknown = trust.vouched == Err(Doubt::Unknown) && Utc::now() - received < self.lifetime;
+        let unknown = trust.vouched == Err(Doubt::Unknown) && self.may_wait(mail, received);
         let form = match &mail.form {
             Ok(form) => form,
             Err(no_form) => return self.refuse(mail, &trust, no_form.code(), why_no_form(*no_form)).await,
@@ -176,6 +178,13 @@ impl Desk {
             buckets.lock().unwrap_or_else(PoisonError::into_inner).take(format!("{kind} {who}"), now).is_err()
         };
         spent(&self.senders, &mail.from) || spent(&self.domains, mail.from_domain())
+    }
+
+    /// Whether a mail whose name server is away may be taken again: while it is young, and its domain does not do that all the
+    /// time, for each such mail costs seconds.
+    fn may_wait(&self, mail: &Mail<'_>, received: DateTime<Utc>) -> bool {
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        Utc::now() - received < self.lifetime && unknown.take(mail.from_domain().to_owned(), Instant::now()).is_ok()
     }
 
     /// Counts a refusal, keeps it for the owner of the account that was meant, and tells the sender if that harms nobody.

@@ -3,11 +3,10 @@
 //! A mail stays unseen where it is until its job is confirmed, or it is clear that there will be none; then it is moved. A crash
 //! in between means that it is taken again, and becomes the same job.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_imap::extensions::idle::IdleResponse;
 use async_imap::types::{Fetch, UnsolicitedResponse};
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
@@ -15,6 +14,7 @@ use rand::Rng;
 use ringback_common::config::ImapConfig;
 use ringback_common::failpoint::failpoint;
 use ringback_common::service::Shutdown;
+use tokio::time::{Instant, timeout};
 
 use crate::desk::{Desk, Outcome};
 use crate::wire::{Stream, WireError, connect};
@@ -26,8 +26,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A connection that lasted as long begins with the first pause again.
 const LASTED: Duration = Duration::from_secs(60);
-/// The longest pause before a mail that cannot be taken now is tried again.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// When a mail that cannot be taken now is tried again.
+const LATER: Duration = Duration::from_secs(5);
+/// After as many in a row that cannot be taken now, it is not the mails.
+const ENOUGH: usize = 3;
 /// Mails for somebody else that are remembered, so that they are fetched once.
 const MOST_OTHERS: usize = 10_000;
 
@@ -49,7 +51,7 @@ pub async fn watch(config: ImapConfig, desk: Arc<Desk>, shutdown: Shutdown) {
     let config = Arc::new(config);
     let mut pause = FIRST_PAUSE;
     while !shutdown.begun() {
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         // A task of its own: a library that stumbles over what a server says ends the connection, not the trigger.
         let watched = tokio::spawn(Watch::new(&config, &desk, &shutdown).run());
         match watched.await {
@@ -79,7 +81,10 @@ struct Watch {
     shutdown: Shutdown,
     abilities: Abilities,
     validity: Option<u32>,
+    /// For somebody else.
     others: BTreeSet<u32>,
+    /// Not now, but then.
+    later: BTreeMap<u32, Instant>,
 }
 
 /// What the server can do.
@@ -99,6 +104,7 @@ impl Watch {
             abilities: Abilities::default(),
             validity: None,
             others: BTreeSet::new(),
+            later: BTreeMap::new(),
         }
     }
 
@@ -107,30 +113,28 @@ impl Watch {
         self.select(&mut session).await?;
         watched_now(true);
         tracing::info!(idle = self.abilities.idle, "the mailbox is watched");
-        let mut wait = FIRST_PAUSE;
         while !self.shutdown.begun() {
-            if self.pass(&mut session).await? {
-                wait = FIRST_PAUSE;
-            } else {
-                self.pause(wait).await;
-                wait = (wait * 2).min(LONGEST_WAIT);
-                continue;
-            }
+            self.pass(&mut session).await?;
             if noticed(&session) {
                 continue;
             }
-            session = if self.abilities.idle { self.idle(session).await? } else { self.poll(session).await? };
+            let next = if self.later.is_empty() { self.config.poll } else { self.config.poll.min(LATER) };
+            session = if self.abilities.idle {
+                idle(session, next, &self.shutdown).await?
+            } else {
+                self.poll(session, next).await?
+            };
         }
-        let _ = tokio::time::timeout(Duration::from_secs(2), session.logout()).await;
+        let _ = timeout(Duration::from_secs(2), session.logout()).await;
         Ok(())
     }
 
     async fn sign_in(&mut self) -> Result<Session, Lost> {
-        let stream = tokio::time::timeout(PATIENCE, connect(&self.config)).await??;
+        let stream = timeout(PATIENCE, connect(&self.config)).await??;
         let client = async_imap::Client::new(stream);
         let signed_in = client.login(&self.config.user, self.config.password.reveal());
-        let mut session = tokio::time::timeout(PATIENCE, signed_in).await?.map_err(|(error, _)| error)?;
-        let able = tokio::time::timeout(PATIENCE, session.capabilities()).await??;
+        let mut session = timeout(PATIENCE, signed_in).await?.map_err(|(error, _)| error)?;
+        let able = timeout(PATIENCE, session.capabilities()).await??;
         self.abilities = Abilities {
             idle: able.has_str("IDLE"),
             moving: able.has_str("MOVE"),
@@ -138,50 +142,53 @@ impl Watch {
         };
         for folder in [&self.config.done, &self.config.rejected] {
             // It is there already, most of the time; if it cannot be made, moving says so.
-            let _ = tokio::time::timeout(PATIENCE, session.create(folder)).await?;
+            let _ = timeout(PATIENCE, session.create(folder)).await?;
         }
         Ok(session)
     }
 
     /// Opens the mailbox. When its numbers have begun anew, what was remembered of them is worth nothing.
     async fn select(&mut self, session: &mut Session) -> Result<(), Lost> {
-        let mailbox = tokio::time::timeout(PATIENCE, session.select(&self.config.mailbox)).await??;
+        let mailbox = timeout(PATIENCE, session.select(&self.config.mailbox)).await??;
         if self.validity != mailbox.uid_validity {
             self.others.clear();
+            self.later.clear();
             self.validity = mailbox.uid_validity;
         }
         Ok(())
     }
 
-    /// Takes every unseen mail; false when one of them cannot be taken now.
-    async fn pass(&mut self, session: &mut Session) -> Result<bool, Lost> {
+    /// Takes every unseen mail. One that cannot be taken now lets the others pass.
+    async fn pass(&mut self, session: &mut Session) -> Result<(), Lost> {
         let _ = noticed(session);
-        let found: HashSet<u32> = tokio::time::timeout(PATIENCE, session.uid_search("UNSEEN UNDELETED")).await??;
+        let found: HashSet<u32> = timeout(PATIENCE, session.uid_search("UNSEEN UNDELETED")).await??;
         let found: BTreeSet<u32> = found.into_iter().collect();
         self.others.retain(|uid| found.contains(uid));
+        self.later.retain(|uid, _| found.contains(uid));
+        let mut in_vain = 0;
         for uid in found {
-            if self.shutdown.begun() {
-                return Ok(true);
-            }
-            if self.others.contains(&uid) {
+            let waits = self.later.get(&uid).is_some_and(|then| Instant::now() < *then);
+            if waits || self.others.contains(&uid) {
                 continue;
+            }
+            if self.shutdown.begun() || in_vain >= ENOUGH {
+                break;
             }
             let Some(outcome) = self.take(session, uid).await? else { continue };
             failpoint("mail.confirmed_not_moved");
+            self.later.remove(&uid);
+            in_vain = if matches!(outcome, Outcome::Unavailable(_)) { in_vain + 1 } else { 0 };
             match outcome {
-                Outcome::Unavailable(_) => return Ok(false),
-                Outcome::NotOurs => {
-                    if self.others.len() < MOST_OTHERS {
-                        self.others.insert(uid);
-                    }
-                }
-                Outcome::Accepted(_) => self.put_away(session, uid, &self.config.done.clone()).await?,
+                Outcome::Unavailable(_) => drop(self.later.insert(uid, Instant::now() + LATER)),
+                Outcome::NotOurs if self.others.len() < MOST_OTHERS => drop(self.others.insert(uid)),
+                Outcome::NotOurs => {}
+                Outcome::Accepted(_) => self.put_away(session, uid, &self.config.done).await?,
                 Outcome::Rejected(_) | Outcome::Ignored(_) => {
-                    self.put_away(session, uid, &self.config.rejected.clone()).await?;
+                    self.put_away(session, uid, &self.config.rejected).await?;
                 }
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Fetches one mail, if it is not too long, and takes it; `None` when it has gone meanwhile.
@@ -201,10 +208,10 @@ impl Watch {
     /// Moves a mail. If that is not possible, it is marked as seen, so that it is not taken again and again.
     async fn put_away(&self, session: &mut Session, uid: u32, folder: &str) -> Result<(), Lost> {
         let uid = uid.to_string();
-        match tokio::time::timeout(PATIENCE, self.move_to(session, &uid, folder)).await? {
+        match timeout(PATIENCE, self.move_to(session, &uid, folder)).await? {
             Err(async_imap::error::Error::No(why) | async_imap::error::Error::Bad(why)) => {
                 tracing::error!(folder, "a mail cannot be moved and stays where it is, seen: {why}");
-                tokio::time::timeout(PATIENCE, store(session, &uid, "+FLAGS.SILENT (\\Seen)")).await??;
+                timeout(PATIENCE, store(session, &uid, "+FLAGS.SILENT (\\Seen)")).await??;
                 Ok(())
             }
             moved => Ok(moved?),
@@ -225,38 +232,29 @@ impl Watch {
         Ok(())
     }
 
-    /// Waits until the server tells of something, for as long as between two looks at most.
-    async fn idle(&self, session: Session) -> Result<Session, Lost> {
-        let mut idle = session.idle();
-        tokio::time::timeout(PATIENCE, idle.init()).await??;
-        {
-            let (told, stop) = idle.wait_with_timeout(self.config.poll);
-            let told = tokio::time::timeout(self.config.poll, told);
-            tokio::select! {
-                () = self.shutdown.wait() => {}
-                told = told => {
-                    if let Ok(Ok(IdleResponse::ManualInterrupt)) = told {
-                        tracing::debug!("the server ended IDLE");
-                    }
-                }
-            }
-            drop(stop);
-        }
-        Ok(tokio::time::timeout(PATIENCE, idle.done()).await??)
-    }
-
-    async fn poll(&self, mut session: Session) -> Result<Session, Lost> {
-        self.pause(self.config.poll).await;
-        tokio::time::timeout(PATIENCE, session.noop()).await??;
-        Ok(session)
-    }
-
-    async fn pause(&self, pause: Duration) {
+    async fn poll(&self, mut session: Session, next: Duration) -> Result<Session, Lost> {
         tokio::select! {
             () = self.shutdown.wait() => {}
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(next) => {}
         }
+        timeout(PATIENCE, session.noop()).await??;
+        Ok(session)
     }
+}
+
+/// Waits until the server tells of something, but not beyond the next look.
+async fn idle(session: Session, next: Duration, shutdown: &Shutdown) -> Result<Session, Lost> {
+    let mut idle = session.idle();
+    timeout(PATIENCE, idle.init()).await??;
+    {
+        let (told, stop) = idle.wait_with_timeout(next);
+        tokio::select! {
+            () = shutdown.wait() => {}
+            _ = timeout(next, told) => {} // the server may keep its own wait alive, so this one is ours
+        }
+        drop(stop);
+    }
+    Ok(timeout(PATIENCE, idle.done()).await??)
 }
 
 /// Whether the server has told of new mail since this was asked last.
@@ -273,7 +271,7 @@ async fn fetch(session: &mut Session, uid: u32, query: &str) -> Result<Option<Fe
         let fetched: Vec<Fetch> = session.uid_fetch(uid.to_string(), query).await?.try_collect().await?;
         Ok::<_, async_imap::error::Error>(fetched.into_iter().find(|one| one.uid == Some(uid)))
     };
-    Ok(tokio::time::timeout(PATIENCE, fetching).await??)
+    Ok(timeout(PATIENCE, fetching).await??)
 }
 
 async fn store(session: &mut Session, uid: &str, change: &str) -> async_imap::error::Result<()> {

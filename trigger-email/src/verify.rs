@@ -19,7 +19,7 @@ use crate::trust::{self, Dkim, Evidence, Outcome, Trust};
 /// As many signatures of one mail are checked.
 const MOST_SIGNATURES: usize = 5;
 /// As long may all questions about one mail take.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Finds out who sent a mail.
 pub struct Verifier(Kind);
@@ -51,7 +51,7 @@ impl Verifier {
             Some(address) => (only(address), ResolverOpts::default()),
             None => read_system_conf().map_err(|error| NoResolver(error.to_string()))?,
         };
-        options.timeout = Duration::from_secs(3);
+        options.timeout = Duration::from_secs(2);
         options.attempts = 2;
         let dns = MessageAuthenticator::new(config, options).map_err(|error| NoResolver(error.to_string()))?;
         Ok(Verifier(Kind::Own { dns: Box::new(dns), relays: relays.to_vec() }))

@@ -8,6 +8,7 @@ pub mod coding;
 mod desk;
 pub mod explain;
 mod http;
+pub mod jasmin;
 pub mod join;
 pub mod parse;
 mod providers;
@@ -33,6 +34,7 @@ use tokio::net::TcpListener;
 use crate::answer::Answerer;
 use crate::desk::Desk;
 use crate::http::Doors;
+use crate::jasmin::Jasmin;
 use crate::parse::ShortCodes;
 use crate::providers::Provider;
 use crate::replies::Via;
@@ -126,10 +128,16 @@ pub async fn run_on(
         answerer.run(&world.queue).await;
         answered.begin();
     };
+    let jasmin = Box::pin(async {
+        if let Some(jasmin) = Jasmin::new(&config.jasmin, &deliver) {
+            jasmin.run(&shutdown).await;
+        }
+    });
     tokio::join!(
+        jasmin,
         http::serve(listener, http::routes(Arc::new(doors)), shutdown.clone()),
         answering,
-        binds.run(&deliver, &shutdown, &answered)
+        Box::pin(binds.run(&deliver, &shutdown, &answered))
     );
     Ok(())
 }
@@ -155,6 +163,9 @@ fn sources(config: &SmsConfig, address: SocketAddr) -> Result<Sources, RunError>
         if let Some(provider) = Provider::new(source) {
             sources.insert(Via::new(&name), provider);
         }
+    }
+    if let Some(provider) = jasmin::replies(&config.jasmin).and_then(Provider::new) {
+        sources.insert(Via::new(jasmin::NAME), provider);
     }
     Ok(sources)
 }

@@ -1,6 +1,8 @@
 //! The gateway's surroundings, each a private child process of the test.
 
 pub mod dovecot;
+pub mod jasmin;
+pub mod kannel;
 pub mod postfix;
 pub mod postgres;
 pub mod rabbit;

@@ -61,6 +61,11 @@ impl Rabbit {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.ports.amqp)
     }
 
+    /// The port that clients connect to.
+    pub fn port(&self) -> u16 {
+        self.ports.amqp
+    }
+
     /// `kill -9`: no goodbye, nothing flushed.
     pub fn kill9(&mut self) {
         if let Some(mut server) = self.server.take() {

@@ -18,3 +18,5 @@ mod wire;
 mod write;
 
 pub use link::{Binds, Deliver};
+pub use parts::{Held, Parts};
+pub use pdu::Message;
