@@ -304,3 +304,77 @@ fn explain_tells_what_the_trigger_would_do() {
     }
     assert_eq!(post.site.json(&["status"])["queued"], 0, "nothing was published");
 }
+
+#[test]
+fn lmtp_keeps_its_manners_and_its_limits() {
+    let mut site = Site::small();
+    let ours = site.at(8024);
+    let address = ours.to_string();
+    for (key, value) in [
+        ("email.lmtp.listen", address.as_str()),
+        ("email.lmtp.connections", "2"),
+        ("email.authserv_id", "mx.gw.test"),
+        ("email.max_size", "10000"),
+    ] {
+        site.set(key, value);
+    }
+    let _gateway = site.start(Part::All);
+    let mut lmtp = clock::wait_for("LMTP", SOON, || Lmtp::connect(ours).ok());
+    let hello = lmtp.says("LHLO client.test").unwrap();
+    for can in ["PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 10000", "ENHANCEDSTATUSCODES"] {
+        assert!(hello.contains(can), "{hello}");
+    }
+    for (says, code) in [
+        ("EHLO client.test", "500"),
+        ("RCPT TO:<call@gw.test>", "503"),
+        ("DATA", "503"),
+        ("MAIL FROM:<a@example.test> SIZE=99999999", "552"),
+        ("STARTTLS", "502"),
+        ("FROBNICATE", "500"),
+        ("NOOP", "250"),
+        ("VRFY call", "252"),
+        ("MAIL FROM:<jösé@example.test> SMTPUTF8", "250"),
+        ("MAIL FROM:<a@example.test>", "503"),
+        ("RSET", "250"),
+        ("MAIL FROM:<> BODY=8BITMIME SIZE=100", "250"),
+        ("RCPT TO:<nobody@gw.test>", "550"),
+        ("RCPT TO:<CALL+detail@gw.test>", "250"),
+        ("RSET", "250"),
+    ] {
+        let said = lmtp.says(says).unwrap();
+        assert!(said.starts_with(code), "{says} -> {said}");
+    }
+    let mail = write("m1", ALICE, CALL, "hello", "..dots\r\n.\r\nand more");
+    let stuffed = mail.replace("\r\n.", "\r\n..");
+    let whole = format!(
+        "MAIL FROM:<{ALICE}>\r\nRCPT TO:<call@gw.test>\r\nRCPT TO:<nobody@gw.test>\r\nRCPT TO:<call@other.test>\r\nDATA\r\n{stuffed}.\r\n\
+         MAIL FROM:<{ALICE}>\r\nRCPT TO:<call@gw.test>\r\nDATA\r\n.\r\nNOOP\r\n"
+    );
+    lmtp.raw(whole.as_bytes()).unwrap();
+    let said: Vec<String> = (0..12).map(|_| lmtp.answer().unwrap()).collect();
+    let codes: Vec<&str> = said.iter().map(|answer| &answer[..3]).collect();
+    assert_eq!(codes, ["250", "250", "550", "250", "354", "250", "250", "250", "250", "354", "250", "250"], "{said:?}");
+    assert!(said[5].contains("no_form") && said[5] == said[6], "one answer a recipient: {said:?}");
+    assert!(said[10].contains("left alone"), "an empty mail is nobody's: {said:?}");
+
+    let big = write("m2", ALICE, CALL, "hello", &"x".repeat(20_000));
+    let said = lmtp.deliver(ALICE, &[CALL, "call@other.test"], &big).unwrap();
+    assert!(said.iter().all(|answer| answer.starts_with("552")), "{said:?}");
+    lmtp.says("MAIL FROM:<a@example.test>").unwrap();
+    let many: Vec<String> = (0..101).map(|n| lmtp.says(&format!("RCPT TO:<call+{n}@gw.test>")).unwrap()).collect();
+    assert!(
+        many[..100].iter().all(|answer| answer.starts_with("250")) && many[100].starts_with("452"),
+        "{:?}",
+        many[100]
+    );
+
+    let mut second = Lmtp::connect(ours).unwrap();
+    let endless = second.says(&format!("NOOP {}", "x".repeat(100_000)));
+    assert!(endless.is_err() || endless.is_ok_and(|said| said.starts_with("500")), "a line has an end");
+    drop(second);
+    let second = clock::wait_for("a free place", SOON, || Lmtp::connect(ours).ok());
+    assert!(Lmtp::connect(ours).is_err(), "a third connection is asked to come back");
+    drop(second);
+    let closed = (0..40).find_map(|_| lmtp.says("FROBNICATE").err());
+    assert!(closed.is_some(), "who only makes mistakes is not heard for ever");
+}

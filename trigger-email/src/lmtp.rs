@@ -203,7 +203,8 @@ impl Session {
             Error::UnsupportedParameter { .. } => "555 5.5.4 unknown parameter",
             _ => "501 5.5.4 not understood",
         });
-        if self.mistakes > MOST_MISTAKES { Next::Close } else { Next::Command }
+        // What is left of a line that was too long would be read as a command.
+        if *error == Error::ResponseTooLong || self.mistakes > MOST_MISTAKES { Next::Close } else { Next::Command }
     }
 
     fn mistake(&mut self, answer: &str) {

@@ -63,7 +63,7 @@ async fn show(site: Site, once: bool, service: Service) -> Result<(), DemoError>
     let phones = Phones::plug_in(reports).map_err(|error| DemoError::Start(error.to_string()))?;
     let stop = service.shutdown.clone();
     site.furnish(phones.address()).await.map_err(DemoError::Start)?;
-    let parts = Parts { engine: true, sms: true, email: false, web: true };
+    let parts = Parts { engine: true, triggers: vec!["sms", "web"] };
     let gateway = together(site.config.clone(), parts, service.clone());
     let watching = async {
         let watched = watch(&site, once, &service, &mut reported).await;

@@ -1,15 +1,18 @@
 //! `ringback run`: the parts in one process, under one shutdown.
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
+use futures::future::join_all;
 use ringback_common::config::Config;
 use ringback_common::intake::Rules;
 use ringback_common::lock::EngineLock;
 use ringback_common::queue::{Queue, QueueError};
 use ringback_common::secret::{SiteKey, SiteKeyError};
-use ringback_common::service::{self, Service};
+use ringback_common::service::{self, Service, Shutdown};
 use ringback_common::store::{Store, StoreError};
 use ringback_engine::Surroundings;
 
@@ -23,62 +26,108 @@ pub struct RunArgs {
     only: Vec<String>,
 }
 
-/// Which parts run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which parts run: the engine takes and makes calls, each trigger understands one kind of message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
     /// Takes and makes calls.
     pub engine: bool,
-    /// Understands texts.
-    pub sms: bool,
-    /// Understands mails.
-    pub email: bool,
-    /// Shows the page.
-    pub web: bool,
+    /// The names of the triggers.
+    pub triggers: Vec<&'static str>,
 }
 
 impl Parts {
     fn read(only: &[String]) -> Result<Parts, Fail> {
         let mut parts = Parts::default();
         for part in only {
-            match part.as_str() {
-                "engine" => parts.engine = true,
-                "sms" => parts.sms = true,
-                "email" => parts.email = true,
-                "web" => parts.web = true,
-                "ani" | "iif" => {
-                    return Err(Fail::Usage(format!(
-                        "--only {part}: not in this version; there are engine, sms, email and web"
-                    )));
+            match (part.as_str(), TRIGGERS.iter().find(|trigger| trigger.name == part)) {
+                ("engine", _) => parts.engine = true,
+                (_, Some(trigger)) if parts.triggers.contains(&trigger.name) => {}
+                (_, Some(trigger)) => parts.triggers.push(trigger.name),
+                ("ani" | "iif", None) => {
+                    return Err(Fail::Usage(format!("--only {part}: not in this version; there are {}", names())));
                 }
-                other => {
-                    return Err(Fail::Usage(format!(
-                        "--only {other}: no such part; there are engine, sms, email and web"
-                    )));
+                (other, None) => {
+                    return Err(Fail::Usage(format!("--only {other}: no such part; there are {}", names())));
                 }
             }
         }
-        Ok(if only.is_empty() { Parts { engine: true, sms: true, email: true, web: true } } else { parts })
+        let all = || Parts { engine: true, triggers: TRIGGERS.iter().map(|trigger| trigger.name).collect() };
+        Ok(if only.is_empty() { all() } else { parts })
+    }
+
+    /// Without the triggers that are not set up.
+    ///
+    /// # Errors
+    /// One of them was asked for by name.
+    fn set_up(mut self, config: &Config, named: bool) -> Result<Parts, Fail> {
+        for trigger in &TRIGGERS {
+            let Some(missing) = (trigger.missing)(config) else { continue };
+            if named && self.triggers.contains(&trigger.name) {
+                return Err(Fail::Usage(missing.to_owned()));
+            }
+            self.triggers.retain(|name| *name != trigger.name);
+        }
+        Ok(self)
     }
 }
 
+fn names() -> String {
+    let triggers: Vec<&str> = TRIGGERS.iter().map(|trigger| trigger.name).collect();
+    format!("engine, {}", triggers.join(", "))
+}
+
+/// What the parts share.
+#[derive(Clone)]
+struct Shared {
+    config: Arc<Config>,
+    store: Store,
+    queue: Queue,
+    site_key: SiteKey,
+    shutdown: Shutdown,
+}
+
+type Running<'a> = Pin<Box<dyn Future<Output = Result<(), RunError>> + Send + 'a>>;
+
+/// A trigger that this process can run.
+struct Trigger {
+    name: &'static str,
+    /// What is missing in the settings before it can run.
+    missing: fn(&Config) -> Option<&'static str>,
+    run: fn(Shared) -> Running<'static>,
+}
+
+/// A trigger by its name, its crate, its section of the settings, and what is missing there.
+macro_rules! trigger {
+    ($name:literal, $library:ident, $section:ident, $missing:expr) => {
+        Trigger {
+            name: $name,
+            missing: $missing,
+            run: |shared| {
+                Box::pin(async move {
+                    let rules = Rules::from(&*shared.config);
+                    let Shared { config, store, queue, site_key, shutdown } = shared;
+                    let world = $library::World { store, queue, site_key, rules };
+                    let ran = $library::run(config.$section.clone(), world, shutdown).await;
+                    ran.map_err(|error| RunError::Trigger($name, Box::new(error)))
+                })
+            },
+        }
+    };
+}
+
+/// The triggers, a line each.
+#[rustfmt::skip]
+const TRIGGERS: [Trigger; 3] = [
+    trigger!("sms", ringback_trigger_sms, sms, |_| None),
+    trigger!("email", ringback_trigger_email, email, |config| (!config.email.configured()).then_some("no mail can come in; set [email.imap] host or [email.lmtp] listen")),
+    trigger!("web", ringback_trigger_web, web, |config| config.web.account.is_none().then_some("[web] account is empty; name the account that pays for callbacks from the page")),
+];
+
 /// Runs the gateway until it is told to stop.
 pub fn main(common: &Common, args: &RunArgs) -> Result<ExitCode, Fail> {
-    let mut parts = Parts::read(&args.only)?;
+    let parts = Parts::read(&args.only)?;
     let config = settings(&common.config)?;
-    if parts.web && config.web.account.is_none() {
-        if !args.only.is_empty() {
-            return Err(Fail::Usage(
-                "[web] account is empty; name the account that pays for callbacks from the page".to_owned(),
-            ));
-        }
-        parts.web = false;
-    }
-    if parts.email && !config.email.configured() {
-        if !args.only.is_empty() {
-            return Err(Fail::Usage("no mail can come in; set [email.imap] host or [email.lmtp] listen".to_owned()));
-        }
-        parts.email = false;
-    }
+    let parts = parts.set_up(&config, !args.only.is_empty())?;
     make_data_folder(&config)?;
     let lock = if parts.engine { Some(take_lock(&config)?) } else { None };
     let code =
@@ -114,15 +163,9 @@ pub enum RunError {
     /// The engine stopped.
     #[error(transparent)]
     Engine(#[from] ringback_engine::RunError),
-    /// The SMS trigger stopped.
-    #[error("sms: {0}")]
-    Sms(#[from] ringback_trigger_sms::RunError),
-    /// The e-mail trigger stopped.
-    #[error("email: {0}")]
-    Email(#[from] ringback_trigger_email::RunError),
-    /// The page stopped.
-    #[error("web: {0}")]
-    Web(#[from] ringback_trigger_web::RunError),
+    /// A trigger stopped.
+    #[error("{0}: {1}")]
+    Trigger(&'static str, Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Opens store and queue and runs the parts until all have ended; one that fails ends the others.
@@ -138,50 +181,30 @@ pub async fn together(config: Config, parts: Parts, service: Service) -> Result<
         let surroundings = Surroundings { store: store.clone(), queue: queue.clone(), endpoint: None };
         ringback_engine::run(&config, surroundings, service.clone()).await.map_err(RunError::from)
     };
-    let sms = async {
-        let world = ringback_trigger_sms::World {
-            store: store.clone(),
-            queue: queue.clone(),
-            site_key: site_key.clone(),
-            rules: Rules::from(&config),
-        };
-        ringback_trigger_sms::run(config.sms.clone(), world, service.shutdown.clone()).await.map_err(RunError::from)
+    let shared = Shared {
+        config: Arc::new(config.clone()),
+        store: store.clone(),
+        queue: queue.clone(),
+        site_key,
+        shutdown: service.shutdown.clone(),
     };
-    let email = async {
-        let world = ringback_trigger_email::World {
-            store: store.clone(),
-            queue: queue.clone(),
-            site_key: site_key.clone(),
-            rules: Rules::from(&config),
-        };
-        ringback_trigger_email::run(config.email.clone(), world, service.shutdown.clone()).await.map_err(RunError::from)
+    let mut running: Vec<Running<'_>> = Vec::new();
+    if parts.engine {
+        running.push(Box::pin(engine));
+    }
+    let wanted = TRIGGERS.iter().filter(|trigger| parts.triggers.contains(&trigger.name));
+    running.extend(wanted.map(|trigger| (trigger.run)(shared.clone())));
+    let ends_all = async |part: Running<'_>| {
+        let ended = part.await;
+        if let Err(error) = &ended {
+            tracing::error!("a part of the gateway failed, the others come to an end: {error}");
+            service.shutdown.begin();
+        }
+        ended
     };
-    let web = async {
-        let world = ringback_trigger_web::World {
-            store: store.clone(),
-            queue: queue.clone(),
-            site_key: site_key.clone(),
-            rules: Rules::from(&config),
-        };
-        ringback_trigger_web::run(config.web.clone(), world, service.shutdown.clone()).await.map_err(RunError::from)
-    };
-    let ends_all =
-        async |part: bool, running: std::pin::Pin<Box<dyn Future<Output = Result<(), RunError>> + Send + '_>>| {
-            let ended = if part { running.await } else { Ok(()) };
-            if let Err(error) = &ended {
-                tracing::error!("a part of the gateway failed, the others come to an end: {error}");
-                service.shutdown.begin();
-            }
-            ended
-        };
-    let (engine, sms, email, web) = tokio::join!(
-        ends_all(parts.engine, Box::pin(engine)),
-        ends_all(parts.sms, Box::pin(sms)),
-        ends_all(parts.email, Box::pin(email)),
-        ends_all(parts.web, Box::pin(web)),
-    );
+    let ended = join_all(running.into_iter().map(ends_all)).await;
     store.close().await;
-    engine.and(sms).and(email).and(web)
+    ended.into_iter().collect()
 }
 
 #[cfg(test)]
@@ -193,8 +216,8 @@ mod tests {
         let read = |text: &str| {
             Parts::read(&text.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>())
         };
-        assert_eq!(read("").unwrap(), Parts { engine: true, sms: true, email: true, web: true });
-        assert_eq!(read("engine,sms").unwrap(), Parts { engine: true, sms: true, email: false, web: false });
+        assert_eq!(read("").unwrap(), Parts { engine: true, triggers: vec!["sms", "email", "web"] });
+        assert_eq!(read("engine,sms,sms").unwrap(), Parts { engine: true, triggers: vec!["sms"] });
         for missing in ["ani", "iif"] {
             assert!(
                 read(missing).is_err_and(|fail| fail.code() == 2 && fail.to_string().contains("not in this version"))
