@@ -296,7 +296,7 @@ fn count(source: &str, outcome: &'static str) {
 /// count for the account that was tried too, and never against the true owner of the address.
 fn failure_keys(sender: &str, payer: &Payer) -> Vec<String> {
     let tried = match &payer.who {
-        Who::Named(name) => format!("unvouched account {}", name.to_lowercase()),
+        Who::Named(name) => tried_account(name),
         Who::Suffix(digits) => format!("unvouched digits {digits}"),
         Who::Sender => format!("unvouched account of {}", sender.to_lowercase()),
     };
@@ -305,6 +305,11 @@ fn failure_keys(sender: &str, payer: &Payer) -> Vec<String> {
         Proof::Secret { vouched: false, .. } => vec![format!("unvouched {}", sender.to_lowercase()), tried],
         Proof::Trusted | Proof::Registered | Proof::Mail(_) => Vec::new(),
     }
+}
+
+/// Under which name wrong secrets for this account are counted, whoever sends them.
+fn tried_account(name: &str) -> String {
+    format!("unvouched account {}", name.to_lowercase())
 }
 
 /// What the counts would be with the job in question among them.

@@ -28,7 +28,8 @@ impl Intake {
             Err(_) => Err(Reason::SenderNotANumber),
             Ok(_) if user.is_none() && secret.chars().count() < LONG_ENOUGH => Err(Reason::SecretTooShort),
             Ok(number) => {
-                let keys = [sender.to_owned()];
+                let mut keys = vec![sender.to_owned()];
+                keys.extend(user.map(super::tried_account)); // any number may try any account
                 match self.guarded(source, &keys, self.account_of(sender, user, secret)).await? {
                     Ok(account) => {
                         account_id = Some(account.id);

@@ -264,6 +264,17 @@ impl Store {
         self.account_by_name(name).await?.ok_or_else(|| StoreError::NotFound(format!("account {name}")))
     }
 
+    /// Changes the currency of an account whose books are empty. False: they are not, and nothing is changed.
+    pub async fn set_currency(&self, name: &str, currency: &str) -> Result<bool, StoreError> {
+        on!(self, write, pool => {
+            let change = sqlx::query(
+                "UPDATE accounts SET currency = $2 WHERE name = $1 AND money_seq = 0 AND balance = 0 AND held = 0
+                    AND NOT EXISTS (SELECT 1 FROM call_records c WHERE c.account_id = accounts.id)",
+            );
+            Ok(change.bind(name).bind(currency).execute(pool).await?.rows_affected() == 1)
+        })
+    }
+
     /// The account of this name.
     pub async fn account_by_name(&self, name: &str) -> Result<Option<Account>, StoreError> {
         on!(self, read, pool => {

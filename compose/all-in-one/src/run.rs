@@ -55,15 +55,19 @@ impl Parts {
         Ok(if only.is_empty() { all() } else { parts })
     }
 
-    /// Without the triggers that are not set up.
+    /// Without the triggers that are not set up; `asked` parts were named.
     ///
     /// # Errors
-    /// One of them was asked for by name.
-    fn set_up(mut self, config: &Config, named: bool) -> Result<Parts, Fail> {
+    /// Nothing else was asked for.
+    fn set_up(mut self, config: &Config, asked: usize) -> Result<Parts, Fail> {
         for trigger in &TRIGGERS {
             let Some(missing) = (trigger.missing)(config) else { continue };
-            if named && self.triggers.contains(&trigger.name) {
-                return Err(Fail::Usage(missing.to_owned()));
+            match asked {
+                1 if self.triggers.contains(&trigger.name) => return Err(Fail::Usage(missing.to_owned())),
+                2.. if self.triggers.contains(&trigger.name) => {
+                    eprintln!("ringback: {} is off: {missing}", trigger.name)
+                }
+                _ => {}
             }
             self.triggers.retain(|name| *name != trigger.name);
         }
@@ -127,7 +131,7 @@ const TRIGGERS: [Trigger; 3] = [
 pub fn main(common: &Common, args: &RunArgs) -> Result<ExitCode, Fail> {
     let parts = Parts::read(&args.only)?;
     let config = settings(&common.config)?;
-    let parts = parts.set_up(&config, !args.only.is_empty())?;
+    let parts = parts.set_up(&config, args.only.len())?;
     make_data_folder(&config)?;
     let lock = if parts.engine { Some(take_lock(&config)?) } else { None };
     let code =

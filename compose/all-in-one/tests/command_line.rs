@@ -451,3 +451,17 @@ fn a_number_is_exported_and_erased() {
     site.fails(&["erase", "+442071838750", "--export", "kept.json"], 1, "nothing is erased");
     site.fails(&["erase", "no number"], 2, "write it like");
 }
+
+#[test]
+fn wrong_usage_is_json_when_json_is_asked_for() {
+    let site = Site::new();
+    let output = site.run(&["call", "--json"]);
+    let told: Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!((output.status.code(), &told["code"]), (Some(2), &2.into()), "{told}");
+    assert!(told["error"].as_str().unwrap().contains("required"), "{told}");
+    assert!(site.ok(&["call", "--help", "--json"]).contains("Usage"), "help is no error");
+    std::fs::write(site.folder().join("ringback.toml"), "[engine]\nslots = 0\n").unwrap();
+    let output = site.run(&["check", "--json"]);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["problems"].as_array().unwrap().len(), 1, "{found}");
+}

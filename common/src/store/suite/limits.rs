@@ -56,6 +56,12 @@ pub(super) async fn accounts_are_found_by_their_addresses(bench: Bench) {
 }
 
 pub(super) async fn an_account_is_changed_whole_or_not(bench: Bench) {
+    bench.account("new", 0).await;
+    assert_eq!(bench.store.set_currency("new", "CNY").await, Ok(true), "nothing was ever booked");
+    bench.store.topup("new", Money(5), "topup").await.unwrap();
+    bench.store.topup("new", Money(-5), "correction").await.unwrap();
+    assert_eq!(bench.store.set_currency("new", "USD").await, Ok(false));
+    assert_eq!(bench.look("new").await.currency, "CNY");
     let alice = bench.account("alice", 0).await;
     bench.account("bob", 0).await;
     let change = AccountChange {

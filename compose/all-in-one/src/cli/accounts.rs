@@ -156,11 +156,14 @@ async fn set(common: &Common, named: Named) -> Result<(), Fail> {
     let balance = options.balance()?;
     let world = World::open(common).await?;
     let before = find(&world, &name).await?;
-    if options.currency.is_some() && options.currency(&world.config)? != before.currency {
-        return Err(Fail::Refused(format!(
-            "account {name} is kept in {}, and its books stay so; add another account for another currency",
-            before.currency
-        )));
+    if options.currency.is_some() {
+        let currency = options.currency(&world.config)?;
+        if currency != before.currency && !world.store.set_currency(&name, &currency).await? {
+            return Err(Fail::Refused(format!(
+                "account {name} is kept in {}, and its books stay so; add another account for another currency",
+                before.currency
+            )));
+        }
     }
     let given = |list: &[String]| {
         (!list.is_empty()).then(|| list.iter().filter(|one| !one.is_empty()).cloned().collect::<Vec<_>>())

@@ -93,7 +93,14 @@ enum Command {
 
 /// Reads the command line, does what it says, and says how it went by the exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && std::env::args().any(|argument| argument == "--json") => {
+            let told = error.to_string();
+            return Fail::Usage(told.trim().trim_start_matches("error: ").to_owned()).tell(true);
+        }
+        Err(error) => error.exit(),
+    };
     let common = &cli.common;
     let done = match cli.command {
         Command::Init => setup::init(common),

@@ -65,7 +65,9 @@ pub async fn check(common: &Common) -> Result<(), Fail> {
     let config = match super::world::settings(&common.config) {
         Ok(config) => config,
         Err(fail) if common.json => {
-            let problems = fail.to_string().lines().map(str::to_owned).collect();
+            let told = fail.to_string();
+            let problems =
+                told.lines().filter(|line| !line.starts_with("the settings have ")).map(str::to_owned).collect();
             print::json(&Findings { ok: false, problems, warnings: Vec::new() });
             return Err(fail);
         }

@@ -1,0 +1,185 @@
+//! What the engine makes of jobs that no phone should hear of: questions, the same call by two triggers, numbers that must not
+//! be rung; and what it announces.
+
+#![allow(clippy::unwrap_used)] // a file of tests
+
+use std::time::Duration;
+
+use ringback_common::event::{Envelope, RequestEvent};
+use ringback_common::job::{JOB_TYPE, Job, JobId, JobKind, Quote};
+use ringback_common::money::Money;
+use ringback_common::queue::{Destination, Message, Queue, QueueConfig, Source};
+use ringback_tests::phone::{Manner, Who};
+use ringback_tests::site::{SENDER, Site};
+use ringback_tests::story::{A, B, SOON, Story, millis, secs};
+use serde_json::json;
+
+/// A trigger of our own: puts jobs on the site's queue and hears its events.
+struct Trigger {
+    runtime: tokio::runtime::Runtime,
+    queue: Queue,
+}
+
+impl Trigger {
+    fn of(site: &Site) -> Trigger {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let url = format!("sqlite://{}", site.path("data/ringback.db").display());
+        let settings = QueueConfig { url, data_dir: site.path("data"), ..QueueConfig::default() };
+        let queue = runtime.block_on(Queue::open(&settings)).unwrap();
+        Trigger { runtime, queue }
+    }
+
+    fn publish(&self, jobs: &[Job]) {
+        let messages: Vec<_> = jobs
+            .iter()
+            .map(|job| {
+                let (id, time) = (job.id.0.clone(), job.created);
+                let envelope = Envelope::new(id.clone(), "/test".to_owned(), JOB_TYPE, time, None, job);
+                let body = serde_json::to_vec(&envelope).unwrap().into();
+                (Destination::Jobs, Message { id, kind: JOB_TYPE.to_owned(), body })
+            })
+            .collect();
+        for answer in self.runtime.block_on(self.queue.publish_all(&messages)) {
+            answer.unwrap();
+        }
+    }
+
+    /// The first event of this state of this job, and what the trigger itself was told.
+    fn event(&self, source: &Source, state: &str, job: &Job) -> RequestEvent {
+        let kind = format!("ringback.request.{state}.v1");
+        let heard = async {
+            let mut log = self.queue.consume(source, 64).await;
+            loop {
+                let delivery = log.next().await;
+                let wanted = delivery.kind == kind;
+                let event = wanted.then(|| serde_json::from_slice::<Envelope<RequestEvent>>(&delivery.body).unwrap());
+                delivery.ack().await;
+                if let Some(event) = event.filter(|event| event.data.job == job.id) {
+                    return event.data;
+                }
+            }
+        };
+        let heard = async { tokio::time::timeout(SOON, heard).await };
+        self.runtime.block_on(heard).unwrap_or_else(|_| panic!("no {kind} of {}", job.id))
+    }
+}
+
+fn job(id: &str, source: &str) -> Job {
+    let (now, later) = ("2026-01-01T00:00:00Z", "2099-01-01T00:00:00Z");
+    serde_json::from_value(json!({
+        "id": JobId::of_message(source, id, SENDER), "source": source, "account": "alice", "a": A, "b": B, "sender": SENDER,
+        "created": now, "not_after": later, "reply": "note",
+    }))
+    .unwrap()
+}
+
+fn question(id: &str, quote: Quote) -> Job {
+    Job { kind: JobKind::Quote, quote: Some(quote), ..job(id, "test") }
+}
+
+fn ended(site: &Site, job: &Job) -> (String, String) {
+    let shown = site.json(&["request", "show", job.id.as_str()]);
+    let text = |key: &str| shown["request"][key].as_str().unwrap_or_default().to_owned();
+    (text("result"), text("reason"))
+}
+
+fn replies() -> Source {
+    Source::Replies { source: "test".to_owned() }
+}
+
+#[test]
+fn a_call_is_announced_with_its_price_and_questions_are_answered_without_one() {
+    let story =
+        Story::begin(Manner::answers(millis(100)), Manner::answers(millis(100)).hangs_up_after(secs(2)), |_| {});
+    let trigger = Trigger::of(&story.site);
+    let before = question("l0", Quote::LastCall);
+    trigger.publish(std::slice::from_ref(&before));
+    let nothing = trigger.event(&replies(), "finished", &before);
+    assert_eq!((nothing.result.as_deref(), nothing.talk_seconds, nothing.cost), (Some("Answered"), None, None));
+
+    let call = job("c", "test");
+    trigger.publish(std::slice::from_ref(&call));
+    let admitted = trigger.event(&replies(), "admitted", &call);
+    assert_eq!(admitted.balance, Some(Money(10_000_000)));
+    let (a, b) = (admitted.price_a.unwrap(), admitted.price_b.unwrap());
+    assert_eq!(admitted.minutes, Some((10_000_000 / u64::try_from(a.0 + b.0).unwrap()).min(60)));
+    assert_eq!((admitted.seq, admitted.currency.as_deref(), admitted.reply.as_deref()), (1, Some("USD"), Some("note")));
+    story.site.wait_idle(2, SOON);
+    assert_eq!(ended(&story.site, &call), ("Successful".to_owned(), "both talked".to_owned()));
+    assert_eq!(trigger.event(&Source::Log, "admitted", &call).seq, 1, "the log has it too");
+    let invites = story.phones.calls().len();
+
+    let asked = [Quote::Balance, Quote::Rate, Quote::LastCall].map(|quote| question(&format!("{quote:?}"), quote));
+    trigger.publish(&asked);
+    let [balance, rate, last] = asked.each_ref().map(|job| trigger.event(&Source::Log, "finished", job));
+    let cost = trigger.event(&Source::Log, "finished", &call).cost.unwrap();
+    assert_eq!(balance.balance, Some(Money(10_000_000) - cost));
+    assert_eq!((rate.price_a, rate.price_b, rate.quote), (Some(a), Some(b), Some(Quote::Rate)));
+    assert_eq!((last.cost, last.b.as_ref().map(|b| b.as_str())), (Some(cost), Some(B)));
+    assert!((1..=4).contains(&last.talk_seconds.unwrap()), "{last:?}");
+
+    let by_voice = Job { b: None, ..job("v", "test") };
+    trigger.publish(std::slice::from_ref(&by_voice));
+    trigger.event(&Source::Log, "finished", &by_voice);
+    let reason = "asking for the number by voice is not in this version".to_owned();
+    assert_eq!(ended(&story.site, &by_voice), ("Rejected".to_owned(), reason));
+    assert_eq!(story.phones.calls().len(), invites, "nobody was called for it");
+    story.site.wait_idle(6, SOON);
+    story.site.probe().books_are_right("alice", 10_000_000);
+}
+
+#[test]
+fn two_triggers_at_the_same_moment_ring_once() {
+    let story =
+        Story::begin(Manner::answers(millis(300)), Manner::answers(millis(100)).hangs_up_after(secs(2)), |_| {});
+    let trigger = Trigger::of(&story.site);
+    let pair = [job("1", "test"), job("1", "other")];
+    trigger.publish(&pair);
+    story.site.wait_idle(2, SOON);
+    let mut ends = pair.each_ref().map(|job| ended(&story.site, job));
+    ends.sort();
+    let already = "you are already being called for these two numbers".to_owned();
+    assert_eq!(ends, [("Rejected".to_owned(), already), ("Successful".to_owned(), "both talked".to_owned())]);
+    let late = job("2", "other");
+    let same = Job { source: ended_well(&story.site, &pair).source.clone(), ..job("3", "test") };
+    let other = if same.source == "other" { Job { source: "test".to_owned(), ..late } } else { late };
+    trigger.publish(std::slice::from_ref(&other));
+    assert_eq!(
+        trigger.event(&Source::Log, "finished", &other).result.as_deref(),
+        Some("Rejected"),
+        "within the window"
+    );
+    trigger.publish(std::slice::from_ref(&same));
+    assert_eq!(trigger.event(&Source::Log, "finished", &same).result.as_deref(), Some("Successful"), "a new wish");
+    assert_eq!(story.phones.calls_to(A).len(), 2);
+    story.site.probe().books_are_right("alice", 10_000_000);
+}
+
+fn ended_well<'a>(site: &Site, jobs: &'a [Job]) -> &'a Job {
+    jobs.iter().find(|job| ended(site, job).0 == "Successful").unwrap()
+}
+
+#[test]
+fn a_number_put_on_the_list_while_a_rings_is_not_dialled() {
+    let story = Story::begin(Manner::answers(secs(4)), Manner::answers(millis(100)), |_| {});
+    let trigger = Trigger::of(&story.site);
+    let call = job("1", "test");
+    trigger.publish(std::slice::from_ref(&call));
+    story.phones.wait_call(A, "rings", SOON, |call| call.ringing_us.is_some());
+    story.site.cli(&["dnc", "add", B], "");
+    story.phones.wait_call(A, "is hung up on", SOON, |call| call.ended_by == Some(Who::Gateway));
+    story.site.wait_idle(1, SOON);
+    assert!(story.phones.calls_to(B).is_empty(), "B was not called");
+
+    let again = job("2", "test");
+    trigger.publish(std::slice::from_ref(&again));
+    let told = trigger.event(&Source::Log, "finished", &again);
+    assert_eq!(told.result.as_deref(), Some("Blocked"));
+    assert_eq!(ended(&story.site, &again).1, "this number has asked not to be called");
+    assert_eq!(story.phones.calls_to(A).len(), 1, "nor is A called for it");
+    story.site.cli(&["dnc", "remove", B], "");
+    let third = job("3", "test");
+    trigger.publish(std::slice::from_ref(&third));
+    story.phones.wait_call(B, "is called again", Duration::from_secs(20), |call| call.answered_us.is_some());
+    story.site.probe().books_are_right("alice", 10_000_000);
+}
