@@ -55,6 +55,15 @@ impl Story {
         self.site.wait_idle(1, limit);
     }
 
+    /// Waits until the sender has heard how it ended; tells how often they did.
+    pub fn told_the_end(&self) -> usize {
+        clock::wait_for("the final reply", SOON, || {
+            let told = self.site.replies().received();
+            let finals = told.iter().filter(|reply| reply.json()["kind"] == "final").count();
+            (finals > 0).then_some(finals)
+        })
+    }
+
     /// A's latest call.
     pub fn a(&self) -> Report {
         self.latest(A)

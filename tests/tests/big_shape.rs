@@ -28,6 +28,7 @@ fn shape() -> Shape {
     let peers = Peers::start();
     let mut site = Site::beside(&peers);
     site.set("billing.feed.on", "true");
+    site.set("sms.announce", "false"); // one reply a text
     site.set("service.log_level", "info");
     let a = Sipp::start("a", Scenario::AnswerAndWait, site.at(5070), site.folder()).expect("sipp starts");
     let hang_up = Scenario::AnswerAndHangUp(millis(1000));

@@ -132,7 +132,7 @@ fn a_caller_who_never_answers_is_cancelled_and_b_is_left_in_peace() {
     assert_eq!(request.status, "Finished");
     assert_ne!(request.result, "Successful");
     story.site.probe().books_are_right("alice", OPENING);
-    assert_eq!(story.site.replies().wait(1, SOON).len(), 1, "the sender hears that nobody answered");
+    assert_eq!(story.told_the_end(), 1, "the sender hears that nobody answered");
 }
 
 #[test]

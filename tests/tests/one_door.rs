@@ -161,7 +161,8 @@ fn ended_well<'a>(site: &Site, jobs: &'a [Job]) -> &'a Job {
 
 #[test]
 fn a_number_put_on_the_list_while_a_rings_is_not_dialled() {
-    let story = Story::begin(Manner::answers(secs(4)), Manner::answers(millis(100)), |_| {});
+    let b = Manner::answers(millis(100)).hangs_up_after(secs(1));
+    let story = Story::begin(Manner::answers(secs(4)), b, |_| {});
     let trigger = Trigger::of(&story.site);
     let call = job("1", "test");
     trigger.publish(std::slice::from_ref(&call));
@@ -181,5 +182,7 @@ fn a_number_put_on_the_list_while_a_rings_is_not_dialled() {
     let third = job("3", "test");
     trigger.publish(std::slice::from_ref(&third));
     story.phones.wait_call(B, "is called again", Duration::from_secs(20), |call| call.answered_us.is_some());
+    trigger.event(&replies(), "finished", &third);
+    story.site.wait_idle(3, SOON);
     story.site.probe().books_are_right("alice", 10_000_000);
 }
