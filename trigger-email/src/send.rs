@@ -85,11 +85,9 @@ impl MailServer {
         };
         match self.transport.send_raw(&envelope, &mail).await {
             Ok(_) => Sent::Yes,
-            Err(error) if error.is_permanent() || error.is_client() => Sent::Never(error.to_string()),
-            Err(error) if error.is_transient() || error.is_tls() || not_reached(&error) => {
-                Sent::NotYet(error.to_string())
-            }
-            Err(error) => Sent::Unknown(error.to_string()),
+            Err(error) if error.is_permanent() || error.is_client() => Sent::Never(told(&error)),
+            Err(error) if error.is_transient() || error.is_tls() || not_reached(&error) => Sent::NotYet(told(&error)),
+            Err(error) => Sent::Unknown(told(&error)),
         }
     }
 
@@ -150,6 +148,11 @@ fn parameters(host: &str, config: &SmtpConfig) -> Result<TlsParameters, MailServ
         builder = builder.add_root_certificate(Certificate::from_pem(&pem).map_err(|error| wrong(&error))?);
     }
     builder.build_rustls().map_err(|error| MailServerError::Settings(error.to_string()))
+}
+
+/// What went wrong, without the words of the server: they may name the sender.
+fn told(error: &lettre::transport::smtp::Error) -> String {
+    error.status().map_or_else(|| error.to_string(), |code| format!("the mail server said {code}"))
 }
 
 /// The server could not be spoken to at all, so nothing was taken.
