@@ -30,6 +30,7 @@ fn shape() -> Shape {
     site.set("billing.feed.on", "true");
     site.set("sms.announce", "false"); // one reply a text
     site.set("service.log_level", "info");
+    site.set("sms.announce", "true");
     let a = Sipp::start("a", Scenario::AnswerAndWait, site.at(5070), site.folder()).expect("sipp starts");
     let hang_up = Scenario::AnswerAndHangUp(millis(1000));
     let b = Sipp::start("b", hang_up, site.at(5071), site.folder()).expect("sipp starts");
@@ -116,14 +117,22 @@ fn everything_is_in_order(shape: &Shape, capture: Capture) {
     }
 }
 
-/// How many replies each job got.
-fn replies_by_job(site: &Site) -> BTreeMap<String, usize> {
-    let jobs =
-        site.replies().received().into_iter().map(|reply| reply.json()["job"].as_str().unwrap_or("none").to_owned());
-    jobs.fold(BTreeMap::new(), |mut counts, job| {
-        *counts.entry(job).or_default() += 1;
-        counts
-    })
+/// How many replies each job got of each kind: `job kind`.
+fn replies_by_kind(site: &Site) -> BTreeMap<String, usize> {
+    let text = |reply: &serde_json::Value, key: &str| reply[key].as_str().unwrap_or("none").to_owned();
+    let replies = site.replies().received().into_iter().map(|reply| reply.json());
+    replies.map(|reply| format!("{} {}", text(&reply, "job"), text(&reply, "kind"))).fold(
+        BTreeMap::new(),
+        |mut counts, reply| {
+            *counts.entry(reply).or_default() += 1;
+            counts
+        },
+    )
+}
+
+/// How many jobs got a reply of this kind.
+fn of_kind(replies: &BTreeMap<String, usize>, kind: &str) -> usize {
+    replies.keys().filter(|reply| reply.ends_with(&format!(" {kind}"))).count()
 }
 
 #[test]
@@ -135,9 +144,9 @@ fn a_thousand_texts_each_sent_twice_are_a_thousand_callbacks() {
     let trigger = shape.site.start(Part::Sms(1));
     send_all(&[(trigger.ip, 8081).into()], |_| {});
     everything_is_in_order(&shape, capture);
-    shape.site.replies().wait(TEXTS, secs(60));
-    let replies = replies_by_job(&shape.site);
-    assert_eq!(replies.len(), TEXTS);
+    shape.site.replies().wait(2 * TEXTS, secs(60));
+    let replies = replies_by_kind(&shape.site);
+    assert_eq!((of_kind(&replies, "admitted"), of_kind(&replies, "final")), (TEXTS, TEXTS));
     assert!(replies.values().all(|count| *count == 1), "a sender got two replies");
 }
 
@@ -161,16 +170,17 @@ fn a_trigger_killed_in_the_middle_loses_no_text_and_sends_no_reply_twice() {
     });
     everything_is_in_order(&shape, capture);
     let probe = shape.site.probe();
-    let states = ringback_tests::clock::wait_for("a thousand replies to be settled", Duration::from_secs(60), || {
+    let states = ringback_tests::clock::wait_for("two thousand replies to be settled", Duration::from_secs(60), || {
         let states = probe.replies();
         let settled = states.get("sent").unwrap_or(&0) + states.get("unknown").unwrap_or(&0);
-        (settled == TEXTS as i64 && !states.contains_key("sending")).then_some(states)
+        (settled == 2 * TEXTS as i64 && !states.contains_key("sending")).then_some(states)
     });
     let (sent, unknown) = (states.get("sent").copied().unwrap_or(0), states.get("unknown").copied().unwrap_or(0));
     assert!(unknown <= 64, "{unknown} replies are unknown, more than the killed trigger held");
-    let received = replies_by_job(&shape.site);
+    let received = replies_by_kind(&shape.site);
     assert!(received.values().all(|count| *count == 1), "a sender got two replies");
-    let sent_jobs = probe.rows("SELECT job_id FROM replies WHERE state = 'sent'").expect("replies can be read");
+    let sent_jobs =
+        probe.rows("SELECT job_id || ' ' || kind FROM replies WHERE state = 'sent'").expect("replies can be read");
     let missing = sent_jobs.iter().filter(|row| !received.contains_key(row[0].as_deref().unwrap_or_default())).count();
     assert_eq!(missing, 0, "{sent} are marked sent, {missing} of them never came");
 }

@@ -22,6 +22,7 @@ fn three_hundred_texts_at_once_are_three_hundred_callbacks() {
     let story = Story::begin(quick(), quick(), |site| {
         site.set("service.log_level", "info");
         site.set("engine.slots", "400");
+        site.set("sms.announce", "true");
     });
     story.phones.when("44100*", quick());
     story.phones.when("44200*", quick().hangs_up_after(millis(100)));

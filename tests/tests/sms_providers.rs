@@ -41,6 +41,7 @@ fn configure(
     interfaces: &Receiver,
     certificates: &Receiver,
 ) {
+    site.set("sms.announce", "true");
     for vectors in sources {
         let mut settings = vectors.settings.clone();
         settings.insert("api_base".to_owned(), Value::from(interfaces.url(&format!("/{}", vectors.name))));

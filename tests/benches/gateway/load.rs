@@ -57,14 +57,16 @@ impl Texts {
         mine.map(|number| {
             let due = begun + u64::from(number) * 1_000_000 / u64::from(rate);
             std::thread::sleep(Duration::from_micros(due.saturating_sub(clock::now_us())));
-            let status = connection.post("/sms/generic", &body(self.ids.start + number)).expect("the trigger answers");
+            let status =
+                connection.post("/sms/generic", &body(self.ids.start + number), None).expect("the trigger answers");
             (number, (status == 202).then(clock::now_us))
         })
         .collect()
     }
 }
 
-fn body(id: u32) -> String {
+/// A text that asks for a callback between two numbers of its own.
+pub fn body(id: u32) -> String {
     let [a, b] = PREFIXES.map(|prefix| format!("+{prefix}{id:07}"));
     json!({ "id": format!("bench-{id}"), "from": SENDER, "to": "100", "text": sms::text(ACCOUNT, PIN, &a, &b) })
         .to_string()
@@ -106,24 +108,26 @@ pub fn seen(texts: &Texts, accepted: &[Option<u64>], phones: &Phones) -> Vec<See
 }
 
 /// A connection that is kept, unlike those of [`ringback_tests::http`].
-struct Connection {
+pub struct Connection {
     stream: TcpStream,
     reader: BufReader<TcpStream>,
 }
 
 impl Connection {
-    fn open(to: SocketAddr) -> io::Result<Connection> {
+    /// Connects.
+    pub fn open(to: SocketAddr) -> io::Result<Connection> {
         let stream = TcpStream::connect(to)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         Ok(Connection { reader: BufReader::new(stream.try_clone()?), stream })
     }
 
-    /// POSTs JSON and answers the status code.
-    fn post(&mut self, path: &str, body: &str) -> io::Result<u16> {
+    /// POSTs JSON, signed or not, and answers the status code.
+    pub fn post(&mut self, path: &str, body: &str, signature: Option<&str>) -> io::Result<u16> {
         let length = body.len();
+        let signature = signature.map(|text| format!("X-Ringback-Signature: {text}\r\n")).unwrap_or_default();
         let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            "POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{signature}Content-Length: {length}\r\n\r\n{body}"
         );
         self.stream.write_all(request.as_bytes())?;
         let (mut status, mut length) = (0, 0);

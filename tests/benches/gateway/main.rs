@@ -4,6 +4,7 @@
 //! bench/run                the big shape (trigger-sms, engine, RabbitMQ, PostgreSQL), then the small one (SQLite)
 //! bench/run big | small    one of them
 //! bench/run quick          both, with a fifth of the load: to see that it works
+//! bench/run sms [big|small]  500 texts a second for 30 s to the trigger alone (quick: 5 s)
 //! bench/run stay [small]   starts the shape for another load tool, says where it is, and waits for Enter
 //! ```
 //!
@@ -16,6 +17,7 @@ mod phones;
 mod process;
 mod report;
 mod shape;
+mod texts;
 mod voices;
 
 use std::io::BufRead;
@@ -64,9 +66,13 @@ fn main() {
     if asked("stay") {
         return stay(if asked("small") { Kind::Small } else { Kind::Big });
     }
-    let amount = if asked("quick") { QUICK } else { FULL };
     let kinds =
         [Kind::Big, Kind::Small].into_iter().filter(|kind| asked(kind.word()) || !(asked("big") || asked("small")));
+    if asked("sms") {
+        let seconds = if asked("quick") { 5 } else { 30 };
+        return report::texts(&kinds.map(|kind| texts::measure(kind, 500, seconds)).collect::<Vec<_>>());
+    }
+    let amount = if asked("quick") { QUICK } else { FULL };
     let reports: Vec<report::Shape> = kinds.map(|kind| measure(kind, amount)).collect();
     report::print(&reports);
     if reports.iter().any(|report| !report.complete()) {

@@ -59,6 +59,27 @@ pub struct Audio {
     pub delay: Delay,
 }
 
+/// Texts at a rate, and the trigger alone.
+#[derive(Serialize)]
+pub struct Texts {
+    /// `big` or `small`.
+    pub kind: &'static str,
+    /// A second.
+    pub rate: u32,
+    /// Texts sent.
+    pub sent: usize,
+    /// Texts accepted.
+    pub accepted: usize,
+    /// Jobs on the queue afterwards.
+    pub jobs: usize,
+    /// CPU of the trigger's process for each.
+    pub trigger_ms: f64,
+    /// CPU of the whole machine for each: senders, broker and database too.
+    pub machine_ms: f64,
+    /// From the moment a text was due to its "accepted".
+    pub accept: Delay,
+}
+
 /// Milliseconds, at these parts of all that was measured.
 #[derive(Serialize)]
 pub struct Delay {
@@ -137,4 +158,24 @@ pub fn print(shapes: &[Shape]) {
         }
     }
     println!("\n{}", serde_json::json!({ "machine": machine, "shapes": shapes }));
+}
+
+/// Prints table and JSON; exits 1 when a text was lost or kept waiting.
+pub fn texts(all: &[Texts]) {
+    let machine = process::machine();
+    println!("{machine}");
+    for texts in all {
+        let Texts { kind, rate, sent, accepted, jobs, trigger_ms, machine_ms, accept } = texts;
+        println!("\n{kind} shape, {sent} texts at {rate}/s: {accepted} accepted, {jobs} jobs on the queue");
+        println!("CPU per text: {trigger_ms:.3} ms of the trigger, {machine_ms:.3} ms of the machine");
+        println!(
+            "sent -> accepted p50 / p99 / max: {:.1} / {:.1} / {:.1} ms (p99 at most 50)",
+            accept.p50_ms, accept.p99_ms, accept.max_ms
+        );
+    }
+    println!("\n{}", serde_json::json!({ "machine": machine, "texts": all }));
+    if all.iter().any(|texts| texts.accepted != texts.sent || texts.jobs != texts.sent) {
+        eprintln!("texts were lost");
+        std::process::exit(1);
+    }
 }

@@ -34,6 +34,16 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// A site of this shape, with broker and database where it has them; nothing runs yet.
+    pub fn site(self) -> (Option<Peers>, Site) {
+        let peers = (self == Kind::Big).then(Peers::start);
+        let mut site = peers.as_ref().map_or_else(Site::small, Site::beside);
+        site.set("service.log_level", "info");
+        (peers, site)
+    }
+}
+
 /// A running gateway.
 pub struct Shape {
     engine: Running,
@@ -51,9 +61,7 @@ impl Shape {
 
     /// Starts it with trunks to these addresses.
     pub fn start_for(kind: Kind, a: &str, b: &str) -> Shape {
-        let peers = (kind == Kind::Big).then(Peers::start);
-        let mut site = peers.as_ref().map_or_else(Site::small, Site::beside);
-        site.set("service.log_level", "info");
+        let (peers, mut site) = kind.site();
         site.set("engine.slots", "600");
         site.set("billing.feed.on", if kind == Kind::Big { "true" } else { "false" });
         site.set("sms.generic.secret", "");
