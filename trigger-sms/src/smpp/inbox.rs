@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ringback_common::config::{SmppAlphabet, SmppConfig};
 use ringback_common::service::Shutdown;
 use ringback_common::store::Store;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -27,6 +28,7 @@ pub struct Inbox {
     store: Store,
     parts: Parts,
     repeats: Mutex<Repeats>,
+    default_alphabet: SmppAlphabet,
     window: u32,
     places: Arc<Semaphore>,
     shutdown: Shutdown,
@@ -40,8 +42,15 @@ pub struct Taken {
 }
 
 impl Inbox {
-    /// The inbox of a bind, with so many texts in hand at a time.
-    pub fn new(name: &str, window: u16, desk: Arc<Desk>, store: Store, parts: Parts, shutdown: Shutdown) -> Inbox {
+    /// The inbox of a bind.
+    pub fn new(
+        name: &str,
+        config: &SmppConfig,
+        desk: Arc<Desk>,
+        store: Store,
+        parts: Parts,
+        shutdown: Shutdown,
+    ) -> Inbox {
         Inbox {
             name: name.to_owned(),
             via: Via::smpp(name),
@@ -49,8 +58,9 @@ impl Inbox {
             store,
             parts,
             repeats: Mutex::default(),
-            window: window.into(),
-            places: Arc::new(Semaphore::new(window.into())),
+            default_alphabet: config.alphabet,
+            window: config.window.into(),
+            places: Arc::new(Semaphore::new(config.window.into())),
             shutdown,
         }
     }
@@ -73,6 +83,7 @@ impl Inbox {
 
     /// Takes one text.
     pub async fn take(&self, message: Message) -> Taken {
+        let message = Message { data_coding: self.alphabet(message.data_coding), ..message };
         let taken = match message.notice {
             true => Taken { status: status::OK, mark: None },
             false if self.shutdown.begun() => Taken { status: status::TEMPORARY, mark: None },
@@ -97,6 +108,14 @@ impl Inbox {
             _ => "later",
         };
         metrics::counter!("ringback_smpp_texts_total", "bind" => self.name.clone(), "answer" => status).increment(1);
+    }
+
+    /// `data_coding` 0 means what the message centre takes it for.
+    fn alphabet(&self, data_coding: u8) -> u8 {
+        match (data_coding, self.default_alphabet) {
+            (0, SmppAlphabet::Latin1) => 3,
+            (other, _) => other,
+        }
     }
 
     async fn take_text(&self, message: Message) -> Taken {

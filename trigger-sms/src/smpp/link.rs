@@ -68,14 +68,8 @@ impl Binds {
             let Deliver { desk, store, site_key } = deliver;
             let within = link.config.parts_within;
             let parts = Parts::new(store.clone(), site_key.clone(), desk.clone(), Via::smpp(&link.name), within);
-            let inbox = Inbox::new(
-                &link.name,
-                link.config.window,
-                desk.clone(),
-                store.clone(),
-                parts.clone(),
-                shutdown.clone(),
-            );
+            let inbox =
+                Inbox::new(&link.name, &link.config, desk.clone(), store.clone(), parts.clone(), shutdown.clone());
             let inbox = Arc::new(inbox);
             for way in link.ways() {
                 let (link, inbox, leave) = (link.clone(), inbox.clone(), leave.clone());
