@@ -216,6 +216,9 @@ impl<T> Joiner<T> {
     /// Puts a part to the others of its text; gives it back when it came too often already.
     fn keep(&mut self, key: &Key, number: u8, piece: Piece, part: T, now: Moment) -> Option<T> {
         if !self.waiting.contains_key(key) {
+            if self.order.len() >= 2 * MOST_TEXTS {
+                self.order.retain(|(since, key)| self.waiting.get(key).is_some_and(|text| text.since == *since));
+            }
             self.order.push_back((now, key.clone()));
             *self.senders.entry(sender(key)).or_default() += 1;
         }

@@ -201,3 +201,53 @@ fn a_flood_takes_no_more_than_its_place() {
     joiner.expire(at(1000));
     assert_eq!((joiner.gone.len(), joiner.gone_order.len()), (0, 0));
 }
+
+#[test]
+fn texts_that_pass_by_leave_nothing_behind_a_slow_one() {
+    let mut joiner = joiner();
+    joiner.add(from("+4930", 1, 2), 1, says("slow"), 1, at(0));
+    for n in 0..10_000_u32 {
+        let key = from(&format!("+44{n}"), 1, 2);
+        joiner.add(key.clone(), 1, says("a"), n, at(1));
+        assert_eq!(whole(joiner.add(key, 2, says("b"), n, at(1))).as_deref(), Some("ab"));
+        assert!(joiner.order.len() <= 2 * MOST_TEXTS, "{}", joiner.order.len());
+    }
+    assert_eq!(joiner.poll_timeout(), Some(at(60)));
+}
+
+#[test]
+fn whatever_comes_every_part_is_answered_once() {
+    let mut dice: u64 = 11;
+    let mut roll = |sides: u64| {
+        dice = dice.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (dice >> 33) % sides
+    };
+    for _ in 0..200 {
+        let mut joiner: Joiner<u32> = Joiner::new(DEADLINE);
+        let (mut now, mut given, mut answered) = (0, 0, 0);
+        for _ in 0..300 {
+            now += roll(8);
+            let total = [1, 2, 3, 4, 30][roll(5) as usize];
+            let number = 1 + roll(u64::from(total)) as u8;
+            let user_data: Vec<u8> = (0..roll(4)).map(|_| roll(256) as u8).collect();
+            let coding = [0, 3, 8, 0xf5][roll(4) as usize];
+            let raw = Raw { user_data: &user_data, data_coding: coding, has_header: false, packed: roll(2) == 0 };
+            let (piece, _) = piece(raw).unwrap();
+            let key = from(["+44", "+49"][roll(2) as usize], roll(20) as u8, total);
+            given += 1;
+            for end in joiner.add(key, number, piece, given, at(now)) {
+                let settled = match &end {
+                    End::Whole { key, .. } if roll(2) == 0 => Some(key.clone()),
+                    _ => None,
+                };
+                answered += told(end).1.len();
+                let again = settled.map(|key| joiner.settled(&key, at(now))).unwrap_or_default();
+                answered += tell(again).iter().map(|(_, parts)| parts.len()).sum::<usize>();
+            }
+        }
+        let last = joiner.expire(at(now + 60));
+        answered += tell(last).iter().map(|(_, parts)| parts.len()).sum::<usize>();
+        assert_eq!(answered, given as usize);
+        assert_eq!((joiner.bytes, joiner.waiting.len(), joiner.senders.len()), (0, 0, 0));
+    }
+}
