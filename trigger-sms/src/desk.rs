@@ -113,11 +113,6 @@ impl Desk {
         self.turn_down(text, "too_long", |speaker| speaker.refused(Why::Text("too_long"), None)).await
     }
 
-    /// A message whose bytes are no text.
-    pub async fn unreadable(&self, text: Text) -> Outcome {
-        self.turn_down(text, "not_text", |speaker| speaker.refused(Why::Text("not_text"), None)).await
-    }
-
     async fn turn_down(&self, text: Text, code: &'static str, say: impl Fn(Speaker) -> String) -> Outcome {
         let outcome = match self.sender(&text.from) {
             Err(_) => Outcome::Ignored(code),

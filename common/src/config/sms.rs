@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
-use super::sections::{address, filled, seconds};
+use super::sections::{address, filled};
 use super::{JasminConfig, Mistake, Secret, SmppConfig, secret};
 
 /// `[sms]`
@@ -21,9 +20,6 @@ pub struct SmsConfig {
     pub listen: SocketAddr,
     /// The sender is told when the call is about to be made, not only how it ended.
     pub announce: bool,
-    /// How long the last part of a long text is waited for.
-    #[serde(deserialize_with = "seconds")]
-    pub join_deadline: Duration,
     /// Proxies whose `X-Forwarded-For` is believed.
     #[serde(deserialize_with = "networks")]
     pub proxies: Vec<IpNet>,
