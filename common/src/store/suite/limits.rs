@@ -83,7 +83,7 @@ pub(super) async fn an_account_is_changed_whole_or_not(bench: Bench) {
     let changed = bench.store.update_account("alice", &unlist).await.unwrap();
     assert!(changed.numbers.is_empty() && changed.allow == ["49"]);
     assert!(matches!(bench.store.update_account("carol", &unlist).await, Err(StoreError::NotFound(_))));
-    assert_eq!(bench.store.accounts().await.unwrap().len(), 2);
+    assert_eq!(bench.store.accounts().await.unwrap().len(), 3);
     let shout = NewAccount { name: "two words".to_owned(), currency: "USD".to_owned(), ..NewAccount::default() };
     assert!(matches!(bench.store.add_account(&shout).await, Err(StoreError::Invalid(_))));
 }
