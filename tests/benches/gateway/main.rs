@@ -5,6 +5,7 @@
 //! bench/run big | small    one of them
 //! bench/run quick          both, with a fifth of the load: to see that it works
 //! bench/run sms [big|small]  500 texts a second for 30 s to the trigger alone (quick: 5 s)
+//! bench/run calls          without the calls with audio: what a callback costs, and its delays
 //! bench/run stay [small]   starts the shape for another load tool, says where it is, and waits for Enter
 //! ```
 //!
@@ -73,7 +74,7 @@ fn main() {
         return report::texts(&kinds.map(|kind| texts::measure(kind, 500, seconds)).collect::<Vec<_>>());
     }
     let amount = if asked("quick") { QUICK } else { FULL };
-    let reports: Vec<report::Shape> = kinds.map(|kind| measure(kind, amount)).collect();
+    let reports: Vec<report::Shape> = kinds.map(|kind| measure(kind, amount, !asked("calls"))).collect();
     report::print(&reports);
     if reports.iter().any(|report| !report.complete()) {
         eprintln!("some callbacks did not complete: the figures above are of a gateway that did not keep up");
@@ -81,12 +82,14 @@ fn main() {
     }
 }
 
-/// Starts a shape afresh and measures everything on it: audio first, while its memory is still untouched.
-fn measure(kind: Kind, amount: Amount) -> report::Shape {
+/// Starts a shape afresh and measures everything on it: audio, if wanted, first, while its memory is still untouched.
+fn measure(kind: Kind, amount: Amount, with_audio: bool) -> report::Shape {
     let phones = Arc::new(Phones::plug_in());
     let shape = Shape::start(kind, &phones);
-    eprintln!("{}: {} calls with audio", kind.word(), amount.calls);
-    let audio = audio(&shape, &phones, amount);
+    let audio = with_audio.then(|| {
+        eprintln!("{}: {} calls with audio", kind.word(), amount.calls);
+        audio(&shape, &phones, amount)
+    });
     phones.hang_up_after(Duration::from_secs(1));
     eprintln!("{}: {} callbacks a second for {} s", kind.word(), amount.rate, amount.seconds);
     let busy = signalling(&shape, &phones, amount.rate, amount.rate * amount.seconds);

@@ -1,5 +1,7 @@
 //! The figures: a table for people, then one line of JSON for machines.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::process;
@@ -11,8 +13,8 @@ pub struct Shape {
     pub kind: &'static str,
     /// Under load.
     pub busy: Signalling,
-    /// Bridged calls.
-    pub audio: Audio,
+    /// Bridged calls, if they were asked for.
+    pub audio: Option<Audio>,
     /// With time to spare.
     pub calm: Signalling,
 }
@@ -112,38 +114,53 @@ impl Shape {
     /// Whether every callback went through.
     pub fn complete(&self) -> bool {
         let calls = [&self.busy, &self.calm];
-        calls.iter().all(|run| run.complete == run.asked) && self.audio.streams == self.audio.asked
+        let bridged = self.audio.as_ref().is_none_or(|audio| audio.streams == audio.asked);
+        bridged && calls.iter().all(|run| run.complete == run.asked)
     }
 
-    fn lines(&self) -> [(String, String, &'static str); 6] {
-        let (busy, calm, audio) = (&self.busy, &self.calm, &self.audio);
+    fn lines(&self) -> Vec<(String, String, &'static str)> {
+        let (busy, calm) = (&self.busy, &self.calm);
         let trigger = busy.trigger_ms.map_or(String::new(), |ms| format!(" + trigger {ms:.2}"));
         let done = |run: &Signalling| format!("{}/{}", run.complete, run.asked);
-        let delay = |delay: &Delay| format!("{:.2} / {:.2}", delay.p50_ms, delay.p99_ms);
-        [
+        let mut lines = vec![
             (
                 format!("CPU per callback at {}/s, ms ({})", busy.rate, done(busy)),
                 format!("{:.2}{trigger}", busy.engine_ms),
                 "1.0",
             ),
             (
-                format!("relay CPU per packet, {} streams, us (lost {})", audio.streams, audio.lost),
-                format!("{:.2}", audio.us_per_packet),
+                format!("accepted -> INVITE at {}/s p50 / p99, ms ({})", calm.rate, done(calm)),
+                calm.invite.to_string(),
+                "p99 20",
+            ),
+            (format!("A's 200 -> INVITE to B at {}/s p50 / p99, ms", calm.rate), calm.b_invite.to_string(), ""),
+        ];
+        lines.extend(self.audio.iter().flat_map(Audio::lines));
+        lines
+    }
+}
+
+impl Audio {
+    fn lines(&self) -> [(String, String, &'static str); 3] {
+        [
+            (
+                format!("relay CPU per packet, {} streams, us (lost {})", self.streams, self.lost),
+                format!("{:.2}", self.us_per_packet),
                 "6",
             ),
             (
-                format!("memory per bridged call, kB ({} at rest)", audio.base_kb),
-                format!("{:.0}", audio.kb_per_call),
+                format!("memory per bridged call, kB ({} at rest)", self.base_kb),
+                format!("{:.0}", self.kb_per_call),
                 "100",
             ),
-            ("delay of the relay p50 / p99, ms".to_owned(), delay(&audio.delay), "p99 2"),
-            (
-                format!("accepted -> INVITE at {}/s p50 / p99, ms ({})", calm.rate, done(calm)),
-                delay(&calm.invite),
-                "p99 20",
-            ),
-            (format!("A's 200 -> INVITE to B at {}/s p50 / p99, ms", calm.rate), delay(&calm.b_invite), ""),
+            ("delay of the relay p50 / p99, ms".to_owned(), self.delay.to_string(), "p99 2"),
         ]
+    }
+}
+
+impl fmt::Display for Delay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} / {:.2}", self.p50_ms, self.p99_ms)
     }
 }
 
