@@ -96,9 +96,11 @@ async fn claimed(store: &Store, me: &Me, n: u32) -> JobId {
     id
 }
 
+/// Each to a number of its own: the same call twice would be one.
 fn job(id: &str) -> Job {
+    let number = id.bytes().fold(0, |sum, byte| (sum * 31 + u32::from(byte)) % 900_000);
     let job = serde_json::json!({
-        "id": id, "source": "sms", "account": "alice", "a": "+442071838750",
+        "id": id, "source": "sms", "account": "alice", "a": "+442071838750", "b": format!("+49151{:07}", number),
         "created": "2026-01-01T00:00:00Z", "not_after": "2099-01-01T00:00:00Z",
     });
     serde_json::from_value(job).expect("a job")

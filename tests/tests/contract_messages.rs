@@ -14,8 +14,9 @@ use ringback_tests::story::{A, B, SOON, millis, secs};
 use serde_json::Value;
 
 /// Every type of this version, and who describes it.
-const TYPES: [(&str, &str); 11] = [
+const TYPES: [(&str, &str); 12] = [
     ("ringback.job.v1", "job.v1.json"),
+    ("ringback.request.admitted.v1", "request.v1.json"),
     ("ringback.request.calling_a.v1", "request.v1.json"),
     ("ringback.request.calling_b.v1", "request.v1.json"),
     ("ringback.request.talking.v1", "request.v1.json"),

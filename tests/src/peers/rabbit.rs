@@ -44,6 +44,18 @@ impl Rabbit {
                 format!("{SERVER} is missing: run ./test, which installs rabbitmq-server"),
             ));
         }
+        for _ in 0..4 {
+            let mut rabbit = Rabbit::begin()?;
+            if rabbit.found_its_ports_free() {
+                rabbit.wait_until_up();
+                return Ok(rabbit);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody took RabbitMQ's port, again and again"))
+    }
+
+    /// A broker that begins to start, on ports that were free a moment ago.
+    fn begin() -> io::Result<Rabbit> {
         let folder = tempfile::Builder::new().prefix("rabbit").tempdir()?;
         let ports =
             Ports { amqp: free_port(LOOPBACK)?, epmd: free_port(LOOPBACK)?, between_nodes: free_port(LOOPBACK)? };
@@ -52,8 +64,18 @@ impl Rabbit {
         command.args(["-port", &ports.epmd.to_string()]).env("ERL_EPMD_ADDRESS", "127.0.0.1");
         let epmd = Process::start("epmd", command, &folder.path().join("epmd.log"))?;
         let mut rabbit = Rabbit { server: None, _epmd: epmd, ports, folder };
-        rabbit.restart()?;
+        rabbit.begin_restart()?;
         Ok(rabbit)
+    }
+
+    /// Waits until it listens, or has ended because a port was taken before it came to it.
+    fn found_its_ports_free(&mut self) -> bool {
+        let address = SocketAddr::new(LOOPBACK, self.ports.amqp);
+        let Some(server) = &mut self.server else { return false };
+        clock::wait_for("RabbitMQ to listen, or to end", STARTUP, || match server.ended() {
+            Some(_) => Some(!server.tail(200).contains("eaddrinuse")),
+            None => greets(address).then_some(true),
+        })
     }
 
     /// Where clients connect, as the user that every fresh broker has.
