@@ -36,6 +36,7 @@ pub struct Envelope<T> {
     #[serde(rename = "type")]
     pub kind: String,
     /// When it happened.
+    #[serde(serialize_with = "crate::wall::serialize")]
     pub time: DateTime<Utc>,
     /// The job it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,11 +195,14 @@ pub struct CdrEvent {
     /// The trunk it went through.
     pub trunk: String,
     /// When the INVITE was written down.
+    #[serde(serialize_with = "crate::wall::serialize")]
     pub setup_time: DateTime<Utc>,
     /// When it was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "crate::wall::serialize_opt")]
     pub connect_time: Option<DateTime<Utc>>,
     /// When it ended.
+    #[serde(serialize_with = "crate::wall::serialize")]
     pub disconnect_time: DateTime<Utc>,
     /// From answer to end, in milliseconds of the monotonic clock.
     pub duration_ms: u64,

@@ -10,6 +10,7 @@ mod reason;
 mod recent;
 mod wish;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -185,7 +186,7 @@ impl Intake {
         }
         let limits = self.checks.rules().limits.overridden(&account.limits).unwrap_or_else(|error| {
             tracing::error!(account = account.name, "its own limits are not understood, the site's hold: {error}");
-            self.checks.rules().limits.clone()
+            Cow::Borrowed(&self.checks.rules().limits)
         });
         if approved.quote.is_some() {
             let asked = self.checks.store().questions_since(account.id, Utc::now() - TimeDelta::minutes(1)).await?;

@@ -18,3 +18,4 @@ pub mod queue;
 pub mod secret;
 pub mod service;
 pub mod store;
+pub mod wall;

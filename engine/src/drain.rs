@@ -16,10 +16,16 @@ use tokio::time::Instant;
 const BATCH: u32 = 256;
 /// When nobody says that rows were written.
 const POLL: Duration = Duration::from_secs(1);
-/// Between the beginnings of two turns of one drain: rows that are written meanwhile are told together.
-const APART: Duration = Duration::from_millis(40);
+/// Between the beginnings of two turns of one drain: rows that are written meanwhile are told together. Only a reply has
+/// somebody who waits for it.
+fn apart(outlet: Outlet) -> Duration {
+    match outlet {
+        Outlet::Replies => Duration::from_millis(40),
+        Outlet::Billing | Outlet::Log => Duration::from_millis(100),
+    }
+}
 /// What was confirmed is marked with the next rows, and no later than this.
-const MARK: Duration = Duration::from_millis(200);
+const MARK: Duration = Duration::from_millis(300);
 /// Without a confirm for so long the lease is given up, for as long again.
 const GIVE_UP: Duration = Duration::from_secs(10);
 
@@ -42,13 +48,13 @@ async fn drain(store: &Store, queue: &Queue, me: &Me, outlet: Outlet, done: &Shu
                 last_confirm = Instant::now();
                 metrics::gauge!("ringback_outbox_stuck", "destination" => outlet.as_str()).set(0.0);
                 if confirmed.len() < BATCH as usize {
-                    wait_for_rows(store, outlet, MARK, begun + APART, done).await;
+                    wait_for_rows(store, outlet, MARK, begun + apart(outlet), done).await;
                 }
             }
             Progress::Idle | Progress::Stuck if last_round => return,
             Progress::Idle => {
                 last_confirm = Instant::now();
-                wait_for_rows(store, outlet, POLL, begun + APART, done).await;
+                wait_for_rows(store, outlet, POLL, begun + apart(outlet), done).await;
             }
             Progress::Stuck if last_confirm.elapsed() >= GIVE_UP => {
                 tracing::error!(

@@ -286,6 +286,8 @@ impl Recovery<'_> {
             verdict: None,
             not_before: None,
             taken_up: None,
+            stored: None,
+            storing: None,
             refused: false,
             over: false,
         }

@@ -528,8 +528,9 @@ impl Worker {
         }
         self.live().insert(job.clone(), Live { control: sender.clone(), epoch, clock: None });
         let worker = self.clone();
+        let run = Box::pin(run(control)); // it is large, and spawning moves it five times
         tokio::spawn(async move {
-            let ended = tokio::spawn(run(control)).await;
+            let ended = tokio::spawn(run).await;
             worker.forget(&job, &sender);
             if ended.is_err_and(|error| error.is_panic()) {
                 worker.after_panic(job, epoch).await;

@@ -1,5 +1,6 @@
 //! Limits against fraud: the site's values, and how an account's own values replace them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -84,7 +85,10 @@ impl Limits {
     ///
     /// # Errors
     /// A name or value that is none of ours; the store holds only what [`Limits::read_override`] let through.
-    pub fn overridden(&self, own: &BTreeMap<String, String>) -> Result<Limits, LimitError> {
+    pub fn overridden(&self, own: &BTreeMap<String, String>) -> Result<Cow<'_, Limits>, LimitError> {
+        if own.is_empty() {
+            return Ok(Cow::Borrowed(self));
+        }
         let mut all = self.as_map();
         let names = || self.as_map().keys().cloned().collect::<Vec<String>>().join(", ");
         for (key, value) in own {
@@ -98,7 +102,7 @@ impl Limits {
                 _ => return Err(bad()),
             };
         }
-        serde_json::from_value(Value::Object(all)).map_err(|_| LimitError::Form)
+        serde_json::from_value(Value::Object(all)).map(Cow::Owned).map_err(|_| LimitError::Form)
     }
 
     fn as_map(&self) -> Map<String, Value> {

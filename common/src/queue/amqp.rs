@@ -14,7 +14,7 @@ use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Confirmation};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use self::link::{Lane, Link, Nodes, Wire};
 use self::topology::Topology;
@@ -42,37 +42,72 @@ impl AmqpQueue {
     }
 
     pub(super) async fn publish(&self, to: &Destination, message: &Message) -> Result<(), PublishError> {
+        let deadline = Instant::now() + PATIENCE;
+        let begun = self.begin(to, message, deadline).await?;
+        self.hear(to, begun, deadline).await
+    }
+
+    /// Writes all, then hears one confirm after the other: a task that waits for all of them together is woken by each.
+    pub(super) async fn publish_all(&self, batch: &[(Destination, Message)]) -> Vec<Result<(), PublishError>> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut begun = Vec::with_capacity(batch.len());
+        for (to, message) in batch {
+            begun.push(self.begin(to, message, deadline).await);
+        }
+        let mut answers = Vec::with_capacity(batch.len());
+        for ((to, _), begun) in batch.iter().zip(begun) {
+            answers.push(match begun {
+                Ok(begun) => self.hear(to, begun, deadline).await,
+                Err(error) => Err(error),
+            });
+        }
+        answers
+    }
+
+    /// Hands the message to the connection.
+    async fn begin(&self, to: &Destination, message: &Message, deadline: Instant) -> Result<Begun, PublishError> {
         let Some(link) = self.publishing.link() else {
             return Err(PublishError::Unavailable("no connection to the broker".to_owned()));
         };
         if link.blocked() {
             return Err(PublishError::Refused("the broker is short of memory or disk".to_owned()));
         }
-        let answer = match timeout(PATIENCE, self.send(&link, to, message)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(PublishError::Timeout),
+        let writing = async {
+            let lane = link.lane(to).await?;
+            self.write(&lane, to, message).await
         };
-        if !matches!(answer, Ok(()) | Err(PublishError::Refused(_))) {
-            link.close_lane(to).await;
-            self.publishing.doubt();
-        }
-        answer
+        let confirm = match timeout_at(deadline, writing).await {
+            Ok(Ok(confirm)) => confirm,
+            Ok(Err(error)) => return Err(self.failed(&link, to, broken(error)).await),
+            Err(_) => return Err(self.failed(&link, to, PublishError::Timeout).await),
+        };
+        written(to);
+        Ok(Begun { link, confirm })
     }
 
-    async fn send(&self, link: &Link, to: &Destination, message: &Message) -> Result<(), PublishError> {
-        let broken = |error: lapin::Error| PublishError::Unavailable(error.to_string());
-        let lane = link.lane(to).await.map_err(broken)?;
-        let confirm = self.write(&lane, to, message).await.map_err(broken)?;
-        written(to);
-        match confirm.await.map_err(broken)? {
-            Confirmation::Ack(None) => Ok(()),
-            Confirmation::Nack(_) => Err(PublishError::Refused("full, or without a leader now".to_owned())),
-            Confirmation::Ack(Some(_)) => {
-                returned(to);
-                Err(PublishError::Unroutable(format!("{to:?}")))
+    /// Waits until the broker has taken it, or not.
+    async fn hear(&self, to: &Destination, begun: Begun, deadline: Instant) -> Result<(), PublishError> {
+        let error = match timeout_at(deadline, begun.confirm).await {
+            Ok(Ok(Confirmation::Ack(None))) => return Ok(()),
+            Ok(Ok(Confirmation::Nack(_))) => {
+                return Err(PublishError::Refused("full, or without a leader now".to_owned()));
             }
-            Confirmation::NotRequested => Err(PublishError::Unavailable("the channel has no confirms".to_owned())),
-        }
+            Ok(Ok(Confirmation::Ack(Some(_)))) => {
+                returned(to);
+                PublishError::Unroutable(format!("{to:?}"))
+            }
+            Ok(Ok(Confirmation::NotRequested)) => PublishError::Unavailable("the channel has no confirms".to_owned()),
+            Ok(Err(error)) => broken(error),
+            Err(_) => PublishError::Timeout,
+        };
+        Err(self.failed(&begun.link, to, error).await)
+    }
+
+    /// After a failure the channel is not used again, and the connection is looked at.
+    async fn failed(&self, link: &Link, to: &Destination, error: PublishError) -> PublishError {
+        link.close_lane(to).await;
+        self.publishing.doubt();
+        error
     }
 
     /// lapin counts the confirm's tag and queues the frames in the first poll, but not under one lock: two tasks could
@@ -130,6 +165,16 @@ impl AmqpQueue {
             wire.cut().await;
         }
     }
+}
+
+/// A message on its way to the broker.
+struct Begun {
+    link: Arc<Link>,
+    confirm: lapin::PublisherConfirm,
+}
+
+fn broken(error: lapin::Error) -> PublishError {
+    PublishError::Unavailable(error.to_string())
 }
 
 fn properties_of(message: &Message) -> BasicProperties {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::Value;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -200,26 +199,30 @@ fn columns_apart(row: &PgRow, destination: Outlet) -> Result<Vec<OutboxRow>, Sto
     Ok(rows)
 }
 
-/// The body with the figures that only the transaction knew.
-fn with_money(body: String, seq: Option<i64>, balance: Option<Money>) -> Result<Bytes, StoreError> {
+/// The body with the figures that only the transaction knew, written at the end of `data`, which ends the envelope.
+fn with_money(mut body: String, seq: Option<i64>, balance: Option<Money>) -> Result<Bytes, StoreError> {
     if seq.is_none() && balance.is_none() {
         return Ok(Bytes::from(body));
     }
-    let broken = |error: serde_json::Error| StoreError::Broken(format!("an outbox body: {error}"));
-    let mut envelope: Value = serde_json::from_str(&body).map_err(broken)?;
-    if let Some(data) = envelope.get_mut("data").and_then(Value::as_object_mut) {
-        if let Some(seq) = seq {
-            data.insert("account_seq".to_owned(), seq.into());
-        }
-        if let Some(balance) = balance {
-            data.insert("balance".to_owned(), balance.0.into());
+    let Some(open) = body.strip_suffix("}}").map(str::len) else {
+        return Err(StoreError::Broken("an outbox body that does not end with its data".to_owned()));
+    };
+    body.truncate(open);
+    let mut comma = if body.ends_with('{') { "" } else { "," };
+    for (name, figure) in [("account_seq", seq), ("balance", balance.map(|balance| balance.0))] {
+        if let Some(figure) = figure {
+            body.push_str(&format!("{comma}\"{name}\":{figure}"));
+            comma = ",";
         }
     }
-    serde_json::to_vec(&envelope).map(Bytes::from).map_err(broken)
+    body.push_str("}}");
+    Ok(Bytes::from(body))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -228,5 +231,8 @@ mod tests {
         assert_eq!(with_money(body.clone(), None, None).unwrap(), body.as_bytes());
         let filled: Value = serde_json::from_slice(&with_money(body, Some(7), Some(Money(95))).unwrap()).unwrap();
         assert_eq!(filled["data"], serde_json::json!({"cost": 5, "account_seq": 7, "balance": 95}));
+        let empty = with_money(r#"{"data":{}}"#.to_owned(), None, Some(Money(-3))).unwrap();
+        assert_eq!(empty, r#"{"data":{"balance":-3}}"#.as_bytes());
+        assert!(with_money(r#"{"data":{},"more":1}"#.to_owned(), Some(1), None).is_err());
     }
 }

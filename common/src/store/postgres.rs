@@ -29,7 +29,9 @@ struct TakeJson<'a> {
     sender: Cow<'a, str>,
     a: &'a str,
     b: Option<&'a str>,
+    #[serde(serialize_with = "crate::wall::serialize_opt")]
     next_call: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "crate::wall::serialize")]
     not_after: DateTime<Utc>,
     claim: bool,
     kind: JobKind,
@@ -189,6 +191,7 @@ struct StepJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     snapshot: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "crate::wall::serialize_opt")]
     next_call: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     call_count: Option<i64>,
@@ -197,10 +200,13 @@ struct StepJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     twoway_call_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "crate::wall::serialize_opt")]
     setup_time: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "crate::wall::serialize_opt")]
     connect_time: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "crate::wall::serialize_opt")]
     disconnect_time: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     finished: Option<bool>,
@@ -263,8 +269,11 @@ struct SettlementJson<'a> {
     number: &'a str,
     cli: &'a str,
     trunk: &'a str,
+    #[serde(serialize_with = "crate::wall::serialize")]
     setup_time: DateTime<Utc>,
+    #[serde(serialize_with = "crate::wall::serialize_opt")]
     connect_time: Option<DateTime<Utc>>,
+    #[serde(serialize_with = "crate::wall::serialize")]
     disconnect_time: DateTime<Utc>,
     duration_ms: u64,
     billed_seconds: u64,

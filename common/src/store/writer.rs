@@ -18,7 +18,7 @@ const BATCH: usize = 64;
 /// Above this many steps a second the writer waits a moment for company: a round trip costs the same for one step and for ten.
 const BUSY_PER_SECOND: f64 = 50.0;
 /// That moment, longer the more steps there are: a phone rings after seconds, so nobody misses these milliseconds.
-const LINGER: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(5));
+const LINGER: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 /// From this many steps a second on it is the longest.
 const VERY_BUSY_PER_SECOND: f64 = 500.0;
 /// No answer to a batch in this time: the connection is given up and the batch run again.

@@ -152,11 +152,17 @@ pub enum Input {
     Tick,
 }
 
+/// How long [`Output::StoreSoon`] may wait for company.
+pub const SOON: Duration = Duration::from_millis(200);
+
 /// What to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Write this down; what follows waits until it is durable.
     Store(Snapshot),
+    /// Write down that a phone rings, with the next `Store` or within [`SOON`]: nothing waits for it, and many phones are
+    /// answered sooner.
+    StoreSoon,
     /// Send the INVITE of this leg.
     Dial(LegName),
     /// Let A hear ring-back tone.
@@ -546,7 +552,7 @@ impl Call {
 
     fn rings(&mut self, leg: LegName) {
         self.track_mut(leg).rang = true;
-        self.store();
+        self.outputs.push_back(Output::StoreSoon);
     }
 
     fn store(&mut self) {

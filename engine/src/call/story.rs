@@ -79,6 +79,10 @@ impl Story {
                     self.stored.push(snapshot);
                     "store".to_owned()
                 }
+                Output::StoreSoon => {
+                    self.stored.push(self.call.snapshot());
+                    "store soon".to_owned()
+                }
                 Output::Dial(leg) => format!("dial {leg:?}"),
                 Output::RingBack => "ring-back".to_owned(),
                 Output::PassEarlyMedia => "early media".to_owned(),
@@ -103,7 +107,7 @@ fn a_callback_is_dialled_answered_joined_and_ends_when_b_hangs_up() {
     assert_eq!(story.does(), ["store", "dial A"]);
     story.waits(3);
     story.hears(Input::Ringing(A));
-    assert_eq!(story.does(), ["store"]);
+    assert_eq!(story.does(), ["store soon"]);
     story.waits(2);
     story.hears(Input::Answered(A));
     assert_eq!(story.does(), ["store", "ring-back", "dial B"]);

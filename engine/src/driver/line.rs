@@ -6,7 +6,7 @@ use std::time::Duration;
 use ringback_common::event::LegName;
 use ringback_common::store::{DialogState, NewInvite};
 use ringback_sip::net::{Endpoint, Line};
-use ringback_sip::{Leg, Message, Moment};
+use ringback_sip::{Leg, LegState, Message, Moment};
 
 use crate::call::Cause;
 use crate::media::LegMedia;
@@ -40,6 +40,10 @@ pub struct PhoneLine {
     pub not_before: Option<Moment>,
     /// While it is being taken up again after a crash: when the call was last known alive.
     pub taken_up: Option<Moment>,
+    /// Its dialog as the store has it.
+    pub stored: Option<LegState>,
+    /// Its dialog in the step that is on its way to the store.
+    pub storing: Option<LegState>,
     /// Whether its INVITE was refused for good; the ACK waits for the store.
     pub refused: bool,
     /// Whether it has said its last word.
@@ -69,10 +73,21 @@ impl PhoneLine {
         }
     }
 
-    /// The dialog as it is stored.
-    pub fn dialog(&self) -> DialogState {
-        let state = serde_json::to_string(&self.sip.snapshot()).expect("a leg's state is plain structs with text keys");
-        DialogState { leg: self.name, attempt: self.attempt, state, cseq_hi: i64::from(self.sip.cseq_reserved()) }
+    /// The dialog, if the store does not have it as it is now.
+    pub fn dialog(&mut self) -> Option<DialogState> {
+        let state = self.sip.snapshot();
+        if !self.answered || self.stored.as_ref() == Some(&state) {
+            return None;
+        }
+        let text = serde_json::to_string(&state).expect("a leg's state is plain structs with text keys");
+        let cseq_hi = i64::from(state.cseq_reserved());
+        self.storing = Some(state);
+        Some(DialogState { leg: self.name, attempt: self.attempt, state: text, cseq_hi })
+    }
+
+    /// The step that was on its way is durable.
+    pub fn durable(&mut self) {
+        self.stored = self.storing.take().or(self.stored.take());
     }
 }
 

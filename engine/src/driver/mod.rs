@@ -25,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
 use crate::admission::Admitted;
-use crate::call::{Call, Cause, Ending, Input, Output, State};
+use crate::call::{Call, Cause, Ending, Input, Output, SOON, State};
 use crate::media::{CallKey, LegMedia, MediaError, MediaEvent, Sound, What};
 use crate::world::World;
 
@@ -114,6 +114,8 @@ pub struct Driver {
     audio: Audio,
     work: VecDeque<Work>,
     in_flight: Option<InFlight>,
+    /// When what may wait for company is to be written alone.
+    store_by: Option<Moment>,
     slot: Option<OwnedSemaphorePermit>,
     end: Option<End>,
 }
@@ -176,6 +178,7 @@ impl Driver {
             audio,
             work: VecDeque::new(),
             in_flight: None,
+            store_by: None,
             slot,
             end: None,
         }
@@ -235,7 +238,7 @@ impl Driver {
 
     fn deadline(&self) -> Instant {
         let legs = self.lines.iter().flatten().flat_map(|line| [line.sip.poll_timeout(), line.not_before]).flatten();
-        let earliest = legs.chain(self.call.poll_timeout()).min();
+        let earliest = legs.chain(self.call.poll_timeout()).chain(self.store_by).min();
         earliest.map_or_else(|| Instant::now() + Duration::from_secs(60), |at| self.clock.instant(at))
     }
 
@@ -250,6 +253,9 @@ impl Driver {
             if self.lines[index(leg)].as_ref().and_then(|line| line.not_before).is_some_and(|at| at <= now) {
                 self.dial(leg);
             }
+        }
+        if self.store_by.take_if(|by| *by <= now).is_some() {
+            self.work.push_back(Work::Do(Output::Store(self.call.snapshot())));
         }
         self.call.handle(Input::Tick, now);
     }
@@ -276,6 +282,7 @@ impl Driver {
             any = true;
             match output {
                 Output::HangUp(leg, cause) => self.hang_up(leg, cause),
+                Output::StoreSoon => self.store_by = self.store_by.or(Some(self.clock.now() + SOON)),
                 other => self.work.push_back(Work::Do(other)),
             }
         }
@@ -305,15 +312,17 @@ impl Driver {
             Work::Do(Output::Store(_)) => {
                 // What is written is the newest state, because the final responses that wait are written with it.
                 let snapshot = self.call.snapshot();
+                self.store_by = None;
                 if snapshot.state == State::Ended {
                     return; // the last step follows
                 }
                 let invites = self.prepare_lines(&snapshot);
-                let dialogs = self.lines.iter().flatten().filter(|line| line.answered).map(PhoneLine::dialog).collect();
+                let dialogs = self.lines.iter_mut().flatten().filter_map(PhoneLine::dialog).collect();
                 let now = self.clock.now();
                 let step = self.record.step(&self.call, snapshot, invites, dialogs, now);
                 self.write(step, work);
             }
+            Work::Do(Output::StoreSoon) => {}
             Work::Do(Output::Dial(leg)) => self.dial(leg),
             Work::Do(Output::RingBack) => self.ring_back(),
             Work::Do(Output::PassEarlyMedia) => self.pass_early_media(),
@@ -324,8 +333,7 @@ impl Driver {
             Work::NewTry(leg) => self.store_new_try(leg, work),
             Work::Reserve(_) | Work::Note => {
                 let mut step = self.record.bare_step();
-                step.dialogs =
-                    self.lines.iter().flatten().filter(|line| line.answered).map(PhoneLine::dialog).collect();
+                step.dialogs = self.lines.iter_mut().flatten().filter_map(PhoneLine::dialog).collect();
                 self.write(step, work);
             }
         }
@@ -407,6 +415,7 @@ impl Driver {
     fn durable(&mut self, carried: &record::Carried, work: Work) {
         let now = self.clock.now();
         self.record.written(carried);
+        self.lines.iter_mut().flatten().for_each(PhoneLine::durable);
         self.fail_after(carried, &work);
         for leaving in self.leaving.iter_mut().filter_map(Option::take) {
             self.world.say_goodbye(leaving, now);

@@ -91,6 +91,8 @@ impl Driver {
             verdict: None,
             not_before: None,
             taken_up: None,
+            stored: None,
+            storing: None,
             refused: false,
             over: false,
         })

@@ -11,6 +11,7 @@ use ringback_common::store::{
 };
 use ringback_sip::Moment;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::call::{Call, CallPlan, Cause, Ending, Snapshot, State, Verdict};
 use crate::events::{Herald, Outcome};
@@ -27,9 +28,22 @@ pub struct StoredCall {
     /// In what.
     pub currency: String,
     /// The wall clock at the call's moment zero.
+    #[serde(serialize_with = "ringback_common::wall::serialize")]
     pub began: DateTime<Utc>,
     /// The number of the job's last event.
     pub seq: u32,
+}
+
+/// [`StoredCall`] as it is written: the plan stays the same, so its text is kept.
+#[derive(Serialize)]
+struct StoringCall<'a> {
+    plan: &'a RawValue,
+    call: &'a Snapshot,
+    account_id: i64,
+    currency: &'a str,
+    #[serde(serialize_with = "ringback_common::wall::serialize")]
+    began: DateTime<Utc>,
+    seq: u32,
 }
 
 /// What is known of one leg besides what the call machine knows.
@@ -67,6 +81,8 @@ pub struct Record {
     began: DateTime<Utc>,
     seq: u32,
     hold: Option<HoldChange>,
+    /// The call's plan as it is stored, once it was.
+    plan: Option<Box<RawValue>>,
     /// Whole minutes of both calls that the account could pay for when it was admitted.
     pub minutes: Option<u64>,
     /// Facts about A and B.
@@ -163,6 +179,7 @@ impl Record {
             began,
             seq,
             hold: None,
+            plan: None,
             minutes: None,
             legs: Default::default(),
             finals: Vec::new(),
@@ -223,7 +240,7 @@ impl Record {
                 B => step.request.twoway_call_id = Some(invite.call_id.clone()),
             }
         }
-        step.request.snapshot = Some(self.stored_form(call, snapshot));
+        step.request.snapshot = Some(self.stored_form(call, &snapshot));
         step.invites = invites;
         step.dialogs = dialogs;
         step
@@ -276,7 +293,7 @@ impl Record {
                 step.request.next_call = Some(self.wall(at));
             }
         }
-        step.request.snapshot = Some(self.stored_form(call, call.snapshot()));
+        step.request.snapshot = Some(self.stored_form(call, &call.snapshot()));
         step
     }
 
@@ -332,18 +349,17 @@ impl Record {
         for leg in [A, B] {
             let i = index(leg);
             let track = if leg == A { &snapshot.a } else { &snapshot.b };
+            let rings = codes[i].filter(|code| (180..190).contains(code));
+            if track.ended.is_none() && told[i] < Told::Ringing && (rings.is_some() || track.rang) {
+                news.push(herald.leg("ringing", leg, attempts[i], rings.or(Some(180)), None));
+                reached[i] = Told::Ringing;
+            }
             if track.answered.is_some() && told[i] < Told::Answered {
                 news.push(herald.leg("answered", leg, attempts[i], Some(200), None));
                 let (state, status) =
                     if leg == A { ("calling_b", "Second leg initiated") } else { ("talking", "Second leg connected") };
                 news.push(herald.request(state, status));
                 reached[i] = Told::Answered;
-            } else if track.ended.is_none()
-                && codes[i].is_some_and(|code| (180..190).contains(&code))
-                && told[i] < Told::Ringing
-            {
-                news.push(herald.leg("ringing", leg, attempts[i], codes[i], None));
-                reached[i] = Told::Ringing;
             }
         }
         self.seq = herald.seq;
@@ -353,12 +369,15 @@ impl Record {
         news
     }
 
-    fn stored_form(&self, call: &Call, snapshot: Snapshot) -> String {
-        let stored = StoredCall {
-            plan: call.plan().clone(),
+    fn stored_form(&mut self, call: &Call, snapshot: &Snapshot) -> String {
+        let plan = self.plan.get_or_insert_with(|| {
+            serde_json::value::to_raw_value(call.plan()).expect("a plan is plain structs with text keys")
+        });
+        let stored = StoringCall {
+            plan,
             call: snapshot,
             account_id: self.account_id,
-            currency: self.currency.clone(),
+            currency: &self.currency,
             began: self.began,
             seq: self.seq,
         };

@@ -56,13 +56,15 @@ pub enum Parcel {
 pub struct Mailbox<T> {
     ring: ArrayQueue<T>,
     bell: OwnedFd,
+    /// The bell rang and the owner has not heard it yet.
+    rung: AtomicBool,
     closed: AtomicBool,
 }
 
 impl<T> Mailbox<T> {
     fn new(size: usize) -> io::Result<Mailbox<T>> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Mailbox { ring: ArrayQueue::new(size), bell, closed: AtomicBool::new(false) })
+        Ok(Mailbox { ring: ArrayQueue::new(size), bell, rung: AtomicBool::new(false), closed: AtomicBool::new(false) })
     }
 
     /// Puts something in; gives it back if the ring is full.
@@ -75,15 +77,18 @@ impl<T> Mailbox<T> {
         self.ring.pop()
     }
 
-    /// Wakes the owner.
+    /// Wakes the owner, unless it is being woken already.
     pub fn ring(&self) {
-        // the counter is full only when it already wakes the owner
-        let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+        if !self.rung.swap(true, Ordering::SeqCst) {
+            // the counter is full only when it already wakes the owner
+            let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+        }
     }
 
-    /// Forgets that the bell rang.
+    /// Forgets that the bell rang. The owner looks into the ring after this, so nothing put in before is missed.
     pub fn hush(&self) {
         let _ = rustix::io::read(&self.bell, &mut [0u8; 8]);
+        self.rung.swap(false, Ordering::SeqCst);
     }
 
     /// What becomes readable when the bell rings.
@@ -142,10 +147,10 @@ impl Crew {
     }
 
     /// Tells the thread that has this call's legs. A new leg does not wake it: there is nothing to hear before the next
-    /// command.
+    /// command. Nor does a closed one: it hears of it at its next look.
     pub fn tell(&self, key: CallKey, command: Command) -> Result<(), Command> {
         let desk = self.desk(key);
-        let can_wait = matches!(command, Command::Open(_));
+        let can_wait = matches!(command, Command::Open(_) | Command::Close(..));
         desk.commands.put(command)?;
         if !can_wait {
             desk.commands.ring();
