@@ -76,8 +76,6 @@ pub struct Texts {
     pub jobs: usize,
     /// CPU of the trigger's process for each.
     pub trigger_ms: f64,
-    /// CPU of the whole machine for each: senders, broker and database too.
-    pub machine_ms: f64,
     /// From the moment a text was due to its "accepted".
     pub accept: Delay,
 }
@@ -182,9 +180,9 @@ pub fn texts(all: &[Texts]) {
     let machine = process::machine();
     println!("{machine}");
     for texts in all {
-        let Texts { kind, rate, sent, accepted, jobs, trigger_ms, machine_ms, accept } = texts;
+        let Texts { kind, rate, sent, accepted, jobs, trigger_ms, accept } = texts;
         println!("\n{kind} shape, {sent} texts at {rate}/s: {accepted} accepted, {jobs} jobs on the queue");
-        println!("CPU per text: {trigger_ms:.3} ms of the trigger, {machine_ms:.3} ms of the machine");
+        println!("CPU per text: {trigger_ms:.3} ms of the trigger");
         println!(
             "sent -> accepted p50 / p99 / max: {:.1} / {:.1} / {:.1} ms (p99 at most 50)",
             accept.p50_ms, accept.p99_ms, accept.max_ms

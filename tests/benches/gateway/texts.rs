@@ -29,10 +29,10 @@ pub fn measure(kind: Kind, rate: u32, seconds: u32) -> Texts {
     let to = SocketAddr::new(trigger.ip, 8081);
     eprintln!("{}: {rate} texts a second for {seconds} s", kind.word());
     send(to, FIRST, WARM, rate);
-    let (cpu, machine) = (process::cpu(trigger.process.id()), process::machine_busy());
+    let before = process::cpu(trigger.process.id());
     let sent = rate * seconds;
     let waited: Vec<u64> = send(to, 1, sent, rate).into_iter().flatten().collect();
-    let cpu = process::cpu(trigger.process.id()) - cpu;
+    let cpu = process::cpu(trigger.process.id()) - before;
     Texts {
         kind: kind.word(),
         rate,
@@ -40,7 +40,6 @@ pub fn measure(kind: Kind, rate: u32, seconds: u32) -> Texts {
         accepted: waited.len(),
         jobs: jobs(&site, peers.as_ref(), sent + WARM).saturating_sub(WARM) as usize,
         trigger_ms: Usage::ms_per(cpu, waited.len()),
-        machine_ms: Usage::ms_per(process::machine_busy() - machine, waited.len()),
         accept: Delay::of_us(waited),
     }
 }
