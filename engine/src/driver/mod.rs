@@ -477,6 +477,7 @@ impl Driver {
 
     /// Somebody cancelled before the INVITE was stored: it never leaves.
     fn refused_by_cancel(&mut self, carried: &record::Carried) {
+        self.lines.iter_mut().flatten().for_each(|line| line.storing = None);
         if carried.hold {
             self.end = Some(End::Cancelled);
             return;
