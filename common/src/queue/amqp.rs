@@ -6,17 +6,18 @@ mod consume;
 mod link;
 mod topology;
 
-use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Waker};
 
+use futures::future::{MaybeDone, maybe_done};
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Confirmation};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use self::link::{Lane, Link, Nodes, Wire};
+use self::link::{Link, Nodes, Wire};
 use self::topology::Topology;
 use super::delivery::{Consumer, Verdict};
 use super::{Destination, Message, PATIENCE, PublishError, QueueConfig, QueueError, Source};
@@ -47,7 +48,8 @@ impl AmqpQueue {
         self.hear(to, begun, deadline).await
     }
 
-    /// Writes all, then hears one confirm after the other: a task that waits for all of them together is woken by each.
+    /// Hands all to the connection, then hears one confirm after the other. Waiting for each to be written, or for all confirms
+    /// together, would wake two threads for every message.
     pub(super) async fn publish_all(&self, batch: &[(Destination, Message)]) -> Vec<Result<(), PublishError>> {
         let deadline = Instant::now() + PATIENCE;
         let mut begun = Vec::with_capacity(batch.len());
@@ -64,30 +66,47 @@ impl AmqpQueue {
         answers
     }
 
-    /// Hands the message to the connection.
-    async fn begin(&self, to: &Destination, message: &Message, deadline: Instant) -> Result<Begun, PublishError> {
+    /// Hands the message to the connection. lapin counts the confirm's tag and queues the frames in the first poll, but not under
+    /// one lock: two tasks could swap their tags. So first polls take turns; they wake nobody, because nobody waits yet.
+    async fn begin<'a>(
+        &self,
+        to: &Destination,
+        message: &'a Message,
+        deadline: Instant,
+    ) -> Result<Begun<'a>, PublishError> {
         let Some(link) = self.publishing.link() else {
             return Err(PublishError::Unavailable("no connection to the broker".to_owned()));
         };
         if link.blocked() {
             return Err(PublishError::Refused("the broker is short of memory or disk".to_owned()));
         }
-        let writing = async {
-            let lane = link.lane(to).await?;
-            self.write(&lane, to, message).await
-        };
-        let confirm = match timeout_at(deadline, writing).await {
-            Ok(Ok(confirm)) => confirm,
+        let lane = match timeout_at(deadline, link.lane(to)).await {
+            Ok(Ok(lane)) => lane,
             Ok(Err(error)) => return Err(self.failed(&link, to, broken(error)).await),
             Err(_) => return Err(self.failed(&link, to, PublishError::Timeout).await),
         };
-        written(to);
-        Ok(Begun { link, confirm })
+        let (exchange, key) = self.topology.route(to);
+        let options = BasicPublishOptions { mandatory: *to != Destination::Control, ..Default::default() };
+        let used = lane.clone();
+        let mut writing: Pin<Box<Writing<'a>>> = Box::pin(maybe_done(Box::pin(async move {
+            used.channel().basic_publish(exchange, key, options, &message.body, properties_of(message)).await
+        })));
+        let turn = lane.turn();
+        let _ = writing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        drop(turn);
+        Ok(Begun { link, writing })
     }
 
     /// Waits until the broker has taken it, or not.
-    async fn hear(&self, to: &Destination, begun: Begun, deadline: Instant) -> Result<(), PublishError> {
-        let error = match timeout_at(deadline, begun.confirm).await {
+    async fn hear(&self, to: &Destination, begun: Begun<'_>, deadline: Instant) -> Result<(), PublishError> {
+        let Begun { link, mut writing } = begun;
+        let confirmed = async {
+            writing.as_mut().await;
+            let confirm = writing.as_mut().take_output().expect("it is taken once")?;
+            written(to);
+            confirm.await
+        };
+        let error = match timeout_at(deadline, confirmed).await {
             Ok(Ok(Confirmation::Ack(None))) => return Ok(()),
             Ok(Ok(Confirmation::Nack(_))) => {
                 return Err(PublishError::Refused("full, or without a leader now".to_owned()));
@@ -100,7 +119,7 @@ impl AmqpQueue {
             Ok(Err(error)) => broken(error),
             Err(_) => PublishError::Timeout,
         };
-        Err(self.failed(&begun.link, to, error).await)
+        Err(self.failed(&link, to, error).await)
     }
 
     /// After a failure the channel is not used again, and the connection is looked at.
@@ -108,23 +127,6 @@ impl AmqpQueue {
         link.close_lane(to).await;
         self.publishing.doubt();
         error
-    }
-
-    /// lapin counts the confirm's tag and queues the frames in the first poll, but not under one lock: two tasks could
-    /// swap their tags. So first polls take turns; the rest runs side by side.
-    async fn write(&self, lane: &Lane, to: &Destination, message: &Message) -> lapin::Result<lapin::PublisherConfirm> {
-        let (exchange, key) = self.topology.route(to);
-        let options = BasicPublishOptions { mandatory: *to != Destination::Control, ..Default::default() };
-        let properties = properties_of(message);
-        let mut publishing = Box::pin(lane.channel().basic_publish(exchange, key, options, &message.body, properties));
-        let begun = poll_fn(|context| {
-            let _turn = lane.turn();
-            Poll::Ready(publishing.as_mut().poll(context))
-        });
-        match begun.await {
-            Poll::Ready(written) => written,
-            Poll::Pending => publishing.await,
-        }
     }
 
     /// If the broker answers, the consumer has subscribed when this returns: what is said from now on is heard.
@@ -168,10 +170,13 @@ impl AmqpQueue {
 }
 
 /// A message on its way to the broker.
-struct Begun {
+struct Begun<'a> {
     link: Arc<Link>,
-    confirm: lapin::PublisherConfirm,
+    writing: Pin<Box<Writing<'a>>>,
 }
+
+/// Ends when the message is on the wire.
+type Writing<'a> = MaybeDone<Pin<Box<dyn Future<Output = lapin::Result<lapin::PublisherConfirm>> + Send + 'a>>>;
 
 fn broken(error: lapin::Error) -> PublishError {
     PublishError::Unavailable(error.to_string())
