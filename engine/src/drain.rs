@@ -20,8 +20,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// somebody who waits for it.
 fn apart(outlet: Outlet) -> Duration {
     match outlet {
-        Outlet::Replies => Duration::from_millis(40),
-        Outlet::Billing | Outlet::Log => Duration::from_millis(100),
+        Outlet::Replies => Duration::from_millis(100),
+        Outlet::Billing | Outlet::Log => Duration::from_millis(250),
     }
 }
 /// What was confirmed is marked with the next rows, and no later than this.
@@ -110,7 +110,8 @@ async fn round(store: &Store, queue: &Queue, me: &Me, outlet: Outlet, confirmed:
             publishing.await
         }
     };
-    if let Some(refusal) = answers.iter().find_map(|answer| answer.as_ref().err()) {
+    let refusal = |answer| Result::as_ref(answer).err();
+    if let Some(refusal) = answers.iter().filter(|answer| !is_settled(outlet, answer)).find_map(refusal) {
         tracing::debug!(destination = outlet.as_str(), %refusal, "some events were not confirmed and will be told again");
     }
     confirmed.extend(ids.iter().zip(&answers).filter(|(_, answer)| is_settled(outlet, answer)).map(|(id, _)| *id));

@@ -32,6 +32,8 @@ use crate::world::World;
 
 /// Deliveries in hand at a time.
 const PREFETCH: u16 = 64;
+/// Between the beginnings of two takes: what comes meanwhile is taken together. Whoever comes after a pause does not wait.
+const APART: Duration = Duration::from_millis(10);
 /// Above so many due rows that nobody has claimed, the broker keeps the rest.
 const BACKLOG: i64 = 2_000;
 /// The pause before the store is asked again.
@@ -131,11 +133,14 @@ impl Worker {
 
     async fn take_jobs(&self, shutdown: &Shutdown) {
         let mut consumer = self.world.queue.consume(&Source::Jobs, PREFETCH).await;
+        let mut not_before = tokio::time::Instant::now();
         loop {
             let first = tokio::select! {
                 delivery = consumer.next() => delivery,
                 () = shutdown.wait() => return,
             };
+            tokio::time::sleep_until(not_before).await;
+            not_before = tokio::time::Instant::now() + APART;
             let mut deliveries = vec![first];
             while deliveries.len() < usize::from(PREFETCH) {
                 match consumer.next().now_or_never() {

@@ -146,13 +146,13 @@ impl Crew {
         Ok(crew)
     }
 
-    /// Tells the thread that has this call's legs. A new leg does not wake it: there is nothing to hear before the next
-    /// command. Nor does a closed one: it hears of it at its next look.
+    /// Tells the thread that has this call's legs. Only what begins something wakes it: a sound, or a leg that may be heard from
+    /// now on. All else is heard in time without: the thread looks for commands before it takes a packet or makes a frame.
     pub fn tell(&self, key: CallKey, command: Command) -> Result<(), Command> {
         let desk = self.desk(key);
-        let can_wait = matches!(command, Command::Open(_) | Command::Close(..));
+        let begins = matches!(command, Command::Connect(..) | Command::Play(..));
         desk.commands.put(command)?;
-        if !can_wait {
+        if begins {
             desk.commands.ring();
         }
         Ok(())
