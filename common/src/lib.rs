@@ -11,6 +11,7 @@ pub mod gate;
 pub mod guard;
 pub mod intake;
 pub mod job;
+pub mod json;
 pub mod lock;
 pub mod money;
 pub mod number;

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use ringback_common::event::{CDR_TYPE, CdrEvent, Envelope, LegEvent, LegName, RequestEvent};
 use ringback_common::job::Job;
+use ringback_common::json;
 use ringback_common::money::Money;
 use ringback_common::number::Number;
 use ringback_common::store::{EventMoney, OutboxEvent, Outlet, Settlement};
@@ -217,7 +218,7 @@ impl Herald<'_> {
         let event_id = format!("{}:{}", self.job.id, self.seq);
         let source = format!("/ringback/engine/{}", self.engine);
         let envelope = Envelope::new(event_id.clone(), source, kind, self.now, Some(self.job.id.0.clone()), data);
-        let body = serde_json::to_string(&envelope).expect("events are plain structs with text keys");
+        let body = json::text(&envelope, 1_024).expect("events are plain structs with text keys");
         OutboxEvent { destination, routing_key, event_id, kind: kind.to_owned(), body, money }
     }
 }

@@ -18,6 +18,7 @@ use super::writer::Numbered;
 use crate::event::LegName;
 use crate::failpoint::failpoint;
 use crate::job::JobKind;
+use crate::json;
 use crate::money::Money;
 
 #[derive(Serialize)]
@@ -129,14 +130,14 @@ fn stepped(answer: &[i64]) -> Stepped {
 }
 
 /// A batch as it travels: small things as JSON, texts and datagrams beside it, named by their place from 1.
-struct Parcel {
+struct Parcel<'a> {
     steps: String,
-    texts: Vec<String>,
-    blobs: Vec<Vec<u8>>,
+    texts: Vec<&'a str>,
+    blobs: Vec<&'a [u8]>,
 }
 
-impl Parcel {
-    fn of(steps: &[Numbered]) -> Result<Parcel, StoreError> {
+impl<'a> Parcel<'a> {
+    fn of(steps: &'a [Numbered]) -> Result<Parcel<'a>, StoreError> {
         let (mut texts, mut blobs) = (Vec::new(), Vec::new());
         let rows: Vec<StepJson> = steps.iter().map(|numbered| StepJson::of(numbered, &mut texts, &mut blobs)).collect();
         let money = || steps.iter().map(|numbered| &numbered.step).filter(|step| step.touches_money());
@@ -302,7 +303,7 @@ fn lay<T>(pile: &mut Vec<T>, thing: T) -> usize {
 }
 
 impl<'a> StepJson<'a> {
-    fn of(numbered: &'a Numbered, texts: &mut Vec<String>, blobs: &mut Vec<Vec<u8>>) -> StepJson<'a> {
+    fn of(numbered: &'a Numbered, texts: &mut Vec<&'a str>, blobs: &mut Vec<&'a [u8]>) -> StepJson<'a> {
         let (step, change) = (&numbered.step, &numbered.step.request);
         StepJson {
             job: step.job.as_str(),
@@ -315,7 +316,7 @@ impl<'a> StepJson<'a> {
             status: change.status.as_deref(),
             result: change.result.as_deref(),
             reason: change.reason.as_deref(),
-            snapshot: change.snapshot.as_ref().map(|snapshot| lay(texts, snapshot.clone())),
+            snapshot: change.snapshot.as_ref().map(|snapshot| lay(texts, snapshot.as_str())),
             next_call: change.next_call,
             call_count: change.call_count,
             call_id: change.call_id.as_deref(),
@@ -338,15 +339,15 @@ impl<'a> StepJson<'a> {
 }
 
 impl<'a> InviteJson<'a> {
-    fn of(invite: &'a NewInvite, texts: &mut Vec<String>, blobs: &mut Vec<Vec<u8>>) -> InviteJson<'a> {
+    fn of(invite: &'a NewInvite, texts: &mut Vec<&'a str>, blobs: &mut Vec<&'a [u8]>) -> InviteJson<'a> {
         InviteJson {
             leg: invite.leg,
             attempt: invite.attempt,
             r#try: invite.try_number,
             call_id: &invite.call_id,
             branch: &invite.branch,
-            bytes: lay(blobs, invite.bytes.to_vec()),
-            sdp: invite.sdp.as_ref().map(|sdp| lay(texts, sdp.clone())),
+            bytes: lay(blobs, &invite.bytes[..]),
+            sdp: invite.sdp.as_ref().map(|sdp| lay(texts, sdp.as_str())),
             local_addr: invite.local_addr.to_string(),
             peer_addr: invite.peer_addr.to_string(),
             expires_s: invite.expires_s,
@@ -355,20 +356,20 @@ impl<'a> InviteJson<'a> {
 }
 
 impl FinalJson {
-    fn of(response: &FinalResponse, blobs: &mut Vec<Vec<u8>>) -> FinalJson {
+    fn of<'a>(response: &'a FinalResponse, blobs: &mut Vec<&'a [u8]>) -> FinalJson {
         FinalJson {
             leg: response.leg,
             attempt: response.attempt,
             r#try: response.try_number,
             code: response.code,
-            bytes: lay(blobs, response.bytes.to_vec()),
+            bytes: lay(blobs, &response.bytes[..]),
         }
     }
 }
 
 impl DialogJson {
-    fn of(dialog: &DialogState, texts: &mut Vec<String>) -> DialogJson {
-        let state = lay(texts, dialog.state.clone());
+    fn of<'a>(dialog: &'a DialogState, texts: &mut Vec<&'a str>) -> DialogJson {
+        let state = lay(texts, dialog.state.as_str());
         DialogJson { leg: dialog.leg, attempt: dialog.attempt, state, cseq_hi: dialog.cseq_hi }
     }
 }
@@ -397,18 +398,18 @@ impl<'a> SettlementJson<'a> {
 }
 
 impl<'a> EventJson<'a> {
-    fn of(event: &'a OutboxEvent, texts: &mut Vec<String>) -> EventJson<'a> {
+    fn of(event: &'a OutboxEvent, texts: &mut Vec<&'a str>) -> EventJson<'a> {
         EventJson {
             destination: event.destination.as_str(),
             routing_key: &event.routing_key,
             event_id: &event.event_id,
             kind: &event.kind,
-            body: lay(texts, event.body.clone()),
+            body: lay(texts, event.body.as_str()),
             money: event.money.label(),
         }
     }
 }
 
 fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Invalid(format!("cannot be written as JSON: {error}")))
+    json::text(value, 4_096).map_err(|error| StoreError::Invalid(format!("cannot be written as JSON: {error}")))
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ringback_common::event::LegName;
+use ringback_common::json;
 use ringback_common::store::{DialogState, NewInvite};
 use ringback_sip::net::{Endpoint, Line};
 use ringback_sip::{Leg, LegState, Message, Moment};
@@ -79,7 +80,7 @@ impl PhoneLine {
         if !self.answered || self.stored.as_ref() == Some(&state) {
             return None;
         }
-        let text = serde_json::to_string(&state).expect("a leg's state is plain structs with text keys");
+        let text = json::text(&state, 1_536).expect("a leg's state is plain structs with text keys");
         let cseq_hi = i64::from(state.cseq_reserved());
         self.storing = Some(state);
         Some(DialogState { leg: self.name, attempt: self.attempt, state: text, cseq_hi })

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use ringback_common::event::LegName::{self, A, B};
 use ringback_common::job::Job;
+use ringback_common::json;
 use ringback_common::money::Money;
 use ringback_common::store::{
     DialogState, FinalResponse, HoldChange, NewInvite, OutboxEvent, RequestChange, Settlement, Step,
@@ -381,7 +382,7 @@ impl Record {
             began: self.began,
             seq: self.seq,
         };
-        serde_json::to_string(&stored).expect("a call is plain structs with text keys")
+        json::text(&stored, 1_536).expect("a call is plain structs with text keys")
     }
 
     fn herald(&self, now: Moment) -> Herald<'_> {

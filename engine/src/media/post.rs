@@ -146,13 +146,17 @@ impl Crew {
         Ok(crew)
     }
 
-    /// Tells the thread that has this call's legs. Only what begins something wakes it: a sound, or a leg that may be heard from
-    /// now on. All else is heard in time without: the thread looks for commands before it takes a packet or makes a frame.
+    /// Tells the thread that has this call's legs. Only what somebody is to hear now wakes it; all else is heard of in time
+    /// without, because the thread looks for commands before it takes a packet or makes a frame, and now and then if it has legs.
     pub fn tell(&self, key: CallKey, command: Command) -> Result<(), Command> {
         let desk = self.desk(key);
-        let begins = matches!(command, Command::Connect(..) | Command::Play(..));
+        let is_urgent = match command {
+            Command::Play(..) | Command::Bridge(..) | Command::OneWay { .. } => true,
+            Command::Connect(..) => desk.tally.legs.load(Ordering::Relaxed) == 0,
+            _ => false,
+        };
         desk.commands.put(command)?;
-        if begins {
+        if is_urgent {
             desk.commands.ring();
         }
         Ok(())
