@@ -1,9 +1,54 @@
-//! Application servers: they speak IIF by UDP, and have no manners but those a test gives them.
+//! Application servers: they speak IIF by UDP, and have no manners but those a test gives them. And the house they ask for calls.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use crate::http;
+use crate::phone::{Bank, Manner};
+use crate::site::Site;
+use crate::story::SOON;
+use crate::{clock, http};
+
+/// A small site whose application server is on its own address, with phones 100 to 104 and 44..., on the account alice.
+pub struct House {
+    /// The site.
+    pub site: Site,
+    /// Its phones.
+    pub phones: Bank,
+}
+
+impl House {
+    /// A site as `prepare` sets it up, not yet running; 100 and 101 behave so.
+    pub fn stage(user1: Manner, user2: Manner, prepare: impl FnOnce(&mut Site)) -> House {
+        House::with(Site::small(), user1, user2, prepare)
+    }
+
+    /// The same around a site.
+    pub fn with(mut site: Site, user1: Manner, user2: Manner, prepare: impl FnOnce(&mut Site)) -> House {
+        let ip = site.ip().to_string();
+        for (key, value) in [
+            ("numbers.extensions", r#"["100","101","102","103","104"]"#),
+            ("iif.account", "alice"),
+            ("iif.application_server", &ip),
+        ] {
+            site.set(key, value);
+        }
+        prepare(&mut site);
+        let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
+        phones.when("100", user1);
+        phones.when("101", user2);
+        site.account("alice", "1000.00");
+        let uri = phones.uri();
+        let mut trunk = vec!["trunk", "add", "phones", "--sip", &uri];
+        trunk.extend(["100", "101", "102", "103", "104", "44"].iter().flat_map(|prefix| ["--prefix", prefix]));
+        site.cli(&trunk, "");
+        House { site, phones }
+    }
+
+    /// An application server on this port of the site's address.
+    pub fn server(&self, port: u16) -> AppServer {
+        AppServer::start(self.site.at(port), self.site.at(5080))
+    }
+}
 
 /// An application server on a UDP port of its own.
 pub struct AppServer {
@@ -64,6 +109,13 @@ impl AppServer {
         }
         all
     }
+}
+
+/// Waits until a trigger has counted so many messages with these labels.
+pub fn wait_counted(health: SocketAddr, labels: &[&str], least: u64) {
+    clock::wait_for(&format!("{labels:?} to be counted"), SOON, || {
+        (counted(health, "ringback_iif_", labels) >= least).then_some(())
+    });
 }
 
 /// A parameter of a message.

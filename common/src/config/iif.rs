@@ -151,6 +151,13 @@ impl IifConfig {
                 self.listen
             ));
         }
+        if self.configured() && self.default_caller.is_none() {
+            warnings.push(
+                "[iif] default_caller is empty: a REQUEST without caller1 shows nobody to A (\"anonymous\"), which some carriers refuse; \
+                 write a number, or give the trunk one with --cli"
+                    .to_owned(),
+            );
+        }
         let far = |ip: IpAddr| !ip.is_loopback();
         let server = matches!(self.application_server, ServerAddress::One(ip) if far(ip));
         if self.configured()
