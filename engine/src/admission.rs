@@ -178,3 +178,6 @@ pub fn tariff_of(
     let stored = stored.filter(|_| tariff.currency == account.currency);
     stored.or(flat).map(|per_minute| Tariff { per_minute })
 }
+
+#[cfg(test)]
+mod tests;

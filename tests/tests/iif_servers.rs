@@ -234,7 +234,7 @@ fn hostile_datagrams_are_answered_as_stated_or_not_at_all_and_cost_little() {
     fails(long.as_bytes(), "call-1");
     fails(many.as_bytes(), "call-1");
     fails(&many.as_bytes()[..800], "call-1");
-    fails(b"REQUEST: id=call-1;user1=10\00;user2=101;", "call-1");
+    fails(b"REQUEST: id=call-1;user1=10\x000;user2=101;", "call-1");
     fails(b"REQUEST: id=call-1;user1=100;user2=101;user2=102;", "call-1");
     fails(b"REQUEST: id=call-1;user1=100;user2=\xff\xfe;", "call-1");
     fails(b"REQUEST: user1=100;user2=101;", "");

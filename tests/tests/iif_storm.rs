@@ -161,8 +161,7 @@ fn ack_is_on_the_wire_before_the_first_invite_at_twenty_requests_a_second() {
 fn without_a_broker_or_a_database_nobody_hears_anything_and_a_repeat_is_one_call() {
     let mut peers = Peers::start();
     let house = House::with(Site::beside(&peers), quick(), quick(), |site| {
-        let everywhere = "any";
-        site.set("iif.application_server", everywhere);
+        site.set("iif.application_server", "any");
     });
     house.phones.when("44100*", quick());
     house.phones.when("44200*", quick().hangs_up_after(millis(200)));

@@ -104,3 +104,59 @@ fn reply(event: &RequestEvent, note: &Note, setup: &Setup) -> Reply {
     let text = response(dialect, &note.id, sid(&event.job), event.talk_seconds.unwrap_or(0), ending);
     Reply { job: event.job.clone(), to: note.to, text: sign(text, setup.secret(&note.server)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringback_common::config::{Config, Role};
+    use serde_json::{Value, json};
+
+    /// How a call ended, as the engine says it.
+    fn ended(note: Option<&str>) -> Vec<u8> {
+        let mut event = json!({
+            "specversion": "1.0", "id": "j:9", "source": "/ringback/engine/e1", "type": FINISHED_TYPE,
+            "time": "2026-03-01T12:00:00Z", "datacontenttype": "application/json",
+            "data": {
+                "job": "0123456789abcdef0123456789abcdef", "seq": 9, "source": "iif", "account": "alice", "status": "Finished",
+                "result": "Successful", "reason": "both talked; one hung up", "a": "100", "b": "101", "talk_seconds": 180,
+            },
+        });
+        event["data"]["reply"] = note.map_or(Value::Null, Value::from);
+        event.to_string().into_bytes()
+    }
+
+    fn channel(settings: &str) -> ByUdp {
+        let config = Config::read(settings, "test", std::path::Path::new("/srv"), Role::Trigger, []).unwrap();
+        ByUdp::new(Arc::default(), watch::channel(Setup::new(&config.iif)).1)
+    }
+
+    #[tokio::test]
+    async fn an_ending_becomes_the_response_of_its_dialect() {
+        let sid = 0x0123_4567_89ab_cdef_u64 >> 1;
+        let note = |more: &str| format!(r#"{{"to":"127.0.0.1:4000","id":"1234","server":"127.0.0.1"{more}}}"#);
+        let plain = channel("[iif]\naccount = 'alice'");
+        let reply = plain.read(FINISHED_TYPE, &ended(Some(&note("")))).unwrap().unwrap();
+        assert_eq!(reply.text, format!("RESPONSE: id=1234;sid={sid};real_duration=180;"));
+        assert_eq!(reply.to, "127.0.0.1:4000".parse().unwrap());
+        assert!(plain.deduplicates(&reply), "so one that a crash cut off is sent again");
+        let old = plain.read(FINISHED_TYPE, &ended(Some(&note(r#","v1":true"#)))).unwrap().unwrap();
+        assert_eq!(old.text, "RESPONSE: id=1234;real_duration=180;");
+        let wordy = channel("[iif]\naccount = 'alice'\nextended = true");
+        let reply = wordy.read(FINISHED_TYPE, &ended(Some(&note("")))).unwrap().unwrap();
+        assert!(
+            reply.text.ends_with("real_duration=180;result=Successful;cause=both talked, one hung up;"),
+            "{}",
+            reply.text
+        );
+        assert!(matches!(plain.send(&reply).await, Sent::NotYet(_)), "the port is closed: later");
+    }
+
+    #[tokio::test]
+    async fn what_asks_for_no_response_gets_none_and_nonsense_is_named() {
+        let channel = channel("[iif]\naccount = 'alice'");
+        assert!(channel.read("ringback.request.admitted.v1", b"{}").unwrap().is_none());
+        assert!(channel.read(FINISHED_TYPE, &ended(None)).unwrap().is_none());
+        assert!(channel.read(FINISHED_TYPE, b"nonsense").is_err());
+        assert!(channel.read(FINISHED_TYPE, &ended(Some("not ours"))).is_err());
+    }
+}

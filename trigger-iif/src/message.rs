@@ -292,7 +292,7 @@ mod tests {
             (long.as_bytes(), Fault::TooLong),
             (many.as_bytes(), Fault::TooLong),
             (&many.as_bytes()[..1_000], Fault::TooManyParameters),
-            (b"REQUEST: id=1;user1=1\0000;user2=3", Fault::NotText),
+            (b"REQUEST: id=1;user1=1\x00;user2=3", Fault::NotText),
             (b"REQUEST: id=1;user1=\xff\xfe;user2=3", Fault::NotText),
             (b"REQUEST: id=1;user1=2\r\nuser2=3", Fault::NotText),
             (b"REQUEST: id=1;user1=2;user1=3", Fault::Twice),
