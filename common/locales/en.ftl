@@ -107,6 +107,7 @@ refused-command = Not done: { $why }.
 how = Send: { $form }. Example: { $example }
 party-a = the first number
 party-b = the second number
+party-forward = the forwarding number
 of-party = { $party }: { $why }
 
 form-words = name password your-number other-number

@@ -107,6 +107,7 @@ refused-command = No hecho: { $why }.
 how = Envíe: { $form }. Ejemplo: { $example }
 party-a = el primer número
 party-b = el segundo número
+party-forward = el número de desvío
 of-party = { $party }: { $why }
 
 form-words = nombre clave su-número otro-número

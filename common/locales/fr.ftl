@@ -107,6 +107,7 @@ refused-command = Pas fait : { $why }.
 how = Envoyez : { $form }. Exemple : { $example }
 party-a = le premier numéro
 party-b = le second numéro
+party-forward = le numéro de renvoi
 of-party = { $party } : { $why }
 
 form-words = nom code votre-numéro autre-numéro

@@ -101,6 +101,7 @@ refused-command = 未执行：{ $why }。
 how = 请发送：{ $form }。例如：{ $example }
 party-a = 主叫号码
 party-b = 被叫号码
+party-forward = 转接号码
 of-party = { $party }：{ $why }
 
 form-words = 用户名 密码 主叫号码 被叫号码

@@ -5,6 +5,7 @@
 
 mod check;
 mod email;
+mod iif;
 mod jasmin;
 mod limits;
 mod retention;
@@ -25,6 +26,7 @@ pub use crate::queue::QueueConfig;
 pub use crate::service::ServiceConfig;
 pub use crate::store::StoreConfig;
 pub use email::{EmailConfig, ImapConfig, LmtpConfig, SmtpConfig, Tls};
+pub use iif::{Dialect, IifConfig, IifPeerConfig, IifProfile, Reread, ServerAddress};
 pub use jasmin::JasminConfig;
 pub use limits::{LimitError, Limits};
 pub use retention::RetentionConfig;
@@ -61,6 +63,8 @@ pub struct Config {
     pub sms: SmsConfig,
     /// The e-mail trigger.
     pub email: EmailConfig,
+    /// The IIF trigger.
+    pub iif: IifConfig,
     /// The web trigger.
     pub web: WebConfig,
     /// What counts as a number here.
@@ -108,7 +112,9 @@ impl Config {
         let place = file.map_or_else(|| "settings".to_owned(), |path| path.display().to_string());
         let folder = file.and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
         let folder = std::path::absolute(folder.join(".")).unwrap_or_else(|_| PathBuf::from("."));
-        Config::read(&text, &place, &folder, role, std::env::vars())
+        let mut config = Config::read(&text, &place, &folder, role, std::env::vars())?;
+        config.iif.reread = Reread(file.map(|file| (file.to_path_buf(), role)));
+        Ok(config)
     }
 
     /// The defaults alone, for a folder.
@@ -169,6 +175,7 @@ impl Config {
             self.engine.id = host_name();
         }
         self.sms.settle(folder, place, mistakes);
+        self.iif.settle(folder, place, mistakes);
         let ImapConfig { password, password_file, .. } = &mut self.email.imap;
         secret::from_file(password, password_file, folder, "email.imap.password", place, mistakes);
         let SmtpConfig { password, password_file, .. } = &mut self.email.smtp;

@@ -32,6 +32,7 @@ use crate::number::Number;
 use crate::queue::{Destination, Message, PublishError, Queue};
 use crate::secret::SiteKey;
 use crate::store::{Cancelling, Counts, Lockout, Store, StoreError};
+use crate::terms::Terms;
 
 /// When to come back after "not now".
 pub const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -74,6 +75,7 @@ pub struct Intake {
     queue: Queue,
     recent: Arc<Recent>,
     searching: Arc<Semaphore>,
+    lead: Option<TimeDelta>,
 }
 
 impl Intake {
@@ -84,7 +86,13 @@ impl Intake {
             queue,
             recent: Arc::new(Recent::default()),
             searching: Arc::new(Semaphore::new(1)),
+            lead: None,
         }
+    }
+
+    /// Jobs that are published here are due only so long after: the source hears "accepted" before anybody's phone rings.
+    pub fn with_lead(self, lead: Duration) -> Intake {
+        Intake { lead: TimeDelta::from_std(lead).ok(), ..self }
     }
 
     /// The checks alone.
@@ -268,8 +276,9 @@ impl Intake {
             b: approved.b.clone(),
             sender: Some(wish.sender),
             created: now,
-            not_before: None,
+            not_before: self.lead.map(|lead| now + lead),
             not_after: received + lifetime,
+            terms: Terms { forwards: approved.forwards.clone(), ..wish.terms },
             reply: wish.reply,
             metadata: wish.metadata,
             unknown: BTreeMap::new(),

@@ -13,6 +13,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::number::Number;
+use crate::terms::Terms;
 
 /// The type of the CloudEvents envelope around a job.
 pub const JOB_TYPE: &str = "ringback.job.v1";
@@ -116,6 +117,9 @@ pub struct Job {
     pub not_before: Option<DateTime<Utc>>,
     /// Too old to be dialled after: Finished/Expired.
     pub not_after: DateTime<Utc>,
+    /// How the calls are to be made, where the message said so.
+    #[serde(default, skip_serializing_if = "Terms::is_empty")]
+    pub terms: Terms,
     /// What the trigger needs to answer; opaque to everyone else, at most 1,024 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,

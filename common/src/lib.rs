@@ -19,4 +19,5 @@ pub mod queue;
 pub mod secret;
 pub mod service;
 pub mod store;
+pub mod terms;
 pub mod wall;

@@ -15,6 +15,7 @@ use ringback_common::event::{
 use ringback_common::job::{JOB_TYPE, Job, JobId, JobKind};
 use ringback_common::money::Money;
 use ringback_common::number::Number;
+use ringback_common::terms::{Announcement, Cli, Terms};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
@@ -125,6 +126,16 @@ fn a_job() -> Job {
         created: "2026-03-01T12:00:00Z".parse().unwrap(),
         not_before: None,
         not_after: "2026-03-01T12:10:00Z".parse().unwrap(),
+        terms: Terms {
+            cli_a: Some(Cli::anonymous()),
+            cli_b: Some(Cli::read("+4930123456").unwrap()),
+            max_seconds: Some(3600),
+            forwards: vec![Number::extension("102").unwrap()],
+            announce_a: Some(Announcement::read("00080003").unwrap()),
+            announce_b: None,
+            say_b: Some("1234".to_owned()),
+            record: true,
+        },
         reply: Some("opaque".to_owned()),
         metadata: [("order".to_owned(), json!({ "number": 7 }))].into(),
         unknown: [("callback_window".to_owned(), json!("evening"))].into(),

@@ -12,6 +12,7 @@ use ringback_common::job::Job;
 use ringback_common::money::Money;
 use ringback_common::number::Number;
 use ringback_common::store::{AccountView, Counts, Rate};
+use ringback_common::terms::{Cli, Terms};
 
 use crate::billing::{Tariff, hold_for};
 use crate::call::{CallPlan, Party, Verdict};
@@ -87,16 +88,19 @@ pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Refusal> {
     if job.a == *b {
         return Err(no(Verdict::Rejected, "both numbers are the same"));
     }
-    for number in [&job.a, b] {
+    for number in [&job.a, b].into_iter().chain(&job.terms.forwards) {
         may_be_dialled(number, account)?;
     }
     let limits =
         situation.limits.overridden(&account.limits).map_err(|error| no(Verdict::Rejected, error.to_string()))?;
     within_limits(situation.counts, &limits)?;
 
-    let a = party(situation, account, LegName::A, &job.a, b)?;
-    let b = party(situation, account, LegName::B, b, &job.a)?;
-    let longest = Duration::from_secs(u64::from(limits.max_call_seconds)).min(engine.max_call);
+    let Terms { cli_a, cli_b, .. } = &job.terms;
+    let shown = |asked: &Option<Cli>, other: &Number| asked.as_ref().map_or(other.as_str(), Cli::as_str).to_owned();
+    let a = party(situation, account, LegName::A, &job.a, &shown(cli_a, b))?;
+    let b = party(situation, account, LegName::B, b, &shown(cli_b, &job.a))?;
+    let asked = job.terms.max_seconds.map_or(Duration::MAX, |seconds| Duration::from_secs(seconds.into()));
+    let longest = Duration::from_secs(u64::from(limits.max_call_seconds)).min(engine.max_call).min(asked);
     let plan = CallPlan {
         a,
         b,
@@ -141,7 +145,7 @@ fn party(
     account: &AccountView,
     leg: LegName,
     number: &Number,
-    shown: &Number,
+    shown: &str,
 ) -> Result<Party, Refusal> {
     let routes = situation.trunks.routes(number, shown);
     if routes.is_empty() {
@@ -174,3 +178,6 @@ pub fn tariff_of(
     let stored = stored.filter(|_| tariff.currency == account.currency);
     stored.or(flat).map(|per_minute| Tariff { per_minute })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //!
 //! | Module | Story |
 //! |---|---|
-//! | [`worker`] | take, acknowledge, admit, run, settle: the life of a job |
+//! | [`worker`], [`due`] | take, acknowledge, admit, run, settle: the life of a job |
 //! | [`admission`], [`routing`], [`billing`] | may it be made, through which trunk, for how much (pure) |
 //! | [`call`] | what a callback does next (pure) |
 //! | [`driver`] | does it |
@@ -16,6 +16,7 @@ pub mod billing;
 pub mod call;
 pub mod drain;
 pub mod driver;
+pub mod due;
 pub mod events;
 pub mod gate;
 pub mod heartbeat;

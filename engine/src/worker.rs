@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use crate::admission::{self, Admitted, Refusal, Situation};
 use crate::call::Verdict;
 use crate::driver::{CallClock, Control, Driver, End};
+use crate::due::DueMoments;
 use crate::events::{Herald, Outcome};
 use crate::quote::{self, Question};
 use crate::recovery;
@@ -55,6 +56,8 @@ pub struct Worker {
     live: Arc<Mutex<HashMap<JobId, Live>>>,
     /// Held from the moment rows become ours until they stand in `live`.
     claiming: Arc<tokio::sync::Mutex<()>>,
+    /// When rows come due that were taken before their time.
+    due: Arc<DueMoments>,
 }
 
 /// Where a job stands that is to be dialled, and the slot it uses.
@@ -76,7 +79,7 @@ impl Worker {
     /// A worker with as many slots as the settings say.
     pub fn new(world: Arc<World>) -> Worker {
         let slots = Arc::new(Semaphore::new(world.engine.slots));
-        Worker { world, slots, live: Arc::default(), claiming: Arc::default() }
+        Worker { world, slots, live: Arc::default(), claiming: Arc::default(), due: Arc::default() }
     }
 
     /// Takes jobs from the queue and due rows from the store until the shutdown begins, then waits for the live calls; what
@@ -182,13 +185,21 @@ impl Worker {
         let ended = taken.contains(&Taken::Cancelled);
         for ((take, taken), slot) in takes.into_iter().zip(taken).zip(slots) {
             metrics::counter!("ringback_jobs_total", "outcome" => taken_word(&taken)).increment(1);
-            if let (Taken::Claimed { epoch, .. }, Some(slot)) = (taken, slot) {
-                self.start(take.job, epoch, slot);
+            match (taken, slot) {
+                (Taken::Claimed { epoch, .. }, Some(slot)) => self.start(take.job, epoch, slot),
+                (Taken::Waiting, _) => self.remember_due(&take.job),
+                _ => {}
             }
         }
         drop(claiming);
         if ended && let Err(error) = self.look_at_rows().await {
             tracing::debug!(%error, "what ended before it began is told a second later");
+        }
+    }
+
+    fn remember_due(&self, job: &Job) {
+        if let Some(wait) = job.not_before.and_then(|due| (due - Utc::now()).to_std().ok()) {
+            self.due.add(wait, tokio::time::Instant::now());
         }
     }
 
@@ -244,12 +255,13 @@ impl Worker {
 
     // --- Due rows ------------------------------------------------------------------------------------------------------
 
-    /// Each second, or when woken: rows that are due, and rows that ended while nobody ran them; now and then rows that are
+    /// Each second, when woken, or when a row comes due: rows that are due, and rows that ended while nobody ran them; now and then rows that are
     /// ours without our knowing.
     async fn claim_rows(&self, shutdown: &Shutdown) {
         for look in 1_u32.. {
             tokio::select! {
                 () = self.world.store.woken() => {}
+                () = self.due.wait() => {}
                 () = tokio::time::sleep(Duration::from_secs(1)) => {}
                 () = shutdown.wait() => return,
             }

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod crash;
 pub mod email;
 pub mod http;
+pub mod iif;
 pub mod judge;
 pub mod kamailio;
 pub mod net;

@@ -48,12 +48,16 @@ pub enum Part {
     OnlyEngine,
     /// `ringback run --only sms`, beside it.
     OnlySms,
+    /// `ringback run --only iif`, beside it.
+    OnlyIif,
     /// `ringback-engine`, on an address of its own.
     Engine(u8),
     /// `ringback-trigger-sms`, on an address of its own.
     Sms(u8),
     /// `ringback-trigger-email`, on an address of its own but for what `email.lmtp.listen` says.
     Email(u8),
+    /// `ringback-trigger-iif`, on an address of its own.
+    Iif(u8),
 }
 
 /// A running process of the site.
@@ -209,8 +213,8 @@ impl Site {
     /// Starts a process armed with a failpoint, or without; does not wait.
     pub fn start_failing(&self, part: Part, failpoint: Option<&str>) -> Running {
         let ip = match part {
-            Part::All | Part::OnlyEngine | Part::OnlySms => self.ip,
-            Part::Engine(_) | Part::Sms(_) | Part::Email(_) => net::own_address(),
+            Part::All | Part::OnlyEngine | Part::OnlySms | Part::OnlyIif => self.ip,
+            Part::Engine(_) | Part::Sms(_) | Part::Email(_) | Part::Iif(_) => net::own_address(),
         };
         self.start_at(part, ip, failpoint).unwrap_or_else(|e| panic!("{part:?}: {e}"))
     }
@@ -221,9 +225,11 @@ impl Site {
             Part::All => ("ringback", &["run"], "ringback.log".to_owned()),
             Part::OnlyEngine => ("ringback", &["run", "--only", "engine"], "engine.log".to_owned()),
             Part::OnlySms => ("ringback", &["run", "--only", "sms"], "sms.log".to_owned()),
+            Part::OnlyIif => ("ringback", &["run", "--only", "iif"], "iif.log".to_owned()),
             Part::Engine(number) => ("ringback-engine", &[], format!("engine-{number}.log")),
             Part::Sms(number) => ("ringback-trigger-sms", &[], format!("sms-{number}.log")),
             Part::Email(number) => ("ringback-trigger-email", &[], format!("email-{number}.log")),
+            Part::Iif(number) => ("ringback-trigger-iif", &[], format!("iif-{number}.log")),
         };
         let mut command = Command::new(binary(program));
         command.args(arguments).arg("--config").arg(self.path("ringback.toml")).current_dir(self.folder.path());
@@ -239,8 +245,9 @@ impl Site {
         let (sip, health) = match part {
             Part::All => (5060, 9090),
             Part::OnlySms => (5060, 9091),
+            Part::OnlyIif => (5060, 9092),
             Part::OnlyEngine | Part::Engine(_) => (5068, 9090),
-            Part::Sms(_) | Part::Email(_) => (5060, 9090),
+            Part::Sms(_) | Part::Email(_) | Part::Iif(_) => (5060, 9090),
         };
         let id = match part {
             Part::Engine(number) => format!("e{number}"),
@@ -253,6 +260,7 @@ impl Site {
             ("media.ip", ip.to_string()),
             ("sms.listen", at(8081)),
             ("web.listen", at(8080)),
+            ("iif.listen", at(5080)),
             ("service.listen", at(health)),
         ]
         .into_iter()
@@ -327,7 +335,12 @@ impl Running {
 
     /// Where health and metrics are served.
     pub fn health(&self) -> SocketAddr {
-        SocketAddr::new(self.ip, if self.part == Part::OnlySms { 9091 } else { 9090 })
+        let port = match self.part {
+            Part::OnlySms => 9091,
+            Part::OnlyIif => 9092,
+            _ => 9090,
+        };
+        SocketAddr::new(self.ip, port)
     }
 
     /// Sends a text to its SMS trigger.

@@ -274,6 +274,8 @@ pub(crate) fn wish_of(source: &str, mail: &Mail<'_>, form: &Form, trust: &Trust)
         sender: mail.from.clone(),
         payer,
         ask,
+        terms: Default::default(),
+        forwards: Vec::new(),
         received: None,
         reply: None,
         metadata: Default::default(),

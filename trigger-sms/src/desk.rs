@@ -330,6 +330,8 @@ pub fn wish_of(source: &str, message_id: &str, from: &Number, payer: Payer, ask:
         sender: from.as_str().to_owned(),
         payer,
         ask,
+        terms: Default::default(),
+        forwards: Vec::new(),
         received: None,
         reply: None,
         metadata: BTreeMap::new(),

@@ -55,12 +55,14 @@ impl Asker {
             sender: self.sender().await,
             payer: Payer::account(&self.account),
             ask: Ask::call(a, b),
+            terms: Default::default(),
+            forwards: Vec::new(),
             received: None,
             reply: None,
             metadata: BTreeMap::new(),
         };
         let [a, b] = match self.intake.checks().numbers(&wish) {
-            Ok(Written { a: Some((a, _)), b: Some((b, _)) }) => [a, b],
+            Ok(Written { a: Some((a, _)), b: Some((b, _)), .. }) => [a, b],
             Ok(_) => return Answer::Refused("Two numbers are needed.".to_owned()),
             Err(reason) => return Answer::Refused(reason.to_string()),
         };

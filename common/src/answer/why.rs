@@ -51,6 +51,7 @@ impl Why {
             Why::Reason(Reason::BadNumber(party, _) | Reason::Blocked(party, _)) => Some(match party {
                 Party::A => "party-a",
                 Party::B => "party-b",
+                Party::Forward => "party-forward",
             }),
             _ => None,
         }

@@ -17,6 +17,9 @@ pub(super) fn check(config: &Config, place: &str, mistakes: &mut Vec<Mistake>) {
     addresses(config, &mut wrong);
     triggers(config, &mut wrong);
     email(&config.email, &mut wrong);
+    for (key, what) in config.iif.mistakes() {
+        wrong(&key, what);
+    }
     overlaps(config, &mut wrong);
 }
 
@@ -250,9 +253,17 @@ fn overlaps(config: &Config, wrong: &mut impl FnMut(&str, String)) {
             }
         }
     }
-    let (sip, media) = (config.sip.listen, &config.media);
-    if media.ports.range().contains(&sip.port()) && meet(sip.ip(), media.ip) {
-        wrong("media.ports", format!("{} contains the port of [sip] listen {sip}; move one of them", media.ports));
+    let (sip, iif, media) = (config.sip.listen, config.iif.listen, &config.media);
+    for (section, udp) in [("sip", sip), ("iif", iif)] {
+        if media.ports.range().contains(&udp.port()) && meet(udp.ip(), media.ip) {
+            wrong(
+                "media.ports",
+                format!("{} contains the port of [{section}] listen {udp}; move one of them", media.ports),
+            );
+        }
+    }
+    if iif.port() != 0 && iif.port() == sip.port() && meet(iif.ip(), sip.ip()) {
+        wrong("iif.listen", format!("{iif} is taken by sip.listen ({sip}); give it a port of its own"));
     }
 }
 

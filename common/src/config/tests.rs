@@ -157,3 +157,31 @@ fn an_account_has_limits_of_its_own() {
         assert!(matches!(limits.read_override(bad), Err(LimitError::Value(..))), "{bad}");
     }
 }
+
+#[test]
+fn the_interface_for_application_servers_is_set_up_as_its_makers_say() {
+    let iif = Config::defaults(Path::new("/srv/ringback")).iif;
+    assert_eq!(iif.listen, "127.0.0.1:5080".parse().unwrap());
+    assert_eq!(iif.application_server, ServerAddress::One([127, 0, 0, 1].into()));
+    assert_eq!((iif.default_caller.clone(), iif.dialect, iif.strict), (None, Dialect::V2, false));
+    assert_eq!((iif.ack_lead, iif.response_repeats), (Duration::from_millis(200), 0));
+    assert!(!iif.configured() && iif.warnings().is_empty(), "nobody pays: off, and nothing to say");
+    let peer = "[iif]\naccount = 'a'\n[iif.peers.one]\nhost = '192.0.2.1'\nport = 4000\nsecret = 'x'\ndialect = 'v1'";
+    let told = read(peer, &[("RINGBACK_IIF__PEERS__ONE__PORT", "4001")]).unwrap().iif.peers["one"].clone();
+    assert_eq!((told.host, told.port, told.dialect), (Some([192, 0, 2, 1].into()), 4001, Some(Dialect::V1)));
+    assert!(!format!("{told:?}").contains('x'), "secrets are masked: {told:?}");
+    let twice = "[iif]\naccount = 'a'\n[iif.peers.one]\nhost = '192.0.2.1'\n[iif.peers.two]\nhost = '192.0.2.1'";
+    assert!(read(twice, &[]).is_err_and(|errors| errors.to_string().contains("is one's already")));
+    let named = "[iif]\naccount = 'a'\n[iif.peers.'192.0.2.1']\nhost = '192.0.2.1'";
+    assert!(read(named, &[]).is_err_and(|errors| errors.to_string().contains("lower-case letters")));
+    for (text, says) in [
+        ("response_repeats = 11", "0 to 10"),
+        ("response_interval = 0", "1 to 60"),
+        ("ack_lead = 5001", "0 to 5000"),
+        ("application_server = 'example.net'", "no IP address"),
+        ("dialect = 'v3'", "v3"),
+    ] {
+        let errors = read(&format!("[iif]\n{text}"), &[]).unwrap_err().to_string();
+        assert!(errors.contains(says), "{text}: {errors}");
+    }
+}

@@ -61,6 +61,17 @@ pub struct Approved {
     pub b: Option<Number>,
     /// What is asked, if nobody is to be called.
     pub quote: Option<Quote>,
+    /// Numbers to be tried when B is busy.
+    pub forwards: Vec<Number>,
+}
+
+impl Approved {
+    /// Every number that may come to be called, and which it is.
+    fn called(&self) -> impl Iterator<Item = (Party, &Number)> {
+        let a = self.quote.is_none().then_some((Party::A, &self.a));
+        let b = self.b.iter().map(|b| (Party::B, b));
+        a.into_iter().chain(b).chain(self.forwards.iter().map(|forward| (Party::Forward, forward)))
+    }
 }
 
 /// The numbers that a message wrote down, in dialable form, each with the rule by which it was read.
@@ -70,6 +81,8 @@ pub struct Written {
     pub a: Option<(Number, Rule)>,
     /// The second party.
     pub b: Option<(Number, Rule)>,
+    /// Those to be tried when B is busy.
+    pub forwards: Vec<Number>,
 }
 
 /// The checks. They read the store and change nothing.
@@ -106,12 +119,12 @@ impl Checks {
         Dialling { country, extensions: &self.rules.extensions }
     }
 
-    /// Each of the two numbers that the wish names in dialable form; `None` where there is none, or it cannot be read.
+    /// Each of the two parties that the wish names in dialable form; `None` where there is none, or it cannot be read.
     pub fn readings(&self, wish: &Wish) -> Written {
         let from = self.dialling(&wish.sender);
         let [a, b] = wish.ask.numbers();
         let one = |text: Option<&str>| text.and_then(|text| read(text, &from).ok());
-        Written { a: one(a), b: one(b) }
+        Written { a: one(a), b: one(b), forwards: Vec::new() }
     }
 
     /// The numbers that the wish names in dialable form, as its sender means them.
@@ -129,7 +142,12 @@ impl Checks {
             let number = text.map(|text| read(text, &from)).transpose();
             number.map_err(|error| Reason::BadNumber(party, error))
         };
-        Ok(Written { a: one(Party::A, a)?, b: one(Party::B, b)? })
+        let (a, b) = (one(Party::A, a)?, one(Party::B, b)?);
+        let mut forwards = Vec::with_capacity(wish.forwards.len());
+        for text in &wish.forwards {
+            forwards.extend(one(Party::Forward, Some(text))?.map(|(number, _)| number));
+        }
+        Ok(Written { a, b, forwards })
     }
 
     /// Numbers, sender and proof, account, balance, and the numbers nobody may call; not: limits, countries, routes, rates.
@@ -184,7 +202,8 @@ impl Checks {
                 let Some(last) = self.store.last_request(account.id, &wish.sender).await? else {
                     return Ok(Err(Reason::NothingToRepeat));
                 };
-                return Ok(Ok(Approved { account, a: last.job.a, b: last.job.b, quote: None }));
+                let forwards = written.forwards;
+                return Ok(Ok(Approved { account, a: last.job.a, b: last.job.b, quote: None, forwards }));
             }
             Ask::Callback { .. } => None,
             Ask::Balance => Some(Quote::Balance),
@@ -197,9 +216,10 @@ impl Checks {
         {
             return Ok(Err(Reason::PinNeeded));
         }
+        let forwards = written.forwards;
         let b = written.b.map(|(number, _)| number);
         let a = written.a.map(|(number, _)| number).or_else(|| callback_number(&wish.sender, &account));
-        Ok(a.ok_or(Reason::NoCallbackNumber).map(|a| Approved { account, a, b, quote }))
+        Ok(a.ok_or(Reason::NoCallbackNumber).map(|a| Approved { account, a, b, quote, forwards }))
     }
 
     /// Whether a party is on the do-not-call list.
@@ -207,13 +227,10 @@ impl Checks {
         if approved.quote.is_some() {
             return Ok(Ok(()));
         }
-        let parties = [(Party::A, Some(&approved.a)), (Party::B, approved.b.as_ref())];
-        let numbers: Vec<&str> = parties.iter().filter_map(|(_, number)| Some(number.as_ref()?.as_str())).collect();
+        let numbers: Vec<&str> = approved.called().map(|(_, number)| number.as_str()).collect();
         let stopped = self.store.not_to_be_called(&numbers).await?;
-        let party = parties
-            .iter()
-            .find(|(_, number)| number.is_some_and(|number| stopped.contains(&number.as_str().to_owned())));
-        Ok(party.map_or(Ok(()), |(party, _)| Err(Reason::Blocked(*party, Block::DoNotCall))))
+        let party = approved.called().find(|(_, number)| stopped.iter().any(|one| one == number.as_str()));
+        Ok(party.map_or(Ok(()), |(party, _)| Err(Reason::Blocked(party, Block::DoNotCall))))
     }
 
     /// The account that pays for what this sender wants.
@@ -338,15 +355,14 @@ fn callback_number(sender: &str, account: &AccountView) -> Option<Number> {
 
 /// The account may spend, and both numbers may be called. Who only asks a question needs no money.
 fn may_call(approved: &Approved) -> Result<(), Reason> {
-    let Approved { account, a, b, quote } = approved;
+    let Approved { account, a, b, quote, .. } = approved;
     if !account.enabled {
         return Err(Reason::AccountDisabled);
     }
     if quote.is_none() && account.balance <= Money::ZERO {
         return Err(Reason::NoMoney);
     }
-    let a_is_called = quote.is_none().then_some((Party::A, a));
-    for (party, number) in a_is_called.into_iter().chain(b.as_ref().map(|b| (Party::B, b))) {
+    for (party, number) in approved.called() {
         guard::check(number, &account.allow).map_err(|block| Reason::Blocked(party, block))?;
     }
     if quote.is_none() && b.as_ref() == Some(a) { Err(Reason::SameNumber) } else { Ok(()) }

@@ -5,13 +5,15 @@ use std::fmt;
 use crate::guard::Block;
 use crate::number::NumberError;
 
-/// Which of the two numbers.
+/// Which number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Party {
     /// The first party.
     A,
     /// The second party.
     B,
+    /// One that is tried when the second party is busy.
+    Forward,
 }
 
 impl fmt::Display for Party {
@@ -19,6 +21,7 @@ impl fmt::Display for Party {
         f.write_str(match self {
             Party::A => "first number",
             Party::B => "second number",
+            Party::Forward => "forwarding number",
         })
     }
 }

@@ -83,6 +83,8 @@ fn wish(id: &str, user: &str, secret: &str) -> Wish {
         sender: SENDER.to_owned(),
         payer: Payer::four_words(user, secret),
         ask: Ask::call("004412345678", "004498765432"),
+        terms: Default::default(),
+        forwards: Vec::new(),
         received: None,
         reply: Some("note".to_owned()),
         metadata: BTreeMap::new(),
@@ -617,6 +619,8 @@ async fn another_phone_is_called_first_only_for_a_password_or_if_it_is_the_accou
             sender: carol.to_owned(),
             payer,
             ask: Ask::call(a, "+4915112345678"),
+            terms: Default::default(),
+            forwards: Vec::new(),
             received: None,
             reply: None,
             metadata: BTreeMap::new(),
@@ -624,4 +628,45 @@ async fn another_phone_is_called_first_only_for_a_password_or_if_it_is_the_accou
         let found = door.intake.checks().examine(&wish).await.unwrap();
         assert_eq!(found.map(|_| ()), expected, "{a}");
     }
+}
+
+/// The next job on the queue.
+async fn next_job(door: &Door) -> Job {
+    let delivery = door.queue.consume(&Source::Jobs, 1).await.next().await;
+    let envelope: Envelope<Job> = serde_json::from_slice(&delivery.body).unwrap();
+    delivery.ack().await;
+    envelope.data
+}
+
+#[tokio::test]
+async fn forward_numbers_are_checked_like_the_parties_and_travel_in_dialable_form() {
+    let door = Door::open().await;
+    let with =
+        |id: &str, forward: &str| Wish { forwards: vec!["004412345679".to_owned(), forward.to_owned()], ..good(id) };
+    assert_eq!(
+        door.refusal(with("m1", "hello")).await,
+        Reason::BadNumber(Party::Forward, crate::number::NumberError::NotDigits)
+    );
+    let blocked = door.refusal(with("m2", "+881612345678")).await;
+    assert!(matches!(blocked, Reason::Blocked(Party::Forward, _)), "{blocked:?}");
+    door.store.do_not_call("+4412345670", crate::store::PutBy::Operator, None).await.unwrap();
+    assert_eq!(
+        door.refusal(with("m3", "004412345670")).await,
+        Reason::Blocked(Party::Forward, crate::guard::Block::DoNotCall)
+    );
+    assert!(matches!(door.intake.submit(with("m4", "004412345671")).await, Verdict::Accepted { .. }));
+    let forwards: Vec<String> = next_job(&door).await.terms.forwards.into_iter().map(String::from).collect();
+    assert_eq!(forwards, ["+4412345679", "+4412345671"]);
+}
+
+#[tokio::test]
+async fn a_lead_holds_jobs_back_and_nothing_else_does() {
+    let door = Door::open().await;
+    door.intake.submit(good("m1")).await;
+    assert_eq!(next_job(&door).await.not_before, None);
+    let patient = door.intake.clone().with_lead(Duration::from_millis(200));
+    let other = Wish { ask: Ask::call("004412345678", "+442071838750"), ..good("m2") };
+    assert!(matches!(patient.submit(other).await, Verdict::Accepted { .. }));
+    let job = next_job(&door).await;
+    assert_eq!(job.not_before, Some(job.created + TimeDelta::milliseconds(200)));
 }

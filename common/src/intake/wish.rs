@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use crate::terms::Terms;
+
 /// What a trigger understood. Numbers are as they were written.
 #[derive(Clone)]
 pub struct Wish {
@@ -19,6 +21,10 @@ pub struct Wish {
     pub payer: Payer,
     /// What is wanted.
     pub ask: Ask,
+    /// How the calls are to be made, where the message says so; its forward numbers are in `forwards` as they were written.
+    pub terms: Terms,
+    /// Numbers to be tried in turn when B is busy.
+    pub forwards: Vec<String>,
     /// When the source received the message, if it says so.
     pub received: Option<DateTime<Utc>>,
     /// What the trigger needs to answer.

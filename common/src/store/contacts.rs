@@ -85,10 +85,14 @@ impl Store {
 
     /// Which of these numbers is on the do-not-call list.
     pub async fn not_to_be_called(&self, numbers: &[&str]) -> Result<Vec<String>, StoreError> {
-        let (one, two) = (numbers.first(), numbers.get(1));
         on!(self, read, pool => {
-            let query = sqlx::query_scalar("SELECT number FROM do_not_call WHERE number IN ($1, $2)");
-            Ok(query.bind(one).bind(two).fetch_all(pool).await?)
+            let mut listed = Vec::new();
+            for some in numbers.chunks(5) {
+                let query = sqlx::query_scalar("SELECT number FROM do_not_call WHERE number IN ($1, $2, $3, $4, $5)");
+                let query = (0..5).fold(query, |query, n| query.bind(some.get(n)));
+                listed.extend(query.fetch_all(pool).await?);
+            }
+            Ok(listed)
         })
     }
 

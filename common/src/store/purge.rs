@@ -118,9 +118,10 @@ impl Store {
             let mut reached = from.max(until);
             for row in &rows {
                 if let Ok(mut job) = row.json::<Job>("job")
-                    && (job.reply.is_some() || !job.metadata.is_empty() || !job.unknown.is_empty())
+                    && (job.reply.is_some() || !job.terms.is_empty() || !job.metadata.is_empty() || !job.unknown.is_empty())
                 {
-                    (job.reply, job.metadata, job.unknown) = (None, Default::default(), Default::default());
+                    (job.reply, job.terms) = (None, Default::default());
+                    (job.metadata, job.unknown) = Default::default();
                     let job = serde_json::to_string(&job).map_err(|error| StoreError::Invalid(error.to_string()))?;
                     let strip = sqlx::query("UPDATE callback_requests SET job = $2 WHERE job_id = $1");
                     strip.bind(row.text("job_id")?).bind(job).execute(&mut *tx).await?;

@@ -135,6 +135,7 @@ fn job(n: u32, account: &str) -> Job {
         created: moment(),
         not_before: None,
         not_after: moment() + TimeDelta::minutes(10),
+        terms: Default::default(),
         reply: Some("{\"to\":1}".to_owned()),
         metadata: Default::default(),
         unknown: Default::default(),

@@ -21,7 +21,7 @@ use crate::cli::{Common, Fail, make_data_folder, settings};
 /// How to run.
 #[derive(Args)]
 pub struct RunArgs {
-    /// Only these parts: engine, sms, email, web (ani and iif are not in this version)
+    /// Only these parts: engine, sms, email, web, iif (ani is not in this version)
     #[arg(long, value_name = "PART,...", value_delimiter = ',')]
     only: Vec<String>,
 }
@@ -43,7 +43,7 @@ impl Parts {
                 ("engine", _) => parts.engine = true,
                 (_, Some(trigger)) if parts.triggers.contains(&trigger.name) => {}
                 (_, Some(trigger)) => parts.triggers.push(trigger.name),
-                ("ani" | "iif", None) => {
+                ("ani", None) => {
                     return Err(Fail::Usage(format!("--only {part}: not in this version; there are {}", names())));
                 }
                 (other, None) => {
@@ -121,10 +121,11 @@ macro_rules! trigger {
 
 /// The triggers, a line each.
 #[rustfmt::skip]
-const TRIGGERS: [Trigger; 3] = [
+const TRIGGERS: [Trigger; 4] = [
     trigger!("sms", ringback_trigger_sms, sms, |_| None),
     trigger!("email", ringback_trigger_email, email, |config| (!config.email.configured()).then_some("no mail can come in; set [email.imap] host or [email.lmtp] listen")),
     trigger!("web", ringback_trigger_web, web, |config| config.web.account.is_none().then_some("[web] account is empty; name the account that pays for callbacks from the page")),
+    trigger!("iif", ringback_trigger_iif, iif, |config| (!config.iif.configured()).then_some("[iif] account is empty; name the account that pays for the calls of application servers")),
 ];
 
 /// Runs the gateway until it is told to stop.
@@ -220,13 +221,9 @@ mod tests {
         let read = |text: &str| {
             Parts::read(&text.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>())
         };
-        assert_eq!(read("").unwrap(), Parts { engine: true, triggers: vec!["sms", "email", "web"] });
+        assert_eq!(read("").unwrap(), Parts { engine: true, triggers: vec!["sms", "email", "web", "iif"] });
         assert_eq!(read("engine,sms,sms").unwrap(), Parts { engine: true, triggers: vec!["sms"] });
-        for missing in ["ani", "iif"] {
-            assert!(
-                read(missing).is_err_and(|fail| fail.code() == 2 && fail.to_string().contains("not in this version"))
-            );
-        }
+        assert!(read("ani").is_err_and(|fail| fail.code() == 2 && fail.to_string().contains("not in this version")));
         assert!(read("fax").is_err_and(|fail| fail.code() == 2));
     }
 }

@@ -349,11 +349,70 @@ fn explain_reads_a_text_and_leaves_no_trace() {
 }
 
 #[test]
+fn explain_reads_a_message_of_an_application_server_and_leaves_no_trace() {
+    let site = Site::new();
+    site.ok(&["account", "add", "alice", "--balance", "5.00", "--number", "+442071838750"]);
+    let settings = "[numbers]\nextensions = ['100', '101']\n[iif]\naccount = 'alice'\n";
+    std::fs::write(site.folder().join("ringback.toml"), settings).unwrap();
+    let explain = |message: &str, from: &str| site.json(&["explain", "iif", message, "--from", from]);
+    let example = "REQUEST: id=1234;user1=100;user2=101;duration=3600;";
+    let would = explain(example, "127.0.0.1:4000");
+    assert_eq!(keys(&would), ["a", "a_rule", "b", "b_rule", "message", "outcome", "reason"]);
+    assert_eq!([&would["outcome"], &would["a"], &would["b"], &would["a_rule"]], ["job", "100", "101", "extension"]);
+    let ack = would["message"].as_str().unwrap();
+    assert!(ack.starts_with("ACK: id=1234;sid=") && ack.ends_with(";code=ok;"), "{ack}");
+    assert_eq!(explain(example, "127.0.0.1:4001"), would, "another port, the same call");
+    for (message, from, outcome, reason) in [
+        (example, "192.0.2.1:4000", "ignore", "stranger"),
+        ("REQUEST: id=1234;user1=100;user2=101;duration=-1;", "127.0.0.1:4000", "reject", "bad_duration"),
+        ("REQUEST: id=1234;user1=100;user2=112;", "127.0.0.1:4000", "reject", "never_dial"),
+        ("RELEASE: id=1234;", "127.0.0.1:4000", "ignore", "release"),
+        ("RELEASE: id=1234;sid=5678;", "127.0.0.1:4000", "ignore", "wrong_sid"),
+        ("ACK: id=1234;sid=5678;code=ok;", "127.0.0.1:4000", "ignore", "not_for_us"),
+    ] {
+        let would = explain(message, from);
+        assert_eq!((&would["outcome"], &would["reason"]), (&outcome.into(), &reason.into()), "{message}");
+        assert_eq!(would["message"].is_string(), outcome == "reject", "{would}");
+    }
+    let told = site.ok(&["explain", "iif", example, "--from", "127.0.0.1:4000"]);
+    assert!(told.contains("It would be a job.") && told.contains("Answer  ACK: id=1234;sid="), "{told}");
+    site.fails(&["explain", "iif", example, "--from", "somewhere"], 2, "--from");
+    assert_eq!(site.json(&["status"])["queued"], 0, "nothing was published");
+    assert_eq!(site.json(&["account", "show", "alice"])["refusals"], serde_json::json!([]), "nothing was remembered");
+}
+
+#[test]
+fn check_knows_what_is_dangerous_and_what_cannot_work_about_application_servers() {
+    let site = Site::new();
+    site.ok(&["account", "add", "alice", "--balance", "5.00"]);
+    let check = |iif: &str| {
+        std::fs::write(site.folder().join("ringback.toml"), format!("[iif]\n{iif}\n")).unwrap();
+        String::from_utf8(site.run(&["check", "--json"]).stdout).unwrap()
+    };
+    for (iif, says) in [
+        ("account = 'nobody'", "there is no account nobody"),
+        ("account = 'alice'\napplication_server = ''", "lets every application server in"),
+        ("account = 'alice'\napplication_server = 'any'\nprofile = 'native'", "lets every application server in"),
+        ("account = 'alice'\napplication_server = ''\nprofile = 'native'", "is blank"),
+        ("account = 'alice'\napplication_server = '192.0.2.1'", "is heard on this machine only"),
+        ("account = 'alice'\nlisten = '127.0.0.1:5060'", "is taken by sip.listen"),
+        ("account = 'alice'\n[iif.peers.one]\nport = 4000", "host: is missing"),
+        ("[iif.peers.one]\nhost = '127.0.0.1'", "name who pays"),
+        ("account = 'alice'\ndefault_caller = 'a b'", "31 letters"),
+        ("account = 'alice'", "shows nobody to A"),
+    ] {
+        let found = check(iif);
+        assert!(found.contains(says), "{iif} should say {says:?}: {found}");
+    }
+    let found = check("account = 'alice'\ndefault_caller = '+442071838750'");
+    assert!(found.contains(r#""ok":true"#) && !found.contains("iif"), "{found}");
+}
+
+#[test]
 fn what_this_version_has_not_says_so() {
     let site = Site::new();
-    for part in ["ani", "iif"] {
-        site.fails(&["run", "--only", part], 2, "not in this version");
-    }
+    site.fails(&["run", "--only", "ani"], 2, "not in this version");
+    site.fails(&["run", "--only", "iif"], 2, "[iif] account is empty");
     site.fails(&["run", "--only", "email"], 2, "no mail can come in");
     site.fails(&["run", "--only", "fax"], 2, "no such part");
     site.fails(&["drain"], 1, "no engine");

@@ -109,6 +109,8 @@ async fn take(folder: &Path, name: &str, intake: &Intake) {
                 sender: name.to_owned(),
                 payer,
                 ask,
+                terms: Default::default(),
+                forwards: Vec::new(),
                 received: None,
                 reply: Some(name.to_owned()),
                 metadata: Default::default(),

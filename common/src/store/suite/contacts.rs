@@ -63,6 +63,8 @@ pub(super) async fn only_the_operator_lifts_what_the_operator_stopped(bench: Ben
     assert_eq!((put(mine).put_by, put(mine).reason), (PutBy::Stop, None));
     assert_eq!((put(theirs).put_by, put(theirs).reason.as_deref()), (PutBy::Operator, Some("lawyer")));
     assert_eq!(bench.other.not_to_be_called(&["+1", theirs]).await.unwrap(), [theirs]);
+    let many = ["+1", "+2", "+3", "+4", "+5", "+6", theirs];
+    assert_eq!(bench.other.not_to_be_called(&many).await.unwrap(), [theirs], "however many are asked about");
     assert!(bench.store.may_call_again(mine, PutBy::Stop).await.unwrap());
     assert!(!bench.store.may_call_again(theirs, PutBy::Stop).await.unwrap());
     assert!(bench.store.may_call_again(theirs, PutBy::Operator).await.unwrap());

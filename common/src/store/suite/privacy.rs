@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::RetentionConfig;
+use crate::terms::Terms;
 
 /// A finished callback with two CDRs and an event.
 async fn called(bench: &Bench, me: &Me, job: &Job) {
@@ -26,7 +27,8 @@ async fn called(bench: &Bench, me: &Me, job: &Job) {
 }
 
 fn with_metadata(n: u32) -> Job {
-    Job { metadata: [("note".to_owned(), "private".into())].into(), ..job(n, "alice") }
+    let terms = Terms { say_b: Some("1234".to_owned()), ..Terms::default() };
+    Job { metadata: [("note".to_owned(), "private".into())].into(), terms, ..job(n, "alice") }
 }
 
 pub(super) async fn what_a_message_brought_goes_after_a_day(bench: Bench) {
@@ -37,6 +39,7 @@ pub(super) async fn what_a_message_brought_goes_after_a_day(bench: Bench) {
     called(&bench, &me, &with_metadata(3)).await;
     let kept = async |n: u32| {
         let job = bench.other.find(&job(n, "alice").id).await.unwrap().unwrap().job;
+        assert_eq!(job.metadata.contains_key("note"), !job.terms.is_empty(), "terms go with the rest");
         job.metadata.contains_key("note") && job.reply.is_some()
     };
     bench.store.purge(moment() + TimeDelta::hours(23), &keep).await.unwrap();

@@ -48,6 +48,8 @@ pub async fn call(common: &Common, args: CallArgs) -> Result<(), Fail> {
         sender: account.numbers.first().cloned().unwrap_or_default(),
         payer: Payer::account(account.name),
         ask: Ask::call(args.a, args.b),
+        terms: Default::default(),
+        forwards: Vec::new(),
         received: None,
         reply: None,
         metadata: BTreeMap::new(),

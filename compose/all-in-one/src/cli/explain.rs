@@ -16,6 +16,8 @@ pub enum ExplainCommand {
     Sms(SmsArgs),
     /// A mail
     Email(super::explain_email::EmailArgs),
+    /// A message of an application server
+    Iif(super::explain_iif::IifArgs),
 }
 
 /// The text.

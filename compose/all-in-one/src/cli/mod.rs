@@ -5,6 +5,7 @@ mod calls;
 mod events;
 mod explain;
 mod explain_email;
+mod explain_iif;
 mod fail;
 mod print;
 mod privacy;
@@ -120,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Drain(args) => status::drain(common, &args),
         Command::Explain(explain::ExplainCommand::Sms(args)) => block(explain::sms(common, args)),
         Command::Explain(explain::ExplainCommand::Email(args)) => block(explain_email::email(common, args)),
+        Command::Explain(explain::ExplainCommand::Iif(args)) => block(explain_iif::iif(common, args)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

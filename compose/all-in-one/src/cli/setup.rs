@@ -118,6 +118,12 @@ async fn look_at_store(config: &Config, found: &mut Findings) -> Result<(), Fail
     {
         found.problems.push(format!("[web] account: there is no account {account}; add it or name another"));
     }
+    found.warnings.extend(config.iif.warnings());
+    for account in ringback_trigger_iif::peers::Setup::new(&config.iif).accounts() {
+        if store.account_by_name(account).await?.is_none() {
+            found.problems.push(format!("[iif] account: there is no account {account}; add it or name another"));
+        }
+    }
     if config.sms.generic.secret.is_empty() && !config.sms.generic.allow_unsigned {
         found.warnings.push("[sms.generic] has no secret, so every text is refused; set one".to_owned());
     }

@@ -1,0 +1,132 @@
+//! Application servers: they speak IIF by UDP, and have no manners but those a test gives them. And the house they ask for calls.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use crate::phone::{Bank, Manner};
+use crate::site::Site;
+use crate::story::SOON;
+use crate::{clock, http};
+
+/// A small site whose application server is on its own address, with phones 100 to 104 and 44..., on the account alice.
+pub struct House {
+    /// The site.
+    pub site: Site,
+    /// Its phones.
+    pub phones: Bank,
+}
+
+impl House {
+    /// A site as `prepare` sets it up, not yet running; 100 and 101 behave so.
+    pub fn stage(user1: Manner, user2: Manner, prepare: impl FnOnce(&mut Site)) -> House {
+        House::with(Site::small(), user1, user2, prepare)
+    }
+
+    /// The same around a site.
+    pub fn with(mut site: Site, user1: Manner, user2: Manner, prepare: impl FnOnce(&mut Site)) -> House {
+        let ip = site.ip().to_string();
+        for (key, value) in [
+            ("numbers.extensions", r#"["100","101","102","103","104"]"#),
+            ("iif.account", "alice"),
+            ("iif.application_server", &ip),
+        ] {
+            site.set(key, value);
+        }
+        prepare(&mut site);
+        let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
+        phones.when("100", user1);
+        phones.when("101", user2);
+        site.account("alice", "1000.00");
+        let uri = phones.uri();
+        let mut trunk = vec!["trunk", "add", "phones", "--sip", &uri];
+        trunk.extend(["100", "101", "102", "103", "104", "44"].iter().flat_map(|prefix| ["--prefix", prefix]));
+        site.cli(&trunk, "");
+        House { site, phones }
+    }
+
+    /// An application server on this port of the site's address.
+    pub fn server(&self, port: u16) -> AppServer {
+        AppServer::start(self.site.at(port), self.site.at(5080))
+    }
+}
+
+/// An application server on a UDP port of its own.
+pub struct AppServer {
+    socket: UdpSocket,
+    gateway: SocketAddr,
+}
+
+impl AppServer {
+    /// At this address (port 0: any free one), speaking to the gateway at that one.
+    pub fn start(address: SocketAddr, gateway: SocketAddr) -> AppServer {
+        let socket = UdpSocket::bind(address).unwrap_or_else(|e| panic!("{address}: {e}"));
+        socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20).expect("a larger buffer is allowed");
+        AppServer { socket, gateway }
+    }
+
+    /// Where it sends from.
+    pub fn address(&self) -> SocketAddr {
+        self.socket.local_addr().expect("it is bound")
+    }
+
+    /// Sends a message.
+    pub fn says(&self, message: impl AsRef<[u8]>) {
+        self.socket.send_to(message.as_ref(), self.gateway).expect("loopback takes datagrams");
+    }
+
+    /// The next message it hears, with where it came from.
+    pub fn hears_from(&self, limit: Duration) -> Option<(String, SocketAddr)> {
+        self.socket.set_read_timeout(Some(limit.max(Duration::from_millis(1)))).expect("a time limit");
+        let mut buffer = [0; 4_096];
+        let (length, from) = self.socket.recv_from(&mut buffer).ok()?;
+        Some((String::from_utf8_lossy(&buffer[..length]).into_owned(), from))
+    }
+
+    /// The next message it hears; fails the test when there is none.
+    pub fn hears(&self, limit: Duration) -> String {
+        self.hears_from(limit).unwrap_or_else(|| panic!("{} heard nothing for {limit:?}", self.address())).0
+    }
+
+    /// Sends a message and answers what it hears next.
+    pub fn asks(&self, message: &str) -> String {
+        self.says(message);
+        self.hears(Duration::from_secs(15))
+    }
+
+    /// Whether something is there to be heard just now.
+    pub fn has_heard(&self) -> Option<String> {
+        self.hears_from(Duration::from_millis(1)).map(|(text, _)| text)
+    }
+
+    /// Everything it hears until `enough` says so; fails the test when it takes longer.
+    pub fn hears_all(&self, limit: Duration, mut enough: impl FnMut(&[String]) -> bool) -> Vec<String> {
+        let end = Instant::now() + limit;
+        let mut all = Vec::new();
+        while !enough(&all) {
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{} heard only {} messages in {limit:?}", self.address(), all.len());
+            all.extend(self.hears_from(left.min(Duration::from_millis(500))).map(|(text, _)| text));
+        }
+        all
+    }
+}
+
+/// Waits until a trigger has counted so many messages with these labels.
+pub fn wait_counted(health: SocketAddr, labels: &[&str], least: u64) {
+    clock::wait_for(&format!("{labels:?} to be counted"), SOON, || {
+        (counted(health, "ringback_iif_", labels) >= least).then_some(())
+    });
+}
+
+/// A parameter of a message.
+pub fn value<'a>(message: &'a str, name: &str) -> Option<&'a str> {
+    let (_, parameters) = message.split_once(':')?;
+    parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix(name)?.strip_prefix('='))
+}
+
+/// What a process has counted under a metric's name whose labels have all of these words.
+pub fn counted(health: SocketAddr, name: &str, labels: &[&str]) -> u64 {
+    let body = http::get(health, "/metrics").map(|answer| answer.body).unwrap_or_default();
+    let lines = body.lines().filter(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
+}

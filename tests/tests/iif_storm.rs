@@ -1,0 +1,208 @@
+//! IIF under load, and while other parts are down: what was acknowledged is called once, and what was called is answered.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ringback_tests::capture::{Capture, Packet};
+use ringback_tests::clock;
+use ringback_tests::iif::{AppServer, House, value};
+use ringback_tests::peers::Peers;
+use ringback_tests::phone::Manner;
+use ringback_tests::site::{Part, Site};
+use ringback_tests::story::{SOON, millis, secs};
+
+const REQUESTS: usize = 1_000;
+const REPEATS: usize = 3;
+
+fn quick() -> Manner {
+    Manner::answers(millis(20)).mute()
+}
+
+fn a(n: usize) -> String {
+    format!("44100{n:07}")
+}
+
+fn b(n: usize) -> String {
+    format!("44200{n:07}")
+}
+
+fn request(n: usize) -> String {
+    format!("REQUEST: id={n};user1={};user2={};duration=3600;", a(n), b(n))
+}
+
+/// Sends the REQUESTs in this time, evenly.
+fn send_all(server: &AppServer, which: impl Iterator<Item = usize>, count: usize, time: std::time::Duration) {
+    let start = std::time::Instant::now();
+    for (sent, n) in which.enumerate() {
+        let due = start + time.mul_f64(sent as f64 / count as f64);
+        std::thread::sleep(due.saturating_duration_since(std::time::Instant::now()));
+        server.says(request(n));
+    }
+}
+
+#[test]
+fn a_thousand_requests_in_a_second_thrice_each_and_a_trigger_killed_in_the_middle() {
+    let house = House::stage(quick(), quick(), |site| {
+        site.set("service.log_level", "info");
+        site.set("engine.slots", "400");
+        site.set("engine.job_lifetime", "3600");
+    });
+    house.phones.when("44100*", quick());
+    house.phones.when("44200*", quick().hangs_up_after(millis(200)));
+    let _engine = house.site.start(Part::OnlyEngine);
+    let mut trigger = house.site.start(Part::OnlyIif);
+    let server = house.server(4000);
+    let mut heard: Vec<String> = Vec::new();
+    std::thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            for _ in 0..REPEATS {
+                send_all(&server, 0..REQUESTS, REQUESTS, secs(1));
+            }
+        });
+        heard.extend(server.hears_all(secs(30), |all| all.len() >= REQUESTS / 2));
+        trigger.process.kill9();
+        sending.join().expect("all is sent");
+    });
+    let ended = |what: &str| clock::wait_for(what, secs(120), || all_over(&house).then_some(()));
+    ended("what was acknowledged to be over, while nobody is there to say so");
+
+    trigger = house.site.start(Part::OnlyIif);
+    let acked = ids(&heard, "ACK");
+    let ended_unsaid = acked.len() - ids(&heard, "RESPONSE").len();
+    assert!(
+        acked.len() < REQUESTS && ended_unsaid > 0,
+        "it was killed in the middle, and calls ended while it was down"
+    );
+    let unheard = |all: &[String]| {
+        let heard = ids(all, "ACK");
+        (0..REQUESTS).filter(|n| !acked.contains(n) && !heard.contains(n)).collect::<Vec<_>>()
+    };
+    // Who hears no answer asks again, as UDP wants it.
+    let mut again = Vec::new();
+    while !unheard(&again).is_empty() {
+        let missing = unheard(&again);
+        send_all(&server, missing.iter().copied(), missing.len(), millis(500));
+        let end = std::time::Instant::now() + secs(2);
+        while std::time::Instant::now() < end && !unheard(&again).is_empty() {
+            again.extend(server.hears_from(millis(100)).map(|(text, _)| text));
+        }
+        assert!(trigger.process.ended().is_none(), "{}", trigger.process.tail(20));
+    }
+    heard.extend(again);
+    let mut responded = ids(&heard, "RESPONSE");
+    heard.extend(server.hears_all(secs(180), |all| {
+        responded.extend(all.last().filter(|one| one.starts_with("RESPONSE")).and_then(|one| id_of(one)));
+        responded.len() == REQUESTS
+    }));
+    house.site.wait_idle(REQUESTS, secs(30));
+    judge(&house, &heard);
+}
+
+fn all_over(house: &House) -> bool {
+    let requests = house.site.probe().requests();
+    !requests.is_empty()
+        && requests.iter().all(|request| request.finished)
+        && house.site.probe().waiting("callback.jobs") == 0
+}
+
+/// The ids of the messages of this method.
+fn ids(messages: &[String], method: &str) -> BTreeSet<usize> {
+    messages.iter().filter(|message| message.starts_with(method)).filter_map(|message| id_of(message)).collect()
+}
+
+fn id_of(message: &str) -> Option<usize> {
+    value(message, "id")?.parse().ok()
+}
+
+fn judge(house: &House, heard: &[String]) {
+    let mut sids: BTreeMap<usize, BTreeSet<&str>> = BTreeMap::new();
+    for message in heard {
+        let id = id_of(message).unwrap_or_else(|| panic!("{message}"));
+        sids.entry(id).or_default().insert(value(message, "sid").unwrap_or_default());
+        assert!(!message.starts_with("ACK") || message.ends_with("code=ok;"), "{message}");
+    }
+    assert_eq!(sids.len(), REQUESTS);
+    assert!(sids.values().all(|sids| sids.len() == 1), "one sid for every ACK and RESPONSE of an id");
+    assert_eq!(sids.values().flatten().collect::<BTreeSet<_>>().len(), REQUESTS, "and of that id alone");
+    let mut calls: BTreeMap<String, usize> = BTreeMap::new();
+    for call in house.phones.calls() {
+        *calls.entry(call.number).or_default() += 1;
+    }
+    for n in 0..REQUESTS {
+        assert_eq!([calls.get(&a(n)), calls.get(&b(n))], [Some(&1), Some(&1)], "call {n}");
+    }
+    assert_eq!(calls.len(), 2 * REQUESTS);
+}
+
+#[test]
+fn ack_is_on_the_wire_before_the_first_invite_at_twenty_requests_a_second() {
+    const MANY: usize = 60;
+    let house = House::stage(quick(), quick(), |_| {});
+    house.phones.when("44100*", quick());
+    house.phones.when("44200*", quick().hangs_up_after(millis(100)));
+    let _gateway = house.site.start(Part::All);
+    let server = house.server(4000);
+    let filter = format!("host {} and (port 5080 or port 5070)", house.site.ip());
+    let capture = Capture::start(&filter, house.site.folder()).expect("tcpdump");
+    send_all(&server, 0..MANY, MANY, secs(3));
+    house.site.wait_idle(MANY, secs(30));
+    let packets = capture.stop().expect("a capture");
+    let first = |begins: &str, of: &str| {
+        let text = |packet: &Packet| String::from_utf8_lossy(&packet.payload).into_owned();
+        let is_it = |packet: &&Packet| text(packet).starts_with(begins) && text(packet).contains(of);
+        packets.iter().find(is_it).unwrap_or_else(|| panic!("no {begins}{of}")).at_us
+    };
+    let mut leads: Vec<u64> = (0..MANY)
+        .map(|n| {
+            let ack = first("ACK: ", &format!("id={n};"));
+            let invite = first("INVITE ", &format!("sip:+{}@", a(n)));
+            assert!(ack < invite, "call {n}: INVITE {} us before ACK", ack - invite);
+            invite - ack
+        })
+        .collect();
+    leads.sort_unstable();
+    assert!(leads[0] >= 100_000, "the shortest lead is {} us", leads[0]);
+    assert!(leads[MANY / 2] < 1_000_000, "and nobody waits long: {} us for half of them", leads[MANY / 2]);
+}
+
+#[test]
+fn without_a_broker_or_a_database_nobody_hears_anything_and_a_repeat_is_one_call() {
+    let mut peers = Peers::start();
+    let house = House::with(Site::beside(&peers), quick(), quick(), |site| {
+        site.set("iif.application_server", "any");
+    });
+    house.phones.when("44100*", quick());
+    house.phones.when("44200*", quick().hangs_up_after(millis(200)));
+    let _engine = house.site.start(Part::Engine(1));
+    let trigger = house.site.start(Part::Iif(1));
+    let server = AppServer::start(house.site.at(4000), std::net::SocketAddr::new(trigger.ip, 5080));
+    let ok = |message: &str| assert_eq!(value(message, "code"), Some("ok"), "{message}");
+    let silent = |n: usize, told: u64| {
+        server.says(request(n));
+        clock::wait_for("the trigger to give up", secs(30), || {
+            let unavailable = ["REQUEST", "unavailable"];
+            (ringback_tests::iif::counted(trigger.health(), "ringback_iif_total", &unavailable) >= told).then_some(())
+        });
+        assert!(server.has_heard().is_none_or(|heard| heard.starts_with("RESPONSE")), "nothing is promised");
+    };
+    let ack_of = |n: usize| {
+        clock::wait_for("an ACK after all", secs(60), || {
+            server.says(request(n));
+            let heard = server.hears_from(secs(2))?.0;
+            heard.starts_with("ACK").then_some(heard)
+        })
+    };
+    ok(&ack_of(1));
+    peers.rabbit.kill9();
+    silent(2, 1);
+    peers.rabbit.restart().expect("RabbitMQ starts again");
+    ok(&ack_of(2));
+    peers.postgres.kill9();
+    silent(3, 2);
+    peers.postgres.restart().expect("PostgreSQL starts again");
+    ok(&ack_of(3));
+    for n in [1, 2, 3] {
+        house.phones.wait_call(&b(n), "is called", secs(60), |call| call.ended_us.is_some());
+        assert_eq!([house.phones.calls_to(&a(n)).len(), house.phones.calls_to(&b(n)).len()], [1, 1]);
+    }
+    house.site.wait_idle(3, SOON);
+}

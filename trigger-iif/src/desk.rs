@@ -1,0 +1,212 @@
+//! The desk: acts on what was judged, and says what the application server hears at once. Nobody hears `ok` before the queue has
+//! confirmed the job; while it does not, nobody hears anything, and the application server asks again.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ringback_common::intake::{Intake, Verdict};
+use ringback_common::job::JobId;
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+
+use crate::SOURCE;
+use crate::judge::{Judged, Judgement, Refusal, job_of, judge, wish_of};
+use crate::message::{ack, sid};
+use crate::peers::{Server, Setup};
+use crate::request::Request;
+use crate::signature::sign;
+
+/// How often the store is asked to end a call, a second apart: RELEASE is not repeated by who hears no answer to it.
+const TRIES_TO_RELEASE: u32 = 10;
+/// The same REQUEST hears the same refusal for so long.
+const MEMORY: Duration = Duration::from_secs(600);
+/// As many refusals are remembered; the oldest go first.
+const MOST_REFUSALS: usize = 10_000;
+
+/// Takes datagrams.
+pub struct Desk {
+    intake: Intake,
+    setup: watch::Receiver<Arc<Setup>>,
+    refused: Mutex<Refused>,
+}
+
+impl Desk {
+    /// A desk before this intake.
+    pub fn new(intake: Intake, setup: watch::Receiver<Arc<Setup>>) -> Desk {
+        Desk { intake, setup, refused: Mutex::default() }
+    }
+
+    /// Takes one datagram; the answer goes back to where it came from.
+    pub async fn take(&self, datagram: &[u8], from: SocketAddr) -> Option<String> {
+        let setup = Arc::clone(&self.setup.borrow());
+        let Judged { judgement, method, tolerated } = judge(&setup, datagram, from, unix_now());
+        let method = method.map_or("none", |method| method.as_str());
+        for what in tolerated {
+            tracing::info!(method, "an IIF message has {what}; it is taken all the same");
+        }
+        match judgement {
+            Judgement::Silence(why) => {
+                tell(method, "ignored", why);
+                None
+            }
+            Judgement::Refuse(refusal) => Some(self.refuse(refusal, setup.extended).await),
+            Judgement::Ask(asked) => {
+                let (server, request) = *asked;
+                let answer = self.ask(&setup, datagram, &server, request, from).await?;
+                Some(sign(answer, Some(&server.secret)))
+            }
+            Judgement::Release(job) => {
+                self.release(&job).await;
+                None
+            }
+        }
+    }
+
+    /// What nobody could make a call of.
+    async fn refuse(&self, refusal: Refusal, extended: bool) -> String {
+        let Refusal { server, dialect, id, code } = refusal;
+        tell("REQUEST", "refused", code);
+        let name = server.as_ref().map_or("unknown", |server| server.name.as_str());
+        self.intake.refused(SOURCE, name, server.as_ref().map(|server| server.account.as_str()), code).await;
+        let job = JobId::of_message(SOURCE, &id, name);
+        let text = ack(dialect, &id, sid(&job), false, extended.then_some(code));
+        sign(text, server.as_ref().map(|server| &server.secret))
+    }
+
+    /// What becomes of a good REQUEST: the same message hears the same ACK.
+    async fn ask(
+        &self,
+        setup: &Setup,
+        datagram: &[u8],
+        server: &Server,
+        request: Request,
+        from: SocketAddr,
+    ) -> Option<String> {
+        let (id, sid) = (request.id.clone(), sid(&job_of(server, &request.id)));
+        let fail = |code| Some(ack(server.dialect, &id, sid, false, setup.extended.then_some(code)));
+        let same = Same::of(server, datagram);
+        if let Some(code) = self.refusals().known(&same, Instant::now()) {
+            tell("REQUEST", "refused_again", code);
+            return fail(code);
+        }
+        let intake = self.intake.clone().with_lead(setup.ack_lead);
+        match intake.submit(wish_of(server, request, from)).await {
+            Verdict::Accepted { job } => {
+                tell("REQUEST", "accepted", "");
+                tracing::info!(%job, "asked for");
+                Some(ack(server.dialect, &id, sid, true, None))
+            }
+            Verdict::Rejected { reason, .. } | Verdict::Limited { reason, .. } => {
+                tell("REQUEST", "refused", reason.code());
+                self.refusals().keep(same, reason.code(), Instant::now());
+                fail(reason.code())
+            }
+            Verdict::Unavailable { .. } => {
+                tell("REQUEST", "unavailable", "");
+                None
+            }
+        }
+    }
+
+    /// Ends a call, or sees to it that it never begins.
+    async fn release(&self, job: &JobId) {
+        for _ in 0..TRIES_TO_RELEASE {
+            match self.intake.cancel(job).await {
+                Ok(met) => {
+                    tell("RELEASE", "accepted", "");
+                    return tracing::info!(%job, ?met, "released");
+                }
+                Err(error) => tracing::warn!(%job, "a release waits for the store: {error}"),
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        tell("RELEASE", "unavailable", "");
+        tracing::error!(%job, "a release is lost: the store was away too long");
+    }
+
+    fn refusals(&self) -> std::sync::MutexGuard<'_, Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tell(method: &'static str, outcome: &'static str, reason: &'static str) {
+    metrics::counter!("ringback_iif_total", "method" => method, "outcome" => outcome, "reason" => reason).increment(1);
+    tracing::debug!(method, outcome, reason, "IIF");
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The same message of the same application server.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Same([u8; 32]);
+
+impl Same {
+    fn of(server: &Server, datagram: &[u8]) -> Same {
+        let mut hash = Sha256::new();
+        hash.update((server.name.len() as u64).to_be_bytes());
+        hash.update(server.name.as_bytes());
+        hash.update(datagram);
+        Same(hash.finalize().into())
+    }
+}
+
+/// REQUESTs that were refused lately. UDP repeats; an application server that has heard `fail` must not find later that a repeat of
+/// the same message made a call after all. Bounded in time and number.
+#[derive(Default)]
+struct Refused {
+    codes: HashMap<Same, &'static str>,
+    order: VecDeque<(Instant, Same)>,
+}
+
+impl Refused {
+    fn known(&mut self, same: &Same, now: Instant) -> Option<&'static str> {
+        self.forget_old(now);
+        self.codes.get(same).copied()
+    }
+
+    fn keep(&mut self, same: Same, code: &'static str, now: Instant) {
+        if self.codes.insert(same.clone(), code).is_none() {
+            self.order.push_back((now, same));
+        }
+        self.forget_old(now);
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        while let Some((since, _)) = self.order.front() {
+            if now.saturating_duration_since(*since) < MEMORY && self.order.len() <= MOST_REFUSALS {
+                break;
+            }
+            if let Some((_, same)) = self.order.pop_front() {
+                self.codes.remove(&same);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_remembered_for_a_while_and_not_without_bound() {
+        let start = Instant::now();
+        let same = |n: usize| {
+            let mut bytes = [0; 32];
+            bytes[..8].copy_from_slice(&n.to_be_bytes());
+            Same(bytes)
+        };
+        let mut refused = Refused::default();
+        refused.keep(same(0), "no_money", start);
+        assert_eq!(refused.known(&same(0), start + MEMORY / 2), Some("no_money"));
+        assert_eq!(refused.known(&same(0), start + MEMORY), None);
+        for n in 0..MOST_REFUSALS + 10 {
+            refused.keep(same(n), "no_money", start + MEMORY);
+        }
+        assert_eq!((refused.codes.len(), refused.order.len()), (MOST_REFUSALS, MOST_REFUSALS));
+        assert_eq!(refused.known(&same(9), start + MEMORY), None, "the oldest went first");
+    }
+}
