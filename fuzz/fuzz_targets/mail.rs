@@ -30,7 +30,7 @@ fuzz_target!(|input: &[u8]| {
     for id in mail.references(300).iter().chain(mail.own_id().iter()) {
         assert!(id.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>'));
     }
-    let _ = (mail.identity(None), mail.date(), mail.languages());
+    let _ = (mail.identity(), mail.written(), mail.languages());
     if let Ok(Form::Secret(form)) = &mail.form {
         assert!(!form.user.is_empty() && !form.secret.is_empty() && form.secret.chars().count() <= 64);
     }

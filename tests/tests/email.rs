@@ -213,6 +213,41 @@ fn a_refusal_is_answered_only_where_spf_or_dkim_says_who_wrote() {
 }
 
 #[test]
+fn a_captured_mail_is_called_once_however_it_is_changed() {
+    let post = Post::stage("", |site, _| {
+        let lmtp = site.at(8024).to_string();
+        site.set("email.lmtp.listen", &lmtp);
+        site.set("email.imap.host", "");
+    });
+    let _gateway = post.site.start(Part::All);
+    let mut lmtp = Lmtp::connect(post.site.at(8024)).unwrap();
+    let mut says = |mail: &str| lmtp.deliver(ALICE, &[CALL], mail).unwrap().remove(0);
+    let mail = post.signed("m1");
+    let job = says(&mail);
+    assert!(job.starts_with("250 2.0.0 job"), "{job}");
+    post.phones.wait_call(B, "is called", secs(30), |call| call.ended_us.is_some());
+    post.site.wait_idle(1, SOON);
+
+    assert_eq!(says(&format!("{mail}\r\n\r\n")), job, "no signature covers empty lines at the end");
+    assert_eq!(says(&mail.replace("\r\nthanks", "\r\nthanks \t")), job, "nor blanks at the end of a line");
+    let old = "Date: Sat, 21 Nov 2026 08:00:00 +0000";
+    for second in ["Message-ID: <m2@client.test>", old, "Content-Type: text/html"] {
+        let said = says(&format!("{second}\r\n{mail}"));
+        assert!(said.contains("no callback: malformed_header"), "{second}: {said}");
+    }
+    let loose = post.alice.sign_only(&["From", "To", "Subject"], &write("m3", ALICE, CALL, ASKED, "again"));
+    let job = says(&loose);
+    assert!(job.starts_with("250 2.0.0 job"), "its own t= says when it was written: {job}");
+    post.site.wait_idle(2, SOON);
+    let begin = loose.find("Date: ").expect("it has one");
+    let end = begin + loose[begin..].find("\r\n").expect("a line ends");
+    assert_eq!(says(&format!("{}{old}{}", &loose[..begin], &loose[end..])), job, "a Date that nobody signed");
+    assert_eq!(says(&loose.replace("<m3@", "<m4@")), job, "nor is it another one by its Message-ID");
+    assert_eq!(post.site.probe().requests().len(), 2);
+    assert_eq!(post.phones.calls_to(B).len(), 2, "{}", post.phones.log().ladder());
+}
+
+#[test]
 fn a_crash_between_confirm_and_move_and_a_dead_mail_server_call_once() {
     let mut post = Post::stage("", |_, _| {});
     let mut dying = post.site.start_failing(Part::All, Some("mail.confirmed_not_moved"));

@@ -224,7 +224,7 @@ impl Desk {
         if may_tell.is_err() {
             return Outcome::Rejected(code);
         }
-        let job = JobId::of_message(SOURCE, &mail.identity(trust.vouched.as_ref().ok()), &mail.from);
+        let job = JobId::of_message(SOURCE, &mail.identity(), &mail.from);
         let refused = Refused { job: job.clone(), note, text: refusal(language, why) };
         let id = format!("{job}:refused");
         let event = Event::new(
@@ -258,19 +258,18 @@ impl Desk {
 
 /// The wish of a mail that was understood.
 pub(crate) fn wish_of(source: &str, mail: &Mail<'_>, form: &Form, trust: &Trust) -> Wish {
-    let vouched = trust.vouched.as_ref().ok();
     let (payer, ask) = match form {
         Form::Digits(form) => {
             let ask = form.b.as_ref().map_or_else(Ask::call_me, Ask::call_to);
             (Payer::mail(&form.suffix, &mail.from), ask)
         }
         Form::Secret(form) => {
-            (Payer::mail_form(&form.user, &form.secret, vouched.is_some()), Ask::call(&form.a, &form.b))
+            (Payer::mail_form(&form.user, &form.secret, trust.vouched.is_ok()), Ask::call(&form.a, &form.b))
         }
     };
     Wish {
         source: source.to_owned(),
-        message_id: mail.identity(vouched),
+        message_id: mail.identity(),
         sender: mail.from.clone(),
         payer,
         ask,
@@ -282,6 +281,6 @@ pub(crate) fn wish_of(source: &str, mail: &Mail<'_>, form: &Form, trust: &Trust)
 
 /// When a vouched mail was received; when it was written, if that is long ago: somebody may have kept it to send it again.
 fn not_stale(mail: &Mail<'_>, received: DateTime<Utc>) -> DateTime<Utc> {
-    let written = mail.date().filter(|date| *date < received - TimeDelta::days(1));
+    let written = mail.written().filter(|date| *date < received - TimeDelta::days(1));
     written.unwrap_or(received)
 }

@@ -2,6 +2,7 @@
 //! it, a line without a colon, a line of blanks) makes the header unsound, and an unsound header is never vouched for.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use chrono::{DateTime, Utc};
 use mail_parser::parsers::MessageStream;
 use mail_parser::{Address, HeaderValue};
 
@@ -121,6 +122,14 @@ impl<'x> Fields<'x> {
     pub fn only(&self, name: &str) -> Option<Field<'x>> {
         let mut all = self.named(name);
         all.next().filter(|_| all.next().is_none())
+    }
+
+    /// When the mail says it was written.
+    pub fn date(&self) -> Option<DateTime<Utc>> {
+        let HeaderValue::DateTime(date) = MessageStream::new(self.only("date")?.value).parse_date() else {
+            return None;
+        };
+        DateTime::from_timestamp(date.to_timestamp(), 0)
     }
 
     /// How many fields of this name there are.

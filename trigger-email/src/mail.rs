@@ -2,15 +2,14 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use chrono::{DateTime, Utc};
-use mail_parser::HeaderValue;
-use mail_parser::parsers::MessageStream;
 use sha2::{Digest, Sha256};
 
 use crate::auto::{Ignored, OWN_FIELD, written_by_a_machine};
 use crate::body;
 use crate::fields::Fields;
 use crate::form::{self, Form, NoForm};
-use crate::trust::Vouched;
+use crate::signature::Written;
+use crate::trust::{Seal, seal};
 
 /// The longest address (RFC 5321, 4.5.3.1.3).
 const LONGEST_ADDRESS: usize = 254;
@@ -96,6 +95,7 @@ pub struct Mail<'x> {
     pub message_id: Option<String>,
     /// What it asks for.
     pub form: Result<Form, NoForm>,
+    seal: Seal,
 }
 
 impl<'x> Mail<'x> {
@@ -134,37 +134,43 @@ impl<'x> Mail<'x> {
         let subject = fields.only("subject").map(|field| field.text()).unwrap_or_default();
         let lines = body::lines(raw).map_err(|_| Unread::Beyond("too_many_parts"))?;
         let form = form::read(&subject, &lines);
-        Ok(Mail { fields, from, to_us, subject, message_id, form })
+        let seal = seal(&fields, domain_of(&from));
+        Ok(Mail { fields, from, to_us, subject, message_id, form, seal })
     }
 
     /// The domain of the From address.
     pub fn from_domain(&self) -> &str {
-        self.from.rsplit('@').next().unwrap_or_default()
+        domain_of(&self.from)
     }
 
-    /// By what a repeat of this mail is known: its Message-ID and body; where the signature that vouches for it leaves the
-    /// Message-ID open, the signature takes its place, so that nobody can send it again under another name.
-    pub fn identity(&self, vouched: Option<&Vouched>) -> String {
-        let name = match vouched.and_then(|vouched| vouched.unique.as_deref()) {
-            Some(unique) => format!("signed {unique}"),
-            None => match &self.message_id {
-                Some(id) => format!("id {id}"),
-                None => format!("dated {}", self.fields.only("date").map(|field| field.plain()).unwrap_or_default()),
-            },
-        };
-        let mut hash = Sha256::new();
-        hash.update((name.len() as u64).to_be_bytes());
-        hash.update(name.as_bytes());
-        hash.update(self.fields.body);
-        hex::encode(&hash.finalize()[..16])
+    /// By what a repeat of this mail is known: what whoever vouches for it has signed, word for word, and when it was written; not
+    /// what a stranger can change without breaking a signature (white space, the Message-ID). Only where nobody signs, the
+    /// Message-ID counts too. Drawn from the mail alone, so that it is the same whether a name server answers or not.
+    pub fn identity(&self) -> String {
+        let mut words = Words::default();
+        for name in ["from", "to", "subject"] {
+            self.fields.named(name).for_each(|field| words.add(field.value));
+            words.end();
+        }
+        match self.seal {
+            Seal::Dated(Written::At(seconds)) => words.add(format!("t={seconds}").as_bytes()),
+            Seal::Dated(Written::Date) => words.add(self.fields.only("date").map_or(&b""[..], |field| field.value)),
+            Seal::Absent | Seal::Disputed => {
+                let loose = ["date", "message-id"];
+                loose.iter().flat_map(|name| self.fields.named(name)).for_each(|field| words.add(field.value));
+            }
+        }
+        words.end();
+        words.add(self.fields.body);
+        words.hashed()
     }
 
-    /// When it says it was written.
-    pub fn date(&self) -> Option<DateTime<Utc>> {
-        let HeaderValue::DateTime(date) = MessageStream::new(self.fields.only("date")?.value).parse_date() else {
-            return None;
-        };
-        DateTime::from_timestamp(date.to_timestamp(), 0)
+    /// When it was written, by what its signature says of that, else by its Date.
+    pub fn written(&self) -> Option<DateTime<Utc>> {
+        match self.seal {
+            Seal::Dated(Written::At(seconds)) => DateTime::from_timestamp(seconds.into(), 0),
+            _ => self.fields.date(),
+        }
     }
 
     /// The languages its writer understands, the best first.
@@ -192,6 +198,53 @@ impl<'x> Mail<'x> {
     /// Its own id, if it can be written into another mail.
     pub fn own_id(&self) -> Option<String> {
         self.message_id.clone().filter(|id| is_id(id))
+    }
+}
+
+fn domain_of(address: &str) -> &str {
+    address.rsplit('@').next().unwrap_or_default()
+}
+
+/// A hash of words, whatever white space is between them.
+#[derive(Default)]
+struct Words {
+    hash: Sha256,
+    gathered: Vec<u8>,
+}
+
+impl Words {
+    /// So many bytes are hashed at once.
+    const GATHERED: usize = 8 * 1024;
+
+    /// Adds all words of a text.
+    fn add(&mut self, text: &[u8]) {
+        for word in text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
+            if word.len() > Self::GATHERED {
+                self.flush();
+                self.hash.update(word);
+            } else {
+                self.gathered.extend_from_slice(word);
+            }
+            self.end();
+        }
+    }
+
+    /// No word goes on beyond here; said once more, no field does.
+    fn end(&mut self) {
+        self.gathered.push(b' ');
+        if self.gathered.len() >= Self::GATHERED {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.hash.update(&self.gathered);
+        self.gathered.clear();
+    }
+
+    fn hashed(mut self) -> String {
+        self.flush();
+        hex::encode(&self.hash.finalize()[..16])
     }
 }
 

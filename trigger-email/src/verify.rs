@@ -105,7 +105,7 @@ async fn evidence(
 /// Signatures of others are not checked, because they could not help; that there are some is said.
 fn with_strangers(mut dkim: Vec<Dkim>, mail: &Mail<'_>) -> Vec<Dkim> {
     if dkim.is_empty() && mail.fields.count("dkim-signature") > 0 {
-        let unread = Dkim { domain: String::new(), outcome: Outcome::Failed, strong: Ok(()), unique: None };
+        let unread = Dkim { domain: String::new(), outcome: Outcome::Failed, strong: Ok(()) };
         let stranger = Signature::all(&mail.fields).first().map(|one| result(one, Outcome::Passed));
         dkim.push(stranger.unwrap_or(unread));
     }
@@ -113,8 +113,7 @@ fn with_strangers(mut dkim: Vec<Dkim>, mail: &Mail<'_>) -> Vec<Dkim> {
 }
 
 fn result(signature: &Signature<'_>, outcome: Outcome) -> Dkim {
-    let unique = (!signature.covers("message-id")).then(|| signature.value.clone());
-    Dkim { domain: signature.domain.clone(), outcome, strong: signature.strong(), unique }
+    Dkim { domain: signature.domain.clone(), outcome, strong: signature.strong() }
 }
 
 /// Each signature alone, so that the library's answer is certainly about the one that was read here.

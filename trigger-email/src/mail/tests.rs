@@ -78,20 +78,69 @@ fn what_is_too_much_has_a_name() {
     assert_eq!(unread(&format!("{HEAD}{}", "X: y\r\n".repeat(1_001)), &good), Some(Unread::Beyond("too_much_header")));
 }
 
+const DATE: &str = "Date: Fri, 27 Nov 2026 10:00:00 +0000\r\n";
+
+/// A mail whose provider signs these fields; whether the signature holds is not asked here.
+fn signed(fields: &str, rest: &str) -> String {
+    let tags = "v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.com; s=s1; bh=x; b=abc";
+    format!("DKIM-Signature: {tags}; h={fields}{rest}\r\n{HEAD}{DATE}\r\nhello  there\r\nBob\r\n")
+}
+
+fn identity(raw: &str) -> String {
+    let good = lmtp("alice@example.com", "call@gw.test");
+    Mail::read(raw.as_bytes(), Some(&good), &house()).unwrap().identity()
+}
+
 #[test]
-fn a_repeat_is_known_by_what_its_sender_vouches_for() {
-    let identity = |raw: &str, vouched: Option<&Vouched>| {
+fn a_signed_mail_stays_itself_whatever_can_be_changed_about_it() {
+    for mail in [signed("from:to:subject:date", ""), signed("from:to:subject", "; t=1795000000")] {
+        let first = identity(&mail);
+        for (changed, what) in [
+            (format!("{mail}\r\n\r\n"), "empty lines behind it"),
+            (mail.replace("hello  there", "hello there \t"), "white space in the body"),
+            (mail.replace("Subject: 0370728", "SUBJECT:\r\n\t0370728 "), "a folded field"),
+            (mail.replace("<m1@", "<m2@"), "another Message-ID"),
+            (format!("Message-ID: <m3@example.com>\r\n{mail}"), "one more Message-ID"),
+            (format!("X-Spam: no\r\nReceived: x\r\n{mail}"), "what servers add"),
+            (mail.replace("b=abc", "b=ab c"), "a folded signature"),
+        ] {
+            assert_eq!(identity(&changed), first, "{what}");
+        }
+        for (other, what) in [
+            (mail.replace("hello", "hallo"), "the body"),
+            (mail.replace("0370728", "0370729"), "the subject"),
+            (mail.replace("hello  there\r\nBob", "hello  thereBob"), "words that are one word"),
+        ] {
+            assert_ne!(identity(&other), first, "{what}");
+        }
+    }
+    let (dated, timed) = (signed("from:to:subject:date", ""), signed("from:to:subject", "; t=1795000000"));
+    assert_ne!(identity(&dated.replace("10:00:00", "10:00:01")), identity(&dated), "the same words, a second later");
+    assert_ne!(identity(&timed.replace("t=1795000000", "t=1795000001")), identity(&timed));
+    assert_eq!(identity(&timed.replace("10:00:00", "10:00:01")), identity(&timed), "a Date that nobody signed");
+}
+
+#[test]
+fn an_unsigned_mail_is_known_by_its_id_too() {
+    let mail = format!("{HEAD}{DATE}\r\nhello\r\n");
+    assert_eq!(identity(&mail), identity(&mail.replace("hello", "hello ")));
+    for (from, to) in [("<m1@", "<m2@"), ("10:00:00", "10:00:01"), ("hello", "hallo"), ("0370728", "0370729")] {
+        assert_ne!(identity(&mail), identity(&mail.replace(from, to)), "{from} -> {to}");
+    }
+}
+
+#[test]
+fn a_mail_is_as_old_as_its_signature_says() {
+    let written = |raw: &str| {
         let good = lmtp("alice@example.com", "call@gw.test");
-        Mail::read(raw.as_bytes(), Some(&good), &house()).unwrap().identity(vouched)
+        let mail = Mail::read(raw.as_bytes(), Some(&good), &house()).unwrap();
+        mail.written().map(|at| at.to_rfc3339())
     };
-    let mail = format!("{HEAD}\r\nhello\r\n");
-    let renamed = mail.replace("m1@", "m2@");
-    let covered = Vouched { unique: None };
-    let open = Vouched { unique: Some("abc".to_owned()) };
-    assert_eq!(identity(&mail, None), identity(&mail, Some(&covered)));
-    assert_ne!(identity(&mail, None), identity(&renamed, None));
-    assert_eq!(identity(&mail, Some(&open)), identity(&renamed, Some(&open)), "a new name does not make a new mail");
-    assert_ne!(identity(&mail, None), identity(&mail.replace("hello", "hallo"), None));
+    let date = Some("2026-11-27T10:00:00+00:00".to_owned());
+    assert_eq!(written(&signed("from:to:subject:date", "; t=1")), date);
+    assert_eq!(written(&signed("from:to:subject", "; t=1")), Some("1970-01-01T00:00:01+00:00".to_owned()));
+    assert_eq!(written(&format!("{HEAD}{DATE}\r\n")), date);
+    assert_eq!(written(&format!("{HEAD}\r\n")), None);
 }
 
 #[test]
