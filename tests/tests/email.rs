@@ -1,6 +1,7 @@
 //! Callbacks by mail, through real mail servers: swaks, Postfix, Dovecot, and a name server that knows the keys.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use ringback_tests::email::{Domain, Lmtp, write};
 use ringback_tests::peers::dovecot::{Dovecot, PASSWORD};
@@ -26,16 +27,17 @@ struct Post {
     names: Unbound,
     alice: Domain,
     forger: Domain,
+    mute: Domain,
 }
 
 impl Post {
     /// Mail servers and a site that is not yet running; `can` is what Dovecot says it can do.
     fn stage(can: &str, prepare: impl FnOnce(&mut Site, &Dovecot)) -> Post {
-        let (alice, forger) = (Domain::new("example.test"), Domain::new("evil.test"));
+        let [alice, forger, mute] = ["example.test", "evil.test", "mute.test"].map(Domain::new);
         let mut site = Site::small();
         let ip = net::own_address();
         let spf = ("example.test".to_owned(), "v=spf1 ip4:192.0.2.7 -all".to_owned());
-        let names = Unbound::start(ip, &[alice.record(), forger.record(), spf]).expect("unbound");
+        let names = Unbound::start(ip, &[alice.record(), forger.record(), mute.record(), spf]).expect("unbound");
         let dovecot = Dovecot::start(ip, can).expect("Dovecot");
         for (key, value) in [
             ("email.resolver", names.address().to_string()),
@@ -59,7 +61,7 @@ impl Post {
         site.account("alice", "10.00");
         site.cli(&["account", "set", "alice", "--did", "+15810370728", "--email", ALICE], "");
         site.trunk("phones", &phones.uri(), "");
-        Post { site, phones, ip, dovecot, names, alice, forger }
+        Post { site, phones, ip, dovecot, names, alice, forger, mute }
     }
 
     fn postfix(&self, routes: &[(&str, SocketAddr)]) -> Postfix {
@@ -69,6 +71,24 @@ impl Post {
     /// Signed by Alice's provider.
     fn signed(&self, id: &str) -> String {
         self.alice.sign(&write(id, ALICE, CALL, ASKED, "thanks"))
+    }
+
+    /// A site that mail is delivered to by LMTP, and nobody watches a mailbox.
+    fn delivered(prepare: impl FnOnce(&mut Site)) -> Post {
+        Post::stage("", |site, _| {
+            let lmtp = site.at(8024).to_string();
+            site.set("email.lmtp.listen", &lmtp);
+            site.set("email.imap.host", "");
+            prepare(site);
+        })
+    }
+
+    /// What became of refused mails: the account whose history shows it, and the reason.
+    fn refusals(&self) -> Vec<(String, String)> {
+        let sql = "SELECT coalesce(a.name, ''), r.reason FROM refusals r LEFT JOIN accounts a ON a.id = r.account_id ORDER BY 2, 1";
+        let rows = self.site.probe().rows(sql).expect("the tables are there");
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        rows.iter().map(|row| (text(&row[0]), text(&row[1]))).collect()
     }
 
     /// Straight into the mailbox.
@@ -141,11 +161,7 @@ fn a_mail_through_postfix_and_dovecot_rings_the_phone_and_is_answered_and_forger
 
 #[test]
 fn a_mail_server_delivers_straight_to_us_and_forms_with_a_password_need_no_signature() {
-    let post = Post::stage("", |site, _| {
-        let lmtp = site.at(8024).to_string();
-        site.set("email.lmtp.listen", &lmtp);
-        site.set("email.imap.host", "");
-    });
+    let post = Post::delivered(|_| {});
     let ours = post.site.at(8024);
     let postfix = post.postfix(&[(CALL, ours)]);
     let _gateway = post.site.start(Part::All);
@@ -176,11 +192,7 @@ fn a_mail_server_delivers_straight_to_us_and_forms_with_a_password_need_no_signa
 
 #[test]
 fn a_refusal_is_answered_only_where_spf_or_dkim_says_who_wrote() {
-    let post = Post::stage("", |site, _| {
-        let lmtp = site.at(8024).to_string();
-        site.set("email.lmtp.listen", &lmtp);
-        site.set("email.imap.host", "");
-    });
+    let post = Post::delivered(|_| {});
     let postfix = post.postfix(&[]);
     let _gateway = post.site.start(Part::All);
     let mut lmtp = Lmtp::connect(post.site.at(8024)).unwrap();
@@ -214,11 +226,7 @@ fn a_refusal_is_answered_only_where_spf_or_dkim_says_who_wrote() {
 
 #[test]
 fn a_captured_mail_is_called_once_however_it_is_changed() {
-    let post = Post::stage("", |site, _| {
-        let lmtp = site.at(8024).to_string();
-        site.set("email.lmtp.listen", &lmtp);
-        site.set("email.imap.host", "");
-    });
+    let post = Post::delivered(|_| {});
     let _gateway = post.site.start(Part::All);
     let mut lmtp = Lmtp::connect(post.site.at(8024)).unwrap();
     let mut says = |mail: &str| lmtp.deliver(ALICE, &[CALL], mail).unwrap().remove(0);
@@ -245,6 +253,49 @@ fn a_captured_mail_is_called_once_however_it_is_changed() {
     assert_eq!(says(&loose.replace("<m3@", "<m4@")), job, "nor is it another one by its Message-ID");
     assert_eq!(post.site.probe().requests().len(), 2);
     assert_eq!(post.phones.calls_to(B).len(), 2, "{}", post.phones.log().ladder());
+}
+
+#[test]
+fn a_name_server_that_is_away_refuses_nobody_and_a_slow_one_is_not_asked_for_what_is_known() {
+    let post = Post::delivered(|_| {});
+    post.site.cli(&["account", "set", "alice", "--mail-vouched", "on", "--email", "alice@mute.test"], "");
+    let _gateway = post.site.start(Part::All);
+    let mut lmtp = Lmtp::connect(post.site.at(8024)).unwrap();
+    let received = "Received: from x (unknown [192.0.2.7]) by mx.gw.test (Postfix) with ESMTP id 1; ";
+    let from = "alice@mute.test";
+    let slow = format!("{received}\r\n{}", post.mute.sign(&write("m1", from, CALL, ASKED, "thanks")));
+    let begun = Instant::now();
+    let said = lmtp.deliver(from, &[CALL], &slow).unwrap();
+    assert!(said[0].starts_with("250 2.0.0 job"), "the key is known, the senders' list never comes: {said:?}");
+    assert!(begun.elapsed() < secs(4), "who may send was asked for all the same: {:?}", begun.elapsed());
+    post.site.wait_idle(1, SOON);
+
+    let body = "alice s3cret 00447700900111 00442071838750";
+    let unknown = post.mute.sign(&write("m2", from, CALL, "hello", body)).replace("s=s1;", "s=s2;");
+    for _ in 0..5 {
+        let said = lmtp.deliver(from, &[CALL], &unknown).unwrap();
+        assert!(said[0].starts_with("451"), "the account wants mail vouched for, and nobody knows: {said:?}");
+    }
+    assert_eq!(post.refusals(), [], "nothing was refused yet");
+    post.site.cli(&["account", "set", "alice", "--mail-vouched", "off"], "");
+    let said = lmtp.deliver(from, &[CALL], &unknown).unwrap();
+    assert!(said[0].starts_with("250 2.0.0 job"), "{said:?}");
+}
+
+#[test]
+fn what_is_too_much_stands_in_the_history_of_who_was_meant() {
+    let post = Post::delivered(|site| {
+        site.set("email.authserv_id", "mx.gw.test");
+        site.set("email.per_sender", "1");
+    });
+    let _gateway = post.site.start(Part::All);
+    let mut lmtp = Lmtp::connect(post.site.at(8024)).unwrap();
+    for (id, reason) in [("m1", "not_authenticated"), ("m2", "too_many_mails")] {
+        let said = lmtp.deliver(ALICE, &[CALL], &write(id, ALICE, CALL, ASKED, "me again")).unwrap();
+        assert!(said[0].ends_with(&format!("no callback: {reason}\r\n")), "{said:?}");
+    }
+    let alices = |reason: &str| ("alice".to_owned(), reason.to_owned());
+    assert_eq!(post.refusals(), [alices("not_authenticated"), alices("too_many_mails")]);
 }
 
 #[test]

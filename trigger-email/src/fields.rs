@@ -132,6 +132,13 @@ impl<'x> Fields<'x> {
         DateTime::from_timestamp(date.to_timestamp(), 0)
     }
 
+    /// When the server that had it last says that it got it.
+    pub fn arrived(&self) -> Option<DateTime<Utc>> {
+        let topmost = self.named("received").next()?;
+        let HeaderValue::Received(received) = MessageStream::new(topmost.value).parse_received() else { return None };
+        DateTime::from_timestamp(received.date()?.to_timestamp(), 0)
+    }
+
     /// How many fields of this name there are.
     pub fn count(&self, name: &str) -> usize {
         self.named(name).count()

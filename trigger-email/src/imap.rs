@@ -16,7 +16,7 @@ use ringback_common::failpoint::failpoint;
 use ringback_common::service::Shutdown;
 use tokio::time::{Instant, timeout};
 
-use crate::desk::{Desk, Outcome};
+use crate::desk::{Away, Desk, Outcome};
 use crate::wire::{Stream, WireError, connect};
 
 /// How long the server may think about a command.
@@ -177,7 +177,7 @@ impl Watch {
             let Some(outcome) = self.take(session, uid).await? else { continue };
             failpoint("mail.confirmed_not_moved");
             self.later.remove(&uid);
-            in_vain = if matches!(outcome, Outcome::Unavailable(_)) { in_vain + 1 } else { 0 };
+            in_vain = if outcome == Outcome::Unavailable(Away::Ours) { in_vain + 1 } else { 0 };
             match outcome {
                 Outcome::Unavailable(_) => drop(self.later.insert(uid, Instant::now() + LATER)),
                 Outcome::NotOurs if self.others.len() < MOST_OTHERS => drop(self.others.insert(uid)),

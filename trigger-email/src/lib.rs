@@ -17,6 +17,7 @@ pub mod form;
 mod imap;
 mod lmtp;
 pub mod mail;
+mod pace;
 mod replies;
 mod send;
 pub mod signature;
@@ -39,8 +40,9 @@ use ringback_common::store::{Store, StoreError};
 use tokio::net::TcpListener;
 
 use crate::answer::ByMail;
-use crate::desk::{Desk, Pace, SOURCE};
+use crate::desk::{Desk, SOURCE};
 use crate::mail::House;
+use crate::pace::Pace;
 use crate::send::{MailServer, MailServerError};
 use crate::verify::{NoResolver, Verifier};
 
@@ -117,7 +119,7 @@ pub async fn run(config: EmailConfig, world: World, shutdown: Shutdown) -> Resul
     };
     let server = MailServer::new(&config.smtp)?;
     let intake = Intake::new(world.store.clone(), world.queue.clone(), world.site_key, world.rules);
-    let pace = Pace { per_sender: config.per_sender, per_domain: config.per_domain };
+    let pace = Pace::new(config.per_sender, config.per_domain);
     let verifier = verifier(&config, None)?;
     let reach = (world.queue.clone(), world.store.clone());
     let desk = Arc::new(Desk::new(house(&config), verifier, intake, reach, pace, server.is_some()));

@@ -165,6 +165,11 @@ impl<'x> Mail<'x> {
         words.hashed()
     }
 
+    /// Whether there is a signature by which it may be vouched for, if that holds.
+    pub fn may_be_vouched(&self) -> bool {
+        matches!(self.seal, Seal::Dated(_))
+    }
+
     /// When it was written, by what its signature says of that, else by its Date.
     pub fn written(&self) -> Option<DateTime<Utc>> {
         match self.seal {

@@ -180,7 +180,8 @@ pub fn aligned(domain: &str, from_domain: &str) -> bool {
     }
 }
 
-fn organisation(domain: &str) -> Option<String> {
+/// The domain that an organisation has registered, in ASCII.
+pub fn organisation(domain: &str) -> Option<String> {
     let ascii = idna::domain_to_ascii(domain.trim_end_matches('.')).ok()?;
     psl::domain_str(&ascii).map(str::to_owned)
 }
