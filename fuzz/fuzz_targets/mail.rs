@@ -15,6 +15,7 @@ static HOUSE: LazyLock<House> = LazyLock::new(|| House {
     recipients: vec!["call".to_owned()],
     max_size: 64 * 1024,
     own: Some("gateway@gw.test".to_owned()),
+    domain: Some("gw.test".to_owned()),
 });
 
 fuzz_target!(|input: &[u8]| {

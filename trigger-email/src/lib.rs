@@ -87,10 +87,12 @@ pub enum RunError {
 /// Who we are, by the settings.
 pub fn house(config: &EmailConfig) -> House {
     let own = config.smtp.from.trim().to_lowercase();
+    let mailbox = config.imap.user.rsplit_once('@').filter(|_| config.imap.host.is_some());
     House {
         recipients: config.recipients.iter().map(|recipient| recipient.to_lowercase()).collect(),
         max_size: config.max_size,
         own: Some(own).filter(|own| !own.is_empty()),
+        domain: mailbox.map(|(_, domain)| domain.trim().to_lowercase()),
     }
 }
 

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::auto::{Ignored, OWN_FIELD, written_by_a_machine};
 use crate::body;
-use crate::fields::Fields;
+use crate::fields::{Field, Fields};
 use crate::form::{self, Form, NoForm};
 use crate::signature::Written;
 use crate::trust::{Seal, seal};
@@ -25,18 +25,31 @@ pub struct House {
     pub max_size: usize,
     /// The address that replies come from.
     pub own: Option<String>,
+    /// The domain of the mailbox that is watched.
+    pub domain: Option<String>,
 }
 
 impl House {
     /// Whether this address is one of ours: `call@anywhere`, `call+detail@anywhere`, or a listed address.
     pub fn is_ours(&self, address: &str) -> bool {
-        let address = address.trim().trim_matches(['<', '>']).to_lowercase();
-        let Some((local, domain)) = address.rsplit_once('@') else { return false };
-        let local = local.split('+').next().unwrap_or_default();
+        self.is_ours_at(address, |_| true)
+    }
+
+    /// The same, where a local part alone is ours only at some domains.
+    fn is_ours_at(&self, address: &str, here: impl Fn(&str) -> bool) -> bool {
+        let Some((local, domain)) = halves(address) else { return false };
         self.recipients.iter().any(|ours| match ours.split_once('@') {
             Some((its_local, its_domain)) => its_local == local && its_domain == domain,
-            None => ours == local,
+            None => *ours == local && here(&domain),
         })
+    }
+
+    /// Whether mail from this address, which came for these recipients, came from ourselves.
+    fn is_myself(&self, from: &str, recipients: &[String]) -> bool {
+        let mine = |address: &str| self.is_ours(address) && halves(address) == halves(from);
+        self.own.as_deref() == Some(from)
+            || self.is_ours_at(from, |_| false)
+            || recipients.iter().any(|address| mine(address))
     }
 
     /// Whether this message id is one that our replies have.
@@ -56,12 +69,20 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// What the server that keeps a mailbox wrote down of it.
+    /// What the server that keeps a mailbox wrote down of it: above the first Received, for below it stands what was sent. A bounce
+    /// may call itself one anywhere.
     pub fn of_kept(fields: &Fields<'_>) -> Envelope {
-        let path = fields.named("return-path").next().map(|field| field.plain());
-        let mail_from = path.map(|path| path.trim_matches(['<', '>', ' ']).to_owned());
-        let delivered = fields.all().filter(|field| field.is("delivered-to") || field.is("x-original-to"));
-        Envelope { mail_from, rcpt_to: delivered.map(|field| field.plain()).collect() }
+        let ours = || fields.all().take_while(|field| !field.is("received"));
+        let bare = |field: Field<'_>| field.plain().trim_matches(['<', '>', ' ']).to_owned();
+        let path = ours().find(|field| field.is("return-path")).map(bare);
+        let bounced = || fields.named("return-path").map(bare).find(String::is_empty);
+        let delivered = ours().filter(|field| field.is("delivered-to") || field.is("x-original-to"));
+        Envelope { mail_from: path.or_else(bounced), rcpt_to: delivered.map(bare).collect() }
+    }
+
+    /// Whether it was for somebody at this domain.
+    fn is_for(&self, domain: &str) -> bool {
+        self.rcpt_to.iter().filter_map(|address| halves(address)).any(|(_, its)| its == domain)
     }
 }
 
@@ -110,8 +131,7 @@ impl<'x> Mail<'x> {
         let fields = Fields::read(raw).map_err(|_| Unread::Beyond("too_much_header"))?;
         let kept = envelope.is_none().then(|| Envelope::of_kept(&fields));
         let envelope = envelope.or(kept.as_ref()).cloned().unwrap_or_default();
-        let to: Vec<String> = fields.named("to").flat_map(|field| field.addresses()).collect();
-        let to_us = to.iter().any(|address| house.is_ours(address));
+        let to_us = is_to_us(&fields, &envelope, kept.is_some(), house);
         let delivered = envelope.rcpt_to.iter().any(|address| house.is_ours(address));
         if !delivered && (kept.is_none() || !to_us) {
             return Err(Ignored::OtherRecipient.into());
@@ -125,7 +145,7 @@ impl<'x> Mail<'x> {
         let from = one_from(&fields)?;
         let message_id = fields.only("message-id").and_then(|field| field.ids().pop());
         let ours = fields.count(OWN_FIELD) > 0 || message_id.as_deref().is_some_and(|id| house.wrote(id));
-        if ours || house.is_ours(&from) || house.own.as_deref() == Some(from.as_str()) {
+        if ours || house.is_myself(&from, &envelope.rcpt_to) {
             return Err(Ignored::Loop.into());
         }
         if from.starts_with("mailer-daemon@") {
@@ -204,6 +224,22 @@ impl<'x> Mail<'x> {
     pub fn own_id(&self) -> Option<String> {
         self.message_id.clone().filter(|id| is_id(id))
     }
+}
+
+/// Whether its To names us: a listed address, or one of our local parts at a domain that the mail came for. Another `call@` may be
+/// anybody's, and a mail to it that somebody hands on to us was not meant for us.
+fn is_to_us(fields: &Fields<'_>, envelope: &Envelope, kept: bool, house: &House) -> bool {
+    let mailbox = house.domain.as_deref().filter(|_| kept);
+    let here = |domain: &str| mailbox == Some(domain) || envelope.is_for(domain);
+    let mut to = fields.named("to").flat_map(|field| field.addresses());
+    to.any(|address| house.is_ours_at(&address, here))
+}
+
+/// Local part without `+detail`, and domain, in lower case.
+fn halves(address: &str) -> Option<(String, String)> {
+    let address = address.trim().trim_matches(['<', '>']).to_lowercase();
+    let (local, domain) = address.rsplit_once('@')?;
+    Some((local.split('+').next().unwrap_or_default().to_owned(), domain.to_owned()))
 }
 
 fn domain_of(address: &str) -> &str {

@@ -94,6 +94,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::mail::House;
 
     fn writer(address: &str, organisation: &str) -> Writer {
         Writer { address: address.to_owned(), organisation: organisation.to_owned() }
@@ -109,7 +110,12 @@ mod tests {
 
     #[test]
     fn many_addresses_and_subdomains_are_one_organisation() {
-        let house = crate::mail::House { recipients: vec!["call".to_owned()], max_size: 1_000, own: None };
+        let house = House {
+            recipients: vec!["call".to_owned()],
+            max_size: 1_000,
+            own: None,
+            domain: Some("gw.test".to_owned()),
+        };
         let now = Instant::now();
         let mut pace = Pace::new(2, 3);
         let charged: Vec<bool> = (0..4)

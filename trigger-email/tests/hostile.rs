@@ -42,7 +42,7 @@ const MEGABYTES: usize = 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(4);
 
 fn house() -> House {
-    House { recipients: vec!["call".to_owned()], max_size: 10 * MEGABYTES, own: None }
+    House { recipients: vec!["call".to_owned()], max_size: 10 * MEGABYTES, own: None, domain: None }
 }
 
 fn envelope() -> Envelope {

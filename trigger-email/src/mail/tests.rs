@@ -5,6 +5,7 @@ fn house() -> House {
         recipients: vec!["call".to_owned(), "phone@only.test".to_owned()],
         max_size: 100_000,
         own: Some("gateway@gw.test".to_owned()),
+        domain: Some("gw.test".to_owned()),
     }
 }
 
@@ -43,6 +44,57 @@ fn a_kept_mail_tells_its_envelope_itself() {
     assert!(read(&format!("Delivered-To: box@gw.test\r\nX-Original-To: call@gw.test\r\n{bob}")).is_ok());
     assert_eq!(read(&format!("Return-Path: <>\r\n{HEAD}")), Err(Ignored::NullSender.into()));
     assert!(read(&format!("Return-Path: <alice@example.com>\r\n{HEAD}")).is_ok());
+}
+
+#[test]
+fn only_what_our_server_wrote_says_how_a_mail_came() {
+    let received = "Received: from x by mx.gw.test; Fri, 27 Nov 2026 10:00:00 +0000\r\n";
+    let bob = HEAD.replace("call@gw.test", "bob@gw.test");
+    let forged = format!("{received}Delivered-To: call@gw.test\r\nX-Original-To: call@gw.test\r\n{bob}");
+    let read = |head: &str| Mail::read(format!("{head}\r\n").as_bytes(), None, &house()).map(|mail| mail.to_us);
+    assert_eq!(read(&forged), Err(Ignored::OtherRecipient.into()));
+    assert_eq!(
+        read(&format!("Delivered-To: <call@gw.test>\r\n{forged}")),
+        Ok(false),
+        "it came, but was not written to us"
+    );
+    let of_kept = |head: &str| Envelope::of_kept(&Fields::read(format!("{head}\r\n").as_bytes()).unwrap()).mail_from;
+    let path = "Return-Path: <alice@example.com>\r\n";
+    assert_eq!(of_kept(&format!("{path}{received}")).as_deref(), Some("alice@example.com"));
+    assert_eq!(of_kept(&format!("{received}{path}")), None);
+    assert_eq!(
+        of_kept(&format!("{received}Return-Path: <>\r\n")).as_deref(),
+        Some(""),
+        "who says it is a bounce, is one"
+    );
+}
+
+#[test]
+fn a_mail_to_another_call_was_not_written_to_us() {
+    let other = HEAD.replace("call@gw.test", "call@other-provider.example");
+    let to_us = |head: &str, envelope: Option<&Envelope>| {
+        Mail::read(format!("{head}\r\n").as_bytes(), envelope, &house()).map(|mail| mail.to_us)
+    };
+    let ours = lmtp("alice@example.com", "call@gw.test");
+    assert_eq!(to_us(HEAD, Some(&ours)), Ok(true));
+    assert_eq!(to_us(&HEAD.replace("call@gw", "Call+x@GW"), Some(&ours)), Ok(true));
+    assert_eq!(to_us(&other, Some(&ours)), Ok(false), "handed on to us by whoever got it");
+    assert_eq!(to_us(&other, Some(&lmtp("alice@example.com", "call@other-provider.example"))), Ok(true));
+    let listed = HEAD.replace("call@gw.test", "phone@only.test");
+    assert_eq!(to_us(&listed, Some(&ours)), Ok(true), "a whole address needs nothing else");
+    assert_eq!(to_us(&other, None), Err(Ignored::OtherRecipient.into()));
+    assert_eq!(to_us(HEAD, None), Ok(true), "the mailbox is at that domain");
+    assert_eq!(to_us(&format!("Delivered-To: box@other-provider.example\r\n{other}"), None), Ok(true));
+}
+
+#[test]
+fn who_is_called_call_elsewhere_is_no_loop() {
+    let good = lmtp("x@example.com", "call+tag@gw.test");
+    let from = |address: &str| unread(&HEAD.replace("Alice@Example.com", address), &good);
+    assert_eq!(from("call@bobs-firm.example"), None);
+    for own in ["call@gw.test", "CALL+x@gw.test", "phone@only.test", "gateway@gw.test"] {
+        assert_eq!(from(own), Some(Ignored::Loop.into()), "{own}");
+    }
 }
 
 #[test]
