@@ -13,7 +13,7 @@ use ringback_common::queue::{Destination, Message, Queue};
 use ringback_common::store::{Store, StoreError};
 
 use crate::form::Form;
-use crate::mail::{Envelope, House, Mail, Unread};
+use crate::mail::{Envelope, House, Mail, TOO_LARGE, Unread, is_for_us};
 use crate::pace::{Pace, Writer};
 use crate::replies::{Note, REFUSAL_TYPE, Refused, refusal, why_doubted, why_no_form, why_refused};
 use crate::trust::{Doubt, Trust};
@@ -107,9 +107,10 @@ impl Desk {
         outcome
     }
 
-    /// A mail that was not even fetched, because it is too long.
-    pub fn too_large(&self) -> Outcome {
-        let outcome = Outcome::Rejected("too_large");
+    /// A mail that is too long to be read, and its header where that may show that it is for somebody else.
+    pub fn too_large(&self, header: Option<&[u8]>) -> Outcome {
+        let ours = header.is_none_or(|header| is_for_us(header, &self.house));
+        let outcome = if ours { Outcome::Rejected(TOO_LARGE) } else { Outcome::NotOurs };
         self.tell(&outcome);
         outcome
     }

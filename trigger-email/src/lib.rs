@@ -17,11 +17,13 @@ pub mod form;
 mod imap;
 mod lmtp;
 pub mod mail;
+mod memory;
 mod pace;
 mod replies;
 mod send;
 pub mod signature;
 pub mod subject;
+mod sweep;
 pub mod trust;
 pub mod verify;
 mod wire;
@@ -44,6 +46,7 @@ use crate::desk::{Desk, SOURCE};
 use crate::mail::House;
 use crate::pace::Pace;
 use crate::send::{MailServer, MailServerError};
+use crate::sweep::Sweeper;
 use crate::verify::{NoResolver, Verifier};
 
 /// What the trigger works with.
@@ -120,6 +123,7 @@ pub async fn run(config: EmailConfig, world: World, shutdown: Shutdown) -> Resul
         None => None,
     };
     let server = MailServer::new(&config.smtp)?;
+    let sweeper = Sweeper::new(world.rules.keep_messages);
     let intake = Intake::new(world.store.clone(), world.queue.clone(), world.site_key, world.rules);
     let pace = Pace::new(config.per_sender, config.per_domain);
     let verifier = verifier(&config, None)?;
@@ -135,7 +139,7 @@ pub async fn run(config: EmailConfig, world: World, shutdown: Shutdown) -> Resul
     };
     let watched = async {
         if config.imap.host.is_some() {
-            imap::watch(config.imap.clone(), desk.clone(), shutdown.clone()).await;
+            imap::watch(config.imap.clone(), desk.clone(), sweeper, shutdown.clone()).await;
         }
     };
     tokio::join!(delivered, watched, courier.run(&world.queue));

@@ -11,6 +11,8 @@ use crate::form::{self, Form, NoForm};
 use crate::signature::Written;
 use crate::trust::{Seal, seal};
 
+/// Why a mail beyond [`House::max_size`] is not read.
+pub const TOO_LARGE: &str = "too_large";
 /// The longest address (RFC 5321, 4.5.3.1.3).
 const LONGEST_ADDRESS: usize = 254;
 /// The longest message id that is kept.
@@ -125,16 +127,13 @@ impl<'x> Mail<'x> {
     /// # Errors
     /// It is not for us, written by a machine, or beyond a limit.
     pub fn read(raw: &'x [u8], envelope: Option<&Envelope>, house: &House) -> Result<Mail<'x>, Unread> {
+        let fields = Fields::read(raw);
+        let Addressed { envelope, to_us } = addressed(&fields, envelope, house)?;
         if raw.len() > house.max_size {
-            return Err(Unread::Beyond("too_large"));
+            return Err(Unread::Beyond(TOO_LARGE));
         }
-        let fields = Fields::read(raw).map_err(|_| Unread::Beyond("too_much_header"))?;
-        let kept = envelope.is_none().then(|| Envelope::of_kept(&fields));
-        let envelope = envelope.or(kept.as_ref()).cloned().unwrap_or_default();
-        let to_us = is_to_us(&fields, &envelope, kept.is_some(), house);
-        let delivered = envelope.rcpt_to.iter().any(|address| house.is_ours(address));
-        if !delivered && (kept.is_none() || !to_us) {
-            return Err(Ignored::OtherRecipient.into());
+        if fields.too_much {
+            return Err(Unread::Beyond("too_much_header"));
         }
         if envelope.mail_from.as_deref() == Some("") {
             return Err(Ignored::NullSender.into());
@@ -224,6 +223,26 @@ impl<'x> Mail<'x> {
     pub fn own_id(&self) -> Option<String> {
         self.message_id.clone().filter(|id| is_id(id))
     }
+}
+
+/// A mail for us.
+struct Addressed {
+    envelope: Envelope,
+    to_us: bool,
+}
+
+/// Without an envelope, what the server that keeps the mail wrote down counts, and To.
+fn addressed(fields: &Fields<'_>, envelope: Option<&Envelope>, house: &House) -> Result<Addressed, Ignored> {
+    let kept = envelope.is_none();
+    let envelope = envelope.cloned().unwrap_or_else(|| Envelope::of_kept(fields));
+    let to_us = is_to_us(fields, &envelope, kept, house);
+    let delivered = envelope.rcpt_to.iter().any(|address| house.is_ours(address));
+    if delivered || (kept && to_us) { Ok(Addressed { envelope, to_us }) } else { Err(Ignored::OtherRecipient) }
+}
+
+/// Whether a kept mail, of which only the header was fetched, is for us.
+pub fn is_for_us(header: &[u8], house: &House) -> bool {
+    addressed(&Fields::read(header), None, house).is_ok()
 }
 
 /// Whether its To names us: a listed address, or one of our local parts at a domain that the mail came for. Another `call@` may be

@@ -25,6 +25,8 @@ pub struct Rules {
     pub same_call_window: Duration,
     /// The site's limits.
     pub limits: Limits,
+    /// How long what a message brought is kept.
+    pub keep_messages: Duration,
 }
 
 impl From<&Config> for Rules {
@@ -35,6 +37,7 @@ impl From<&Config> for Rules {
             job_lifetime: config.engine.job_lifetime,
             same_call_window: config.intake.same_call_window,
             limits: config.intake.limits.clone(),
+            keep_messages: Duration::from_secs(3600 * u64::from(config.retention.message_hours)),
         }
     }
 }

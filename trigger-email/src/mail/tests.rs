@@ -58,7 +58,7 @@ fn only_what_our_server_wrote_says_how_a_mail_came() {
         Ok(false),
         "it came, but was not written to us"
     );
-    let of_kept = |head: &str| Envelope::of_kept(&Fields::read(format!("{head}\r\n").as_bytes()).unwrap()).mail_from;
+    let of_kept = |head: &str| Envelope::of_kept(&Fields::read(format!("{head}\r\n").as_bytes())).mail_from;
     let path = "Return-Path: <alice@example.com>\r\n";
     assert_eq!(of_kept(&format!("{path}{received}")).as_deref(), Some("alice@example.com"));
     assert_eq!(of_kept(&format!("{received}{path}")), None);
@@ -127,7 +127,14 @@ fn one_person_wrote_it_or_it_is_left_alone() {
 fn what_is_too_much_has_a_name() {
     let good = lmtp("alice@example.com", "call@gw.test");
     assert_eq!(unread(&format!("{HEAD}X: {}\r\n", "y".repeat(100_000)), &good), Some(Unread::Beyond("too_large")));
-    assert_eq!(unread(&format!("{HEAD}{}", "X: y\r\n".repeat(1_001)), &good), Some(Unread::Beyond("too_much_header")));
+    let many = format!("{HEAD}{}", "X: y\r\n".repeat(1_001));
+    assert_eq!(unread(&many, &good), Some(Unread::Beyond("too_much_header")));
+    for beyond in [many, format!("{HEAD}X: {}\r\n", "y".repeat(100_000))] {
+        let bobs = beyond.replace("call@gw.test", "bob@gw.test");
+        assert_eq!(unread(&bobs, &lmtp("alice@example.com", "bob@gw.test")), Some(Ignored::OtherRecipient.into()));
+        assert_eq!(Mail::read(bobs.as_bytes(), None, &house()).err(), Some(Ignored::OtherRecipient.into()));
+        assert!(is_for_us(beyond.as_bytes(), &house()) && !is_for_us(bobs.as_bytes(), &house()));
+    }
 }
 
 const DATE: &str = "Date: Fri, 27 Nov 2026 10:00:00 +0000\r\n";
