@@ -141,7 +141,7 @@ pub struct RequestEvent {
     /// What is on the account, once admitted or finished; absent when nothing was ever held for this request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<Money>,
-    /// The trigger's own reply note, untouched.
+    /// The trigger's own reply note, untouched; only where the trigger hears of it, not in the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
     /// The caller's own data, untouched.

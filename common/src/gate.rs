@@ -46,6 +46,18 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         Ok(())
     }
 
+    /// Gives a token back that turned out not to be used.
+    pub fn give_back(&mut self, key: &K) {
+        if let Some(bucket) = self.buckets.get_mut(key) {
+            bucket.tokens = (bucket.tokens + 1.0).min(self.burst);
+        }
+    }
+
+    /// Whether this key has no token now.
+    pub fn spent(&self, key: &K, now: Instant) -> bool {
+        self.buckets.get(key).is_some_and(|bucket| filled(bucket, self.per_second, now) < 1.0)
+    }
+
     fn forget_quiet(&mut self, now: Instant) {
         let (burst, per_second) = (self.burst, self.per_second);
         self.buckets.retain(|_, bucket| filled(bucket, per_second, now) < burst);
@@ -116,6 +128,20 @@ mod tests {
         assert_eq!(buckets.take("other", start), Ok(()));
         assert_eq!(buckets.take("peer", start + Duration::from_secs(2)), Ok(()));
         assert!(buckets.take("peer", start + Duration::from_secs(2)).is_err());
+    }
+
+    #[test]
+    fn a_token_comes_back_and_an_empty_bucket_shows() {
+        let start = Instant::now();
+        let mut buckets = Buckets::new(1, 0.5);
+        assert!(!buckets.spent(&"peer", start));
+        assert_eq!(buckets.take("peer", start), Ok(()));
+        assert!(buckets.spent(&"peer", start) && !buckets.spent(&"peer", start + Duration::from_secs(2)));
+        buckets.give_back(&"peer");
+        buckets.give_back(&"peer");
+        buckets.give_back(&"other");
+        assert_eq!(buckets.take("peer", start), Ok(()));
+        assert!(buckets.take("peer", start).is_err(), "never more than there were");
     }
 
     #[test]

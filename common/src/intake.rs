@@ -138,7 +138,10 @@ impl Intake {
             return Ok(Verdict::Accepted { job: job.clone() });
         }
         let rejected = |reason| Ok(Verdict::Rejected { job: job.clone(), reason });
-        let keys = failure_keys(&wish.sender, &wish.payer);
+        let mut keys = failure_keys(&wish.sender, &wish.payer);
+        if self.checks.tries_another(&wish).await? {
+            keys.push(tried(&wish.sender, &wish.payer.who));
+        }
         let answer = self.guarded(&wish.source, &keys, self.checks.examine_and_name(&wish, account_id)).await?;
         let approved = match answer {
             Ok(approved) => approved,
@@ -303,17 +306,24 @@ fn count(source: &str, outcome: &'static str) {
 }
 
 /// Under which names wrong secrets of this sender are counted. An address that nobody vouches for is anybody's: such failures
-/// count for the account that was tried too, and never against the true owner of the address.
+/// count for the account that was tried too, and never against the true owner of the address. So do those of a vouched address
+/// that is not the account's ([`Checks::tries_another`]): whoever has a domain has as many of them as he likes.
 fn failure_keys(sender: &str, payer: &Payer) -> Vec<String> {
-    let tried = match &payer.who {
+    match &payer.proof {
+        Proof::RegisteredAndSecret(_) | Proof::Secret { vouched: true, .. } => vec![sender.to_owned()],
+        Proof::Secret { vouched: false, .. } => {
+            vec![format!("unvouched {}", sender.to_lowercase()), tried(sender, &payer.who)]
+        }
+        Proof::Trusted | Proof::Registered | Proof::Mail(_) => Vec::new(),
+    }
+}
+
+/// Under which name wrong secrets for whatever account this is are counted.
+fn tried(sender: &str, who: &Who) -> String {
+    match who {
         Who::Named(name) => tried_account(name),
         Who::Suffix(digits) => format!("unvouched digits {digits}"),
         Who::Sender => format!("unvouched account of {}", sender.to_lowercase()),
-    };
-    match &payer.proof {
-        Proof::RegisteredAndSecret(_) | Proof::Secret { vouched: true, .. } => vec![sender.to_owned()],
-        Proof::Secret { vouched: false, .. } => vec![format!("unvouched {}", sender.to_lowercase()), tried],
-        Proof::Trusted | Proof::Registered | Proof::Mail(_) => Vec::new(),
     }
 }
 

@@ -71,8 +71,7 @@ impl Herald<'_> {
         let mut data = self.request_data("Request received");
         (data.price_a, data.price_b, data.minutes) = (Some(price_a), Some(price_b), minutes);
         data.currency = Some(self.currency.to_owned());
-        let told = self.log("ringback.request.admitted.v1", "request.admitted", &data, EventMoney::Balance);
-        self.told_twice(told)
+        self.told_twice("admitted", data)
     }
 
     /// A question is answered: for the log, and as the reply to the trigger that asked.
@@ -85,8 +84,7 @@ impl Herald<'_> {
             (data.a, data.b) = (a.clone(), b.clone());
         }
         data.currency = Some(self.currency.to_owned());
-        let told = self.log("ringback.request.finished.v1", "request.finished", &data, EventMoney::Balance);
-        self.told_twice(told)
+        self.told_twice("finished", data)
     }
 
     /// The callback is over: for the log, and as the reply to the trigger that asked.
@@ -98,13 +96,15 @@ impl Herald<'_> {
         data.attempts = outcome.attempts;
         data.cost = Some(outcome.cost);
         data.currency = Some(self.currency.to_owned());
-        let told = self.log("ringback.request.finished.v1", "request.finished", &data, EventMoney::Balance);
-        self.told_twice(told)
+        self.told_twice("finished", data)
     }
 
-    /// The same news for the log and for the trigger that asked.
-    fn told_twice(&self, told: OutboxEvent) -> Vec<OutboxEvent> {
-        let reply = OutboxEvent { destination: Outlet::Replies, routing_key: self.job.source.clone(), ..told.clone() };
+    /// The same news for the log and for the trigger that asked. Only the trigger hears where its answer goes.
+    fn told_twice(&self, state: &str, mut data: RequestEvent) -> Vec<OutboxEvent> {
+        let (kind, key) = (format!("ringback.request.{state}.v1"), format!("request.{state}"));
+        let told = self.log(&kind, &key, &data, EventMoney::Balance);
+        data.reply = self.job.reply.clone();
+        let reply = self.envelope(&kind, Outlet::Replies, self.job.source.clone(), &data, EventMoney::Balance);
         vec![told, reply]
     }
 
@@ -198,7 +198,7 @@ impl Herald<'_> {
             cost: None,
             currency: None,
             balance: None,
-            reply: self.job.reply.clone(),
+            reply: None,
             metadata: self.job.metadata.clone(),
         }
     }

@@ -91,6 +91,9 @@ fn every_message_of_a_callback_fits_its_schema() {
     let told: BTreeSet<&str> = log.iter().map(|message| message.kind.as_str()).collect();
     assert_eq!(told, TYPES[1..].iter().map(|(kind, _)| *kind).collect(), "what the log tells of");
     every_number_is_there(&log, &job);
+    assert!(jobs[0].body["data"]["reply"].is_string(), "somebody waits for an answer");
+    let noted = log.iter().find(|message| !message.body["data"]["reply"].is_null());
+    assert!(noted.is_none(), "the way back to a sender is nobody else's business: {noted:?}");
 
     let billed = broker.messages(&site.queue("billing"), 3, true, SOON);
     billed.iter().for_each(|message| contract.insist(message));

@@ -1,6 +1,7 @@
 //! Callbacks by mail, through real mail servers: swaks, Postfix, Dovecot, and a name server that knows the keys.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use ringback_tests::email::{Domain, Lmtp, write};
 use ringback_tests::peers::dovecot::{Dovecot, PASSWORD};
@@ -26,16 +27,17 @@ struct Post {
     names: Unbound,
     alice: Domain,
     forger: Domain,
+    mute: Domain,
 }
 
 impl Post {
     /// Mail servers and a site that is not yet running; `can` is what Dovecot says it can do.
     fn stage(can: &str, prepare: impl FnOnce(&mut Site, &Dovecot)) -> Post {
-        let (alice, forger) = (Domain::new("example.test"), Domain::new("evil.test"));
+        let [alice, forger, mute] = ["example.test", "evil.test", "mute.test"].map(Domain::new);
         let mut site = Site::small();
         let ip = net::own_address();
         let spf = ("example.test".to_owned(), "v=spf1 ip4:192.0.2.7 -all".to_owned());
-        let names = Unbound::start(ip, &[alice.record(), forger.record(), spf]).expect("unbound");
+        let names = Unbound::start(ip, &[alice.record(), forger.record(), mute.record(), spf]).expect("unbound");
         let dovecot = Dovecot::start(ip, can).expect("Dovecot");
         for (key, value) in [
             ("email.resolver", names.address().to_string()),
@@ -59,7 +61,7 @@ impl Post {
         site.account("alice", "10.00");
         site.cli(&["account", "set", "alice", "--did", "+15810370728", "--email", ALICE], "");
         site.trunk("phones", &phones.uri(), "");
-        Post { site, phones, ip, dovecot, names, alice, forger }
+        Post { site, phones, ip, dovecot, names, alice, forger, mute }
     }
 
     fn postfix(&self, routes: &[(&str, SocketAddr)]) -> Postfix {
@@ -69,6 +71,24 @@ impl Post {
     /// Signed by Alice's provider.
     fn signed(&self, id: &str) -> String {
         self.alice.sign(&write(id, ALICE, CALL, ASKED, "thanks"))
+    }
+
+    /// A site that mail is delivered to by LMTP, and nobody watches a mailbox.
+    fn delivered(prepare: impl FnOnce(&mut Site)) -> Post {
+        Post::stage("", |site, _| {
+            let lmtp = site.at(8024).to_string();
+            site.set("email.lmtp.listen", &lmtp);
+            site.set("email.imap.host", "");
+            prepare(site);
+        })
+    }
+
+    /// What became of refused mails: the account whose history shows it, and the reason.
+    fn refusals(&self) -> Vec<(String, String)> {
+        let sql = "SELECT coalesce(a.name, ''), r.reason FROM refusals r LEFT JOIN accounts a ON a.id = r.account_id ORDER BY 2, 1";
+        let rows = self.site.probe().rows(sql).expect("the tables are there");
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        rows.iter().map(|row| (text(&row[0]), text(&row[1]))).collect()
     }
 
     /// Straight into the mailbox.
@@ -141,11 +161,7 @@ fn a_mail_through_postfix_and_dovecot_rings_the_phone_and_is_answered_and_forger
 
 #[test]
 fn a_mail_server_delivers_straight_to_us_and_forms_with_a_password_need_no_signature() {
-    let post = Post::stage("", |site, _| {
-        let lmtp = site.at(8024).to_string();
-        site.set("email.lmtp.listen", &lmtp);
-        site.set("email.imap.host", "");
-    });
+    let post = Post::delivered(|_| {});
     let ours = post.site.at(8024);
     let postfix = post.postfix(&[(CALL, ours)]);
     let _gateway = post.site.start(Part::All);
@@ -176,11 +192,7 @@ fn a_mail_server_delivers_straight_to_us_and_forms_with_a_password_need_no_signa
 
 #[test]
 fn a_refusal_is_answered_only_where_spf_or_dkim_says_who_wrote() {
-    let post = Post::stage("", |site, _| {
-        let lmtp = site.at(8024).to_string();
-        site.set("email.lmtp.listen", &lmtp);
-        site.set("email.imap.host", "");
-    });
+    let post = Post::delivered(|_| {});
     let postfix = post.postfix(&[]);
     let _gateway = post.site.start(Part::All);
     let mut lmtp = Lmtp::connect(post.site.at(8024)).unwrap();
@@ -213,6 +225,80 @@ fn a_refusal_is_answered_only_where_spf_or_dkim_says_who_wrote() {
 }
 
 #[test]
+fn a_captured_mail_is_called_once_however_it_is_changed() {
+    let post = Post::delivered(|_| {});
+    let _gateway = post.site.start(Part::All);
+    let mut lmtp = Lmtp::connect(post.site.at(8024)).unwrap();
+    let mut says = |mail: &str| lmtp.deliver(ALICE, &[CALL], mail).unwrap().remove(0);
+    let mail = post.signed("m1");
+    let job = says(&mail);
+    assert!(job.starts_with("250 2.0.0 job"), "{job}");
+    post.phones.wait_call(B, "is called", secs(30), |call| call.ended_us.is_some());
+    post.site.wait_idle(1, SOON);
+
+    assert_eq!(says(&format!("{mail}\r\n\r\n")), job, "no signature covers empty lines at the end");
+    assert_eq!(says(&mail.replace("\r\nthanks", "\r\nthanks \t")), job, "nor blanks at the end of a line");
+    let old = "Date: Sat, 21 Nov 2026 08:00:00 +0000";
+    for second in ["Message-ID: <m2@client.test>", old, "Content-Type: text/html"] {
+        let said = says(&format!("{second}\r\n{mail}"));
+        assert!(said.contains("no callback: malformed_header"), "{second}: {said}");
+    }
+    let loose = post.alice.sign_only(&["From", "To", "Subject"], &write("m3", ALICE, CALL, ASKED, "again"));
+    let job = says(&loose);
+    assert!(job.starts_with("250 2.0.0 job"), "its own t= says when it was written: {job}");
+    post.site.wait_idle(2, SOON);
+    let begin = loose.find("Date: ").expect("it has one");
+    let end = begin + loose[begin..].find("\r\n").expect("a line ends");
+    assert_eq!(says(&format!("{}{old}{}", &loose[..begin], &loose[end..])), job, "a Date that nobody signed");
+    assert_eq!(says(&loose.replace("<m3@", "<m4@")), job, "nor is it another one by its Message-ID");
+    assert_eq!(post.site.probe().requests().len(), 2);
+    assert_eq!(post.phones.calls_to(B).len(), 2, "{}", post.phones.log().ladder());
+}
+
+#[test]
+fn a_name_server_that_is_away_refuses_nobody_and_a_slow_one_is_not_asked_for_what_is_known() {
+    let post = Post::delivered(|_| {});
+    post.site.cli(&["account", "set", "alice", "--mail-vouched", "on", "--email", "alice@mute.test"], "");
+    let _gateway = post.site.start(Part::All);
+    let mut lmtp = Lmtp::connect(post.site.at(8024)).unwrap();
+    let received = "Received: from x (unknown [192.0.2.7]) by mx.gw.test (Postfix) with ESMTP id 1; ";
+    let from = "alice@mute.test";
+    let slow = format!("{received}\r\n{}", post.mute.sign(&write("m1", from, CALL, ASKED, "thanks")));
+    let begun = Instant::now();
+    let said = lmtp.deliver(from, &[CALL], &slow).unwrap();
+    assert!(said[0].starts_with("250 2.0.0 job"), "the key is known, the senders' list never comes: {said:?}");
+    assert!(begun.elapsed() < secs(4), "who may send was asked for all the same: {:?}", begun.elapsed());
+    post.site.wait_idle(1, SOON);
+
+    let body = "alice s3cret 00447700900111 00442071838750";
+    let unknown = post.mute.sign(&write("m2", from, CALL, "hello", body)).replace("s=s1;", "s=s2;");
+    for _ in 0..5 {
+        let said = lmtp.deliver(from, &[CALL], &unknown).unwrap();
+        assert!(said[0].starts_with("451"), "the account wants mail vouched for, and nobody knows: {said:?}");
+    }
+    assert_eq!(post.refusals(), [], "nothing was refused yet");
+    post.site.cli(&["account", "set", "alice", "--mail-vouched", "off"], "");
+    let said = lmtp.deliver(from, &[CALL], &unknown).unwrap();
+    assert!(said[0].starts_with("250 2.0.0 job"), "{said:?}");
+}
+
+#[test]
+fn what_is_too_much_stands_in_the_history_of_who_was_meant() {
+    let post = Post::delivered(|site| {
+        site.set("email.authserv_id", "mx.gw.test");
+        site.set("email.per_sender", "1");
+    });
+    let _gateway = post.site.start(Part::All);
+    let mut lmtp = Lmtp::connect(post.site.at(8024)).unwrap();
+    for (id, reason) in [("m1", "not_authenticated"), ("m2", "too_many_mails")] {
+        let said = lmtp.deliver(ALICE, &[CALL], &write(id, ALICE, CALL, ASKED, "me again")).unwrap();
+        assert!(said[0].ends_with(&format!("no callback: {reason}\r\n")), "{said:?}");
+    }
+    let alices = |reason: &str| ("alice".to_owned(), reason.to_owned());
+    assert_eq!(post.refusals(), [alices("not_authenticated"), alices("too_many_mails")]);
+}
+
+#[test]
 fn a_crash_between_confirm_and_move_and_a_dead_mail_server_call_once() {
     let mut post = Post::stage("", |_, _| {});
     let mut dying = post.site.start_failing(Part::All, Some("mail.confirmed_not_moved"));
@@ -240,6 +326,65 @@ fn a_crash_between_confirm_and_move_and_a_dead_mail_server_call_once() {
     post.site.wait_idle(2, secs(30));
     assert_eq!(post.site.probe().requests().len(), 2);
     assert_eq!(post.phones.calls_to(B).len(), 2);
+}
+
+#[test]
+fn mails_that_cannot_be_had_or_decided_let_the_others_pass() {
+    let post = Post::stage("", |site, _| site.set("email.max_size", "20000"));
+    post.put("", &write("bounce", ALICE, CALL, "to make the mailbox", "x"));
+    let old = secs(60);
+    post.dovecot.place(CALL, "", &post.signed("unreadable"), old, false);
+    let big = "x".repeat(30_000);
+    for (id, to) in [("theirs", "other@gw.test"), ("big", CALL)] {
+        post.dovecot.place(CALL, "", &write(id, ALICE, to, ASKED, &big), old, true);
+    }
+    for id in ["1", "2", "3", "4"] {
+        let mail = post.mute.sign(&write(id, "alice@mute.test", CALL, ASKED, "x")).replace("s=s1;", "s=s2;");
+        post.put("alice@mute.test", &mail);
+    }
+    post.put(ALICE, &post.signed("last"));
+    let gateway = post.site.start(Part::All);
+    post.phones.wait_call(B, "is called", secs(60), |call| call.ended_us.is_some());
+    let done = post.dovecot.wait(CALL, "Done", 1, SOON);
+    assert!(done[0].1.contains("<last@"), "{done:?}");
+    let rejected = post.dovecot.wait(CALL, "Rejected", 2, SOON);
+    assert!(rejected.iter().all(|(_, mail)| mail.contains("<bounce@") || mail.contains("<big@")), "{rejected:?}");
+    let waiting = post.dovecot.mails(CALL, "");
+    assert_eq!(waiting.len(), 6, "what waits for a name server, cannot be read, or is not for us: {waiting:?}");
+    assert!(waiting.iter().all(|(seen, _)| !seen));
+    assert!(gateway.process.output().contains("the connection broke on a mail; it is put off"));
+    assert_eq!(post.refusals(), [], "nobody was refused who has to wait");
+}
+
+#[test]
+fn web_46_a_mail_that_was_put_away_is_deleted_after_a_day() {
+    let post = Post::stage("", |_, _| {});
+    let gateway = post.site.start(Part::All);
+    wait_watched(&gateway);
+    post.put(ALICE, &post.signed("m1"));
+    post.put("x@evil.test", &post.forger.sign(&write("m2", ALICE, CALL, ASKED, "not me")));
+    post.dovecot.wait(CALL, "Done", 1, SOON);
+    post.dovecot.wait(CALL, "Rejected", 1, SOON);
+    post.site.wait_idle(1, secs(30));
+    drop(gateway);
+    let body = "alice s3cret 00447700900111 00442071838750";
+    for folder in ["Done", "Rejected"] {
+        for (id, hours) in [("old", 25), ("older", 300), ("young", 23)] {
+            let mail = write(id, ALICE, CALL, "hello", body);
+            post.dovecot.place(CALL, folder, &mail, secs(hours * 3600), true);
+        }
+    }
+    post.dovecot.place(CALL, "", &write("theirs", ALICE, "other@gw.test", "hello", body), secs(300 * 3600), true);
+    let _gateway = post.site.start(Part::All);
+    for folder in ["Done", "Rejected"] {
+        clock::wait_for("old mail to go", SOON, || (post.dovecot.mails(CALL, folder).len() <= 2).then_some(()));
+        let left = post.dovecot.mails(CALL, folder);
+        let young = left.iter().filter(|(_, mail)| mail.contains("<young@")).count();
+        assert_eq!((left.len(), young), (2, 1), "{folder}: what was put away now, and what is young: {left:?}");
+    }
+    assert_eq!(post.dovecot.mails(CALL, "").len(), 1, "somebody else's mail is not ours to delete");
+    post.put(ALICE, &post.signed("m3"));
+    post.dovecot.wait(CALL, "Done", 3, secs(30));
 }
 
 #[test]
@@ -321,14 +466,16 @@ fn lmtp_keeps_its_manners_and_its_limits() {
     let _gateway = site.start(Part::All);
     let mut lmtp = clock::wait_for("LMTP", SOON, || Lmtp::connect(ours).ok());
     let hello = lmtp.says("LHLO client.test").unwrap();
-    for can in ["PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 10000", "ENHANCEDSTATUSCODES"] {
+    for can in ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES"] {
         assert!(hello.contains(can), "{hello}");
     }
+    assert!(!hello.contains("SIZE"), "a server that knew would bounce what is longer: {hello}");
     for (says, code) in [
         ("EHLO client.test", "500"),
         ("RCPT TO:<call@gw.test>", "503"),
         ("DATA", "503"),
-        ("MAIL FROM:<a@example.test> SIZE=99999999", "552"),
+        ("MAIL FROM:<a@example.test> SIZE=99999999", "250"),
+        ("RSET", "250"),
         ("STARTTLS", "502"),
         ("FROBNICATE", "500"),
         ("NOOP", "250"),
@@ -359,7 +506,7 @@ fn lmtp_keeps_its_manners_and_its_limits() {
 
     let big = write("m2", ALICE, CALL, "hello", &"x".repeat(20_000));
     let said = lmtp.deliver(ALICE, &[CALL, "call@other.test"], &big).unwrap();
-    assert!(said.iter().all(|answer| answer.starts_with("552")), "{said:?}");
+    assert!(said.iter().all(|answer| answer == "250 2.0.0 taken, no callback: too_large\r\n"), "{said:?}");
     lmtp.says("MAIL FROM:<a@example.test>").unwrap();
     let many: Vec<String> = (0..101).map(|n| lmtp.says(&format!("RCPT TO:<call+{n}@gw.test>")).unwrap()).collect();
     assert!(

@@ -51,7 +51,10 @@ impl Walk {
         if self.parts > MOST_PARTS || depth > DEEPEST {
             return Err(TooManyParts);
         }
-        let Ok(fields) = Fields::read(raw) else { return Err(TooManyParts) };
+        let fields = Fields::read(raw);
+        if fields.too_much {
+            return Err(TooManyParts);
+        }
         let kind = content_type(&fields);
         let (main, sub) = match &kind {
             Some(kind) => (kind.ctype().to_lowercase(), kind.subtype().unwrap_or_default().to_lowercase()),

@@ -1,26 +1,30 @@
 //! The desk: takes a mail from one of the sources and says what becomes of it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ringback_common::answer::{Language, Why};
 use ringback_common::event::Envelope as Event;
-use ringback_common::gate::Buckets;
-use ringback_common::intake::{Ask, Intake, Payer, RETRY_AFTER, Reason, Verdict, Wish};
+use ringback_common::intake::{Ask, Intake, Payer, Verdict, Wish};
 use ringback_common::job::JobId;
 use ringback_common::number::{Country, Number};
 use ringback_common::queue::{Destination, Message, Queue};
-use ringback_common::store::Store;
+use ringback_common::store::{Store, StoreError};
 
 use crate::form::Form;
-use crate::mail::{Envelope, House, Mail, Unread};
+use crate::mail::{Envelope, House, Mail, TOO_LARGE, Unread, is_for_us};
+use crate::pace::{Pace, Writer};
 use crate::replies::{Note, REFUSAL_TYPE, Refused, refusal, why_doubted, why_no_form, why_refused};
 use crate::trust::{Doubt, Trust};
 use crate::verify::Verifier;
 
 /// The name of this trigger: `source` of its jobs, and where its replies go.
 pub const SOURCE: &str = "email";
+/// A name server that takes as long to say anything is remembered as slow.
+const SLOW: Duration = Duration::from_secs(3);
+/// Why a mail of many is not read.
+const TOO_MANY: &str = "too_many_mails";
 
 /// What became of a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +37,17 @@ pub enum Outcome {
     Ignored(&'static str),
     /// It is for somebody else.
     NotOurs,
-    /// Not now.
-    Unavailable(Duration),
+    /// Not now, and who is away.
+    Unavailable(Away),
+}
+
+/// Who is away, so that nothing can be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Away {
+    /// The store or the queue: no mail can be taken.
+    Ours,
+    /// The name server of the sender's domain.
+    NameServer,
 }
 
 impl Outcome {
@@ -44,7 +57,8 @@ impl Outcome {
             Outcome::Rejected(reason) => ("reject", reason),
             Outcome::Ignored(reason) => ("ignore", reason),
             Outcome::NotOurs => ("not_ours", ""),
-            Outcome::Unavailable(_) => ("unavailable", ""),
+            Outcome::Unavailable(Away::Ours) => ("unavailable", ""),
+            Outcome::Unavailable(Away::NameServer) => ("unavailable", "dns_unavailable"),
         }
     }
 }
@@ -58,19 +72,7 @@ pub struct Desk {
     store: Store,
     replies: bool,
     lifetime: TimeDelta,
-    senders: Mutex<Buckets<String>>,
-    domains: Mutex<Buckets<String>>,
-    told: Mutex<Buckets<String>>,
-    unknown: Mutex<Buckets<String>>,
-}
-
-/// How often one address, and one domain, may write in ten minutes.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// One address.
-    pub per_sender: u32,
-    /// One domain.
-    pub per_domain: u32,
+    pace: Mutex<Pace>,
 }
 
 impl Desk {
@@ -84,21 +86,8 @@ impl Desk {
         replies: bool,
     ) -> Desk {
         let lifetime = TimeDelta::from_std(intake.checks().rules().job_lifetime).unwrap_or(TimeDelta::minutes(10));
-        let buckets = |most: u32| Mutex::new(Buckets::new(most, f64::from(most) / 600.0));
         let (queue, store) = reach;
-        Desk {
-            house,
-            verifier,
-            intake,
-            queue,
-            store,
-            replies,
-            lifetime,
-            senders: buckets(pace.per_sender),
-            domains: buckets(pace.per_domain),
-            told: Mutex::new(Buckets::new(3, 1.0 / 200.0)),
-            unknown: Mutex::new(Buckets::new(20, 1.0 / 30.0)),
-        }
+        Desk { house, verifier, intake, queue, store, replies, lifetime, pace: Mutex::new(pace) }
     }
 
     /// Who we are.
@@ -118,9 +107,10 @@ impl Desk {
         outcome
     }
 
-    /// A mail that was not even fetched, because it is too long.
-    pub fn too_large(&self) -> Outcome {
-        let outcome = Outcome::Rejected("too_large");
+    /// A mail that is too long to be read, and its header where that may show that it is for somebody else.
+    pub fn too_large(&self, header: Option<&[u8]>) -> Outcome {
+        let ours = header.is_none_or(|header| is_for_us(header, &self.house));
+        let outcome = if ours { Outcome::Rejected(TOO_LARGE) } else { Outcome::NotOurs };
         self.tell(&outcome);
         outcome
     }
@@ -138,53 +128,91 @@ impl Desk {
         envelope: Option<&Envelope>,
         received: DateTime<Utc>,
     ) -> Outcome {
-        let kept = Envelope::of_kept(&mail.fields);
-        let trust = self.verifier.judge(raw, mail, envelope.unwrap_or(&kept)).await;
-        if self.too_many(mail, &trust) {
-            return self.refuse_silently(mail, "too_many_mails").await;
+        let writer = Writer::of(mail);
+        // What nobody can vouch for pays before the name server is asked; what somebody may, when it is known whether they do.
+        let plain = self.verifier.asks() && !mail.may_be_vouched();
+        if plain && !self.pace().charge(&writer, false, Instant::now()) {
+            return self.refuse_silently(mail, TOO_MANY).await;
         }
-        let unknown = trust.vouched == Err(Doubt::Unknown) && self.may_wait(mail, received);
+        let trust = self.judge(raw, mail, envelope, &writer).await;
+        let vouched = trust.vouched.is_ok();
+        if !plain && !self.pace().charge(&writer, vouched, Instant::now()) {
+            return self.refuse_silently(mail, TOO_MANY).await;
+        }
+        let settled = self.settle(mail, &trust, received).await;
+        let outcome = settled.unwrap_or_else(|error| {
+            tracing::warn!("nothing can be decided now, the mail is taken again: {error}");
+            Outcome::Unavailable(Away::Ours)
+        });
+        if matches!(outcome, Outcome::Unavailable(_)) {
+            self.pace().refund(&writer, vouched);
+        }
+        outcome
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who sent it; a name server that was slow lately is not asked.
+    async fn judge(&self, raw: &[u8], mail: &Mail<'_>, envelope: Option<&Envelope>, writer: &Writer) -> Trust {
+        let kept = Envelope::of_kept(&mail.fields);
+        let begun = Instant::now();
+        if self.pace().is_slow(writer, begun) {
+            return self.verifier.judge_unasked(mail);
+        }
+        let trust = self.verifier.judge(raw, mail, envelope.unwrap_or(&kept)).await;
+        if begun.elapsed() >= SLOW {
+            self.pace().was_slow(writer, Instant::now());
+        }
+        trust
+    }
+
+    /// What becomes of a mail that was judged.
+    async fn settle(&self, mail: &Mail<'_>, trust: &Trust, received: DateTime<Utc>) -> Result<Outcome, StoreError> {
         let form = match &mail.form {
             Ok(form) => form,
-            Err(no_form) => return self.refuse(mail, &trust, no_form.code(), why_no_form(*no_form)).await,
+            Err(no_form) => return Ok(self.refuse(mail, trust, no_form.code(), why_no_form(*no_form)).await),
         };
-        if let (Form::Digits(_), Err(doubt)) = (form, &trust.vouched) {
-            return if unknown {
-                Outcome::Unavailable(RETRY_AFTER)
-            } else {
-                self.refuse(mail, &trust, doubt.code(), why_doubted(*doubt)).await
-            };
+        if self.has_to_wait(mail, form, trust, received).await? {
+            return Ok(Outcome::Unavailable(Away::NameServer));
         }
-        let mut wish = wish_of(SOURCE, mail, form, &trust);
+        if let (Form::Digits(_), Err(doubt)) = (form, &trust.vouched) {
+            return Ok(self.refuse(mail, trust, doubt.code(), why_doubted(*doubt)).await);
+        }
+        let mut wish = wish_of(SOURCE, mail, form, trust);
         wish.received = Some(if trust.vouched.is_ok() { not_stale(mail, received) } else { received });
         if trust.answerable && self.replies {
             wish.reply = serde_json::to_string(&Note::of(mail, self.language(mail).await)).ok();
         }
-        match self.intake.submit(wish).await {
+        Ok(match self.intake.submit(wish).await {
             Verdict::Accepted { job } => Outcome::Accepted(job),
-            Verdict::Rejected { reason: Reason::MailNotVouched, .. } if unknown => Outcome::Unavailable(RETRY_AFTER),
             Verdict::Rejected { reason, .. } | Verdict::Limited { reason, .. } => {
-                self.answer_refusal(mail, &trust, reason.code(), why_refused(reason)).await
+                self.answer_refusal(mail, trust, reason.code(), why_refused(reason)).await
             }
-            Verdict::Unavailable { retry_after } => Outcome::Unavailable(retry_after),
+            Verdict::Unavailable { .. } => Outcome::Unavailable(Away::Ours),
+        })
+    }
+
+    /// Whether a young mail has to be taken again because a name server is away, and without it nobody knows who pays.
+    async fn has_to_wait(
+        &self,
+        mail: &Mail<'_>,
+        form: &Form,
+        trust: &Trust,
+        received: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let came = mail.fields.arrived().map_or(received, |arrived| arrived.min(received));
+        if trust.vouched != Err(Doubt::Unknown) || Utc::now() - came >= self.lifetime {
+            return Ok(false);
         }
-    }
-
-    /// Whether this sender, or its domain, writes too much. Who is not vouched for uses up nothing of who is.
-    fn too_many(&self, mail: &Mail<'_>, trust: &Trust) -> bool {
-        let kind = if trust.vouched.is_ok() { "vouched" } else { "unvouched" };
-        let now = Instant::now();
-        let spent = |buckets: &Mutex<Buckets<String>>, who: &str| {
-            buckets.lock().unwrap_or_else(PoisonError::into_inner).take(format!("{kind} {who}"), now).is_err()
-        };
-        spent(&self.senders, &mail.from) || spent(&self.domains, mail.from_domain())
-    }
-
-    /// Whether a mail whose name server is away may be taken again: while it is young, and its domain does not do that all the
-    /// time, for each such mail costs seconds.
-    fn may_wait(&self, mail: &Mail<'_>, received: DateTime<Utc>) -> bool {
-        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-        Utc::now() - received < self.lifetime && unknown.take(mail.from_domain().to_owned(), Instant::now()).is_ok()
+        Ok(match form {
+            Form::Digits(_) => true,
+            Form::Secret(form) => {
+                let account = self.store.view_by_any_case(&form.user).await?;
+                account.is_some_and(|account| account.mail_must_be_vouched)
+            }
+        })
     }
 
     /// Counts a refusal, keeps it for the owner of the account that was meant, and tells the sender if that harms nobody.
@@ -194,7 +222,7 @@ impl Desk {
     }
 
     async fn refuse_silently(&self, mail: &Mail<'_>, code: &'static str) -> Outcome {
-        self.intake.refused(SOURCE, &mail.from, None, code).await;
+        self.intake.refused(SOURCE, &mail.from, self.meant(mail).await.as_deref(), code).await;
         Outcome::Rejected(code)
     }
 
@@ -220,11 +248,11 @@ impl Desk {
         }
         let language = self.language(mail).await;
         let note = Note::of(mail, language);
-        let may_tell = self.told.lock().unwrap_or_else(PoisonError::into_inner).take(note.to.clone(), Instant::now());
-        if may_tell.is_err() {
+        let writer = Writer::of(mail);
+        if !self.pace().may_tell(&writer, Instant::now()) {
             return Outcome::Rejected(code);
         }
-        let job = JobId::of_message(SOURCE, &mail.identity(trust.vouched.as_ref().ok()), &mail.from);
+        let job = JobId::of_message(SOURCE, &mail.identity(), &mail.from);
         let refused = Refused { job: job.clone(), note, text: refusal(language, why) };
         let id = format!("{job}:refused");
         let event = Event::new(
@@ -241,7 +269,8 @@ impl Desk {
             Ok(()) => Outcome::Rejected(code),
             Err(error) => {
                 tracing::warn!("the reason of a refusal cannot be sent now, the mail is taken again: {error}");
-                Outcome::Unavailable(RETRY_AFTER)
+                self.pace().untold(&writer);
+                Outcome::Unavailable(Away::Ours)
             }
         }
     }
@@ -258,19 +287,18 @@ impl Desk {
 
 /// The wish of a mail that was understood.
 pub(crate) fn wish_of(source: &str, mail: &Mail<'_>, form: &Form, trust: &Trust) -> Wish {
-    let vouched = trust.vouched.as_ref().ok();
     let (payer, ask) = match form {
         Form::Digits(form) => {
             let ask = form.b.as_ref().map_or_else(Ask::call_me, Ask::call_to);
             (Payer::mail(&form.suffix, &mail.from), ask)
         }
         Form::Secret(form) => {
-            (Payer::mail_form(&form.user, &form.secret, vouched.is_some()), Ask::call(&form.a, &form.b))
+            (Payer::mail_form(&form.user, &form.secret, trust.vouched.is_ok()), Ask::call(&form.a, &form.b))
         }
     };
     Wish {
         source: source.to_owned(),
-        message_id: mail.identity(vouched),
+        message_id: mail.identity(),
         sender: mail.from.clone(),
         payer,
         ask,
@@ -284,6 +312,6 @@ pub(crate) fn wish_of(source: &str, mail: &Mail<'_>, form: &Form, trust: &Trust)
 
 /// When a vouched mail was received; when it was written, if that is long ago: somebody may have kept it to send it again.
 fn not_stale(mail: &Mail<'_>, received: DateTime<Utc>) -> DateTime<Utc> {
-    let written = mail.date().filter(|date| *date < received - TimeDelta::days(1));
+    let written = mail.written().filter(|date| *date < received - TimeDelta::days(1));
     written.unwrap_or(received)
 }

@@ -2,6 +2,7 @@
 //! it, a line without a colon, a line of blanks) makes the header unsound, and an unsound header is never vouched for.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use chrono::{DateTime, Utc};
 use mail_parser::parsers::MessageStream;
 use mail_parser::{Address, HeaderValue};
 
@@ -70,29 +71,25 @@ pub struct Fields<'x> {
     pub body: &'x [u8],
     /// Every line of it can be understood in one way only.
     pub sound: bool,
+    /// There is more of it than is read: over [`MOST_FIELDS`] fields, or [`LONGEST_HEADER`] bytes.
+    pub too_much: bool,
 }
 
-/// More header than is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooMuch;
-
 impl<'x> Fields<'x> {
-    /// Reads up to the empty line.
-    ///
-    /// # Errors
-    /// More than [`MOST_FIELDS`] fields or [`LONGEST_HEADER`] bytes.
-    pub fn read(raw: &'x [u8]) -> Result<Fields<'x>, TooMuch> {
-        let mut read = Fields { fields: Vec::new(), body: &[], sound: true };
+    /// Reads up to the empty line, or as much as is read of a header.
+    pub fn read(raw: &'x [u8]) -> Fields<'x> {
+        let mut read = Fields { fields: Vec::new(), body: &[], sound: true, too_much: false };
         let mut at = 0;
         while at < raw.len() {
             let end = field_end(raw, at);
             if end > LONGEST_HEADER || read.fields.len() >= MOST_FIELDS {
-                return Err(TooMuch);
+                read.too_much = true;
+                break;
             }
             let whole = &raw[at..end];
             if matches!(whole, b"\r\n" | b"\n") {
                 read.body = &raw[end..];
-                return Ok(read);
+                return read;
             }
             match named(whole) {
                 Some(field) => {
@@ -103,8 +100,8 @@ impl<'x> Fields<'x> {
             }
             at = end;
         }
-        read.sound = false; // a mail without an empty line behind its header
-        Ok(read)
+        read.sound = false; // too much, or a mail without an empty line behind its header
+        read
     }
 
     /// All fields, from the top.
@@ -121,6 +118,21 @@ impl<'x> Fields<'x> {
     pub fn only(&self, name: &str) -> Option<Field<'x>> {
         let mut all = self.named(name);
         all.next().filter(|_| all.next().is_none())
+    }
+
+    /// When the mail says it was written.
+    pub fn date(&self) -> Option<DateTime<Utc>> {
+        let HeaderValue::DateTime(date) = MessageStream::new(self.only("date")?.value).parse_date() else {
+            return None;
+        };
+        DateTime::from_timestamp(date.to_timestamp(), 0)
+    }
+
+    /// When the server that had it last says that it got it.
+    pub fn arrived(&self) -> Option<DateTime<Utc>> {
+        let topmost = self.named("received").next()?;
+        let HeaderValue::Received(received) = MessageStream::new(topmost.value).parse_received() else { return None };
+        DateTime::from_timestamp(received.date()?.to_timestamp(), 0)
     }
 
     /// How many fields of this name there are.
@@ -167,14 +179,14 @@ mod tests {
     #[test]
     fn fields_are_unfolded_and_decoded() {
         let raw = b"From: Alice <alice@example.com>\r\nSubject: =?utf-8?B?77yQMzcw?=\r\n 728\r\nTO : a@b.c, g: d@e.f;\r\n\r\nbody\r\n";
-        let fields = Fields::read(raw).unwrap();
+        let fields = Fields::read(raw);
         assert_eq!(fields.only("subject").unwrap().text(), "０370 728");
         assert_eq!(fields.only("from").unwrap().addresses(), ["alice@example.com"]);
         assert_eq!(fields.body, b"body\r\n");
         assert!(!fields.sound, "a name with a space");
         assert!(fields.only("to").is_none());
         let raw = b"To: a@b.c\r\nto: d@e.f\r\nReferences: <1@x> <2@x>\r\n\r\n";
-        let fields = Fields::read(raw).unwrap();
+        let fields = Fields::read(raw);
         assert!(fields.sound && fields.only("to").is_none() && fields.count("TO") == 2);
         assert_eq!(fields.only("references").unwrap().ids(), ["1@x", "2@x"]);
     }
@@ -191,18 +203,20 @@ mod tests {
             b" Subject: x\r\n\r\n",
             b"Subj\xffect: x\r\n\r\n",
         ] {
-            assert!(!Fields::read(raw).unwrap().sound, "{}", String::from_utf8_lossy(raw));
+            assert!(!Fields::read(raw).sound, "{}", String::from_utf8_lossy(raw));
         }
-        assert!(Fields::read(b"From: a@b.c\nSubject:\n x\n\nbody").unwrap().sound, "line feeds alone are one way");
+        assert!(Fields::read(b"From: a@b.c\nSubject:\n x\n\nbody").sound, "line feeds alone are one way");
     }
 
     #[test]
     fn too_much_header_is_not_read() {
         let many = "X: y\r\n".repeat(MOST_FIELDS + 1) + "\r\n";
-        assert_eq!(Fields::read(many.as_bytes()).err(), Some(TooMuch));
+        let read = Fields::read(many.as_bytes());
+        assert!(read.too_much && !read.sound && read.count("x") == MOST_FIELDS, "what was read is there");
         let long = format!("X: {}\r\n\r\n", "y".repeat(LONGEST_HEADER));
-        assert_eq!(Fields::read(long.as_bytes()).err(), Some(TooMuch));
+        assert!(Fields::read(long.as_bytes()).too_much);
         let folded = format!("X: y{}\r\n", "\r\n y".repeat(LONGEST_HEADER));
-        assert_eq!(Fields::read(folded.as_bytes()).err(), Some(TooMuch));
+        assert!(Fields::read(folded.as_bytes()).too_much);
+        assert!(!Fields::read(b"From: a@b.c\r\n\r\nbody").too_much);
     }
 }

@@ -1,60 +1,83 @@
 //! A mailbox that is watched (IMAP): IDLE where the server has it, a look now and then where not.
 //!
 //! A mail stays unseen where it is until its job is confirmed, or it is clear that there will be none; then it is moved. A crash
-//! in between means that it is taken again, and becomes the same job.
+//! in between means that it is taken again, and becomes the same job. What has to wait lets the others pass ([`Memory`]).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_imap::types::{Fetch, UnsolicitedResponse};
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
+use futures::future::join_all;
 use rand::Rng;
 use ringback_common::config::ImapConfig;
 use ringback_common::failpoint::failpoint;
 use ringback_common::service::Shutdown;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use crate::desk::{Desk, Outcome};
+use crate::desk::{Away, Desk, Outcome};
+use crate::fields::LONGEST_HEADER;
+use crate::memory::Memory;
+use crate::sweep::Sweeper;
 use crate::wire::{Stream, WireError, connect};
 
 /// How long the server may think about a command.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The first pause before connecting again; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A connection that lasted as long begins with the first pause again.
 const LASTED: Duration = Duration::from_secs(60);
-/// When a mail that cannot be taken now is tried again.
-const LATER: Duration = Duration::from_secs(5);
-/// After as many in a row that cannot be taken now, it is not the mails.
+/// After as many in a row for which store or queue are away, the rest waits too.
 const ENOUGH: usize = 3;
-/// Mails for somebody else that are remembered, so that they are fetched once.
-const MOST_OTHERS: usize = 10_000;
+/// Mails that are decided at a time: name servers are slow. Each is in memory, at most `max_size` of it.
+const AT_ONCE: usize = 4;
 
-type Session = async_imap::Session<Stream>;
+pub(crate) type Session = async_imap::Session<Stream>;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
-enum Lost {
+pub(crate) enum Lost {
     #[error(transparent)]
     Wire(#[from] WireError),
-    #[error("the mail server: {0}")]
+    #[error("the mail server: {}", kind(.0))]
     Server(#[from] async_imap::error::Error),
     #[error("the mail server does not answer")]
     Silent(#[from] tokio::time::error::Elapsed),
 }
 
-/// Watches until shutdown, connecting again whenever the server goes away.
-pub async fn watch(config: ImapConfig, desk: Arc<Desk>, shutdown: Shutdown) {
+/// What went wrong, without what the server said: a mail may be in it.
+fn kind(error: &async_imap::error::Error) -> String {
+    use async_imap::error::Error;
+    match error {
+        Error::Io(error) => error.kind().to_string(),
+        Error::Bad(_) => "it does not understand a command (BAD)".to_owned(),
+        Error::No(_) => "it refuses a command (NO)".to_owned(),
+        Error::ConnectionLost => "the connection is lost".to_owned(),
+        Error::Parse(_) => "it says what cannot be read as IMAP".to_owned(),
+        _ => "a command cannot be sent".to_owned(),
+    }
+}
+
+/// Watches until shutdown, connecting again whenever the server goes away; what was put away is deleted when its time is over.
+pub async fn watch(config: ImapConfig, desk: Arc<Desk>, sweeper: Sweeper, shutdown: Shutdown) {
     let config = Arc::new(config);
+    let (memory, sweeper) = (Arc::new(Mutex::new(Memory::default())), Arc::new(sweeper));
     let mut pause = FIRST_PAUSE;
     while !shutdown.begun() {
         let begun = Instant::now();
+        let watch = Watch {
+            config: config.clone(),
+            desk: desk.clone(),
+            sweeper: sweeper.clone(),
+            shutdown: shutdown.clone(),
+            abilities: Abilities::default(),
+            memory: memory.clone(),
+        };
         // A task of its own: a library that stumbles over what a server says ends the connection, not the trigger.
-        let watched = tokio::spawn(Watch::new(&config, &desk, &shutdown).run());
-        match watched.await {
+        match tokio::spawn(watch.run()).await {
             Ok(Ok(())) => {}
             Ok(Err(lost)) => tracing::warn!("the mailbox is not watched, trying again: {lost}"),
             Err(_) => tracing::error!("the mailbox is not watched, trying again: its reader failed"),
@@ -78,39 +101,34 @@ fn watched_now(watched: bool) {
 struct Watch {
     config: Arc<ImapConfig>,
     desk: Arc<Desk>,
+    sweeper: Arc<Sweeper>,
     shutdown: Shutdown,
     abilities: Abilities,
-    validity: Option<u32>,
-    /// For somebody else.
-    others: BTreeSet<u32>,
-    /// Not now, but then.
-    later: BTreeMap<u32, Instant>,
+    /// Outlives the connection.
+    memory: Arc<Mutex<Memory>>,
 }
 
 /// What the server can do.
 #[derive(Clone, Copy, Default)]
-struct Abilities {
+pub(crate) struct Abilities {
     idle: bool,
     moving: bool,
     uid_expunge: bool,
 }
 
-impl Watch {
-    fn new(config: &Arc<ImapConfig>, desk: &Arc<Desk>, shutdown: &Shutdown) -> Watch {
-        Watch {
-            config: config.clone(),
-            desk: desk.clone(),
-            shutdown: shutdown.clone(),
-            abilities: Abilities::default(),
-            validity: None,
-            others: BTreeSet::new(),
-            later: BTreeMap::new(),
-        }
-    }
+/// A mail as it was fetched.
+struct Fetched {
+    uid: u32,
+    received: DateTime<Utc>,
+    /// All of it, or only the header because it is too long.
+    what: Fetch,
+    too_large: bool,
+}
 
+impl Watch {
     async fn run(mut self) -> Result<(), Lost> {
         let mut session = self.sign_in().await?;
-        self.select(&mut session).await?;
+        self.open(&mut session).await?;
         watched_now(true);
         tracing::info!(idle = self.abilities.idle, "the mailbox is watched");
         while !self.shutdown.begun() {
@@ -118,7 +136,13 @@ impl Watch {
             if noticed(&session) {
                 continue;
             }
-            let next = if self.later.is_empty() { self.config.poll } else { self.config.poll.min(LATER) };
+            if self.sweeper.is_due(Instant::now()) {
+                self.sweeper.sweep(&mut session, self.abilities, [&self.config.done, &self.config.rejected]).await?;
+                self.open(&mut session).await?;
+                continue;
+            }
+            let next = self.memory().next(Instant::now()).map_or(self.config.poll, |next| next.min(self.config.poll));
+            let next = next.max(Duration::from_millis(100));
             session = if self.abilities.idle {
                 idle(session, next, &self.shutdown).await?
             } else {
@@ -127,6 +151,10 @@ impl Watch {
         }
         let _ = timeout(Duration::from_secs(2), session.logout()).await;
         Ok(())
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn sign_in(&mut self) -> Result<Session, Lost> {
@@ -147,62 +175,87 @@ impl Watch {
         Ok(session)
     }
 
-    /// Opens the mailbox. When its numbers have begun anew, what was remembered of them is worth nothing.
-    async fn select(&mut self, session: &mut Session) -> Result<(), Lost> {
+    /// Opens the mailbox.
+    async fn open(&self, session: &mut Session) -> Result<(), Lost> {
         let mailbox = timeout(PATIENCE, session.select(&self.config.mailbox)).await??;
-        if self.validity != mailbox.uid_validity {
-            self.others.clear();
-            self.later.clear();
-            self.validity = mailbox.uid_validity;
+        if self.memory().opened(mailbox.uid_validity, Instant::now()) {
+            tracing::warn!("the connection broke on a mail; it is put off");
         }
         Ok(())
     }
 
-    /// Takes every unseen mail. One that cannot be taken now lets the others pass.
+    /// Takes every unseen mail that is due, a few at a time.
     async fn pass(&mut self, session: &mut Session) -> Result<(), Lost> {
         let _ = noticed(session);
         let found: HashSet<u32> = timeout(PATIENCE, session.uid_search("UNSEEN UNDELETED")).await??;
-        let found: BTreeSet<u32> = found.into_iter().collect();
-        self.others.retain(|uid| found.contains(uid));
-        self.later.retain(|uid, _| found.contains(uid));
+        let due = self.memory().due(&found.into_iter().collect::<BTreeSet<u32>>(), Instant::now());
         let mut in_vain = 0;
-        for uid in found {
-            let waits = self.later.get(&uid).is_some_and(|then| Instant::now() < *then);
-            if waits || self.others.contains(&uid) {
-                continue;
-            }
+        for some in due.chunks(AT_ONCE) {
             if self.shutdown.begun() || in_vain >= ENOUGH {
                 break;
             }
-            let Some(outcome) = self.take(session, uid).await? else { continue };
-            failpoint("mail.confirmed_not_moved");
-            self.later.remove(&uid);
-            in_vain = if matches!(outcome, Outcome::Unavailable(_)) { in_vain + 1 } else { 0 };
-            match outcome {
-                Outcome::Unavailable(_) => drop(self.later.insert(uid, Instant::now() + LATER)),
-                Outcome::NotOurs if self.others.len() < MOST_OTHERS => drop(self.others.insert(uid)),
-                Outcome::NotOurs => {}
-                Outcome::Accepted(_) => self.put_away(session, uid, &self.config.done).await?,
-                Outcome::Rejected(_) | Outcome::Ignored(_) => {
-                    self.put_away(session, uid, &self.config.rejected).await?;
+            let mut mails = Vec::new();
+            for uid in some {
+                self.memory().begin(*uid);
+                let fetched = self.fetch(session, *uid).await?;
+                self.memory().end();
+                match fetched {
+                    Some(mail) => mails.push(mail),
+                    None => self.memory().stumbled(*uid, Instant::now()),
                 }
+            }
+            let outcomes = join_all(mails.iter().map(|mail| self.decide(mail))).await;
+            failpoint("mail.confirmed_not_moved");
+            for (mail, outcome) in mails.iter().zip(outcomes) {
+                in_vain = if outcome == Outcome::Unavailable(Away::Ours) { in_vain + 1 } else { 0 };
+                self.memory().begin(mail.uid);
+                self.settle(session, mail.uid, &outcome).await?;
+                self.memory().end();
             }
         }
         Ok(())
     }
 
-    /// Fetches one mail, if it is not too long, and takes it; `None` when it has gone meanwhile.
-    async fn take(&self, session: &mut Session, uid: u32) -> Result<Option<Outcome>, Lost> {
+    /// Fetches one mail; if it is too long, its header. `None` when the server does not hand it out, or it has gone meanwhile.
+    async fn fetch(&self, session: &mut Session, uid: u32) -> Result<Option<Fetched>, Lost> {
         let Some(about) = fetch(session, uid, "(UID RFC822.SIZE INTERNALDATE)").await? else { return Ok(None) };
-        let longest = self.desk.house().max_size;
-        if about.size.is_none_or(|size| size as usize > longest) {
-            return Ok(Some(self.desk.too_large()));
-        }
         let received = about.internal_date().map_or_else(Utc::now, DateTime::<Utc>::from);
-        let query = format!("(UID BODY.PEEK[]<0.{}>)", longest + 1);
-        let Some(mail) = fetch(session, uid, &query).await? else { return Ok(None) };
-        let Some(raw) = mail.body() else { return Ok(None) };
-        Ok(Some(self.desk.take(raw, None, received).await))
+        let longest = self.desk.house().max_size;
+        let too_large = about.size.is_none_or(|size| size as usize > longest);
+        let query = if too_large {
+            format!("(UID BODY.PEEK[HEADER]<0.{LONGEST_HEADER}>)")
+        } else {
+            format!("(UID BODY.PEEK[]<0.{}>)", longest + 1)
+        };
+        let fetched = fetch(session, uid, &query).await?;
+        let whole = |what: &Fetch| if too_large { what.header().is_some() } else { what.body().is_some() };
+        Ok(fetched.filter(whole).map(|what| Fetched { uid, received, what, too_large }))
+    }
+
+    async fn decide(&self, mail: &Fetched) -> Outcome {
+        match mail.what.body() {
+            Some(raw) if !mail.too_large => self.desk.take(raw, None, mail.received).await,
+            _ => self.desk.too_large(mail.what.header()),
+        }
+    }
+
+    /// What the mailbox, or our memory of it, has of the outcome.
+    async fn settle(&self, session: &mut Session, uid: u32, outcome: &Outcome) -> Result<(), Lost> {
+        let folder = match outcome {
+            Outcome::Unavailable(_) => {
+                self.memory().waits(uid, Instant::now());
+                return Ok(());
+            }
+            Outcome::NotOurs => {
+                self.memory().is_for_another(uid);
+                return Ok(());
+            }
+            Outcome::Accepted(_) => &self.config.done,
+            Outcome::Rejected(_) | Outcome::Ignored(_) => &self.config.rejected,
+        };
+        self.put_away(session, uid, folder).await?;
+        self.memory().forget(uid);
+        Ok(())
     }
 
     /// Moves a mail. If that is not possible, it is marked as seen, so that it is not taken again and again.
@@ -223,13 +276,7 @@ impl Watch {
             return session.uid_mv(uid, folder).await;
         }
         session.uid_copy(uid, folder).await?;
-        store(session, uid, "+FLAGS.SILENT (\\Seen \\Deleted)").await?;
-        if self.abilities.uid_expunge {
-            session.uid_expunge(uid).await?.try_collect::<Vec<_>>().await?;
-        } else {
-            session.expunge().await?.try_collect::<Vec<_>>().await?;
-        }
-        Ok(())
+        delete(session, self.abilities, uid).await
     }
 
     async fn poll(&self, mut session: Session, next: Duration) -> Result<Session, Lost> {
@@ -266,6 +313,17 @@ fn noticed(session: &Session) -> bool {
     new
 }
 
+/// Deletes these mails of the open folder.
+pub(crate) async fn delete(session: &mut Session, can: Abilities, uids: &str) -> async_imap::error::Result<()> {
+    store(session, uids, "+FLAGS.SILENT (\\Seen \\Deleted)").await?;
+    if can.uid_expunge {
+        session.uid_expunge(uids).await?.try_collect::<Vec<_>>().await?;
+    } else {
+        session.expunge().await?.try_collect::<Vec<_>>().await?;
+    }
+    Ok(())
+}
+
 async fn fetch(session: &mut Session, uid: u32, query: &str) -> Result<Option<Fetch>, Lost> {
     let fetching = async {
         let fetched: Vec<Fetch> = session.uid_fetch(uid.to_string(), query).await?.try_collect().await?;
@@ -276,4 +334,28 @@ async fn fetch(session: &mut Session, uid: u32, query: &str) -> Result<Option<Fe
 
 async fn store(session: &mut Session, uid: &str, change: &str) -> async_imap::error::Result<()> {
     session.uid_store(uid, change).await?.try_collect::<Vec<_>>().await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_of_a_mail_stands_in_an_error() {
+        use async_imap::error::{Error, ParseError};
+        let mail = "Subject: 0370728";
+        for error in [
+            Error::Parse(ParseError::Invalid(mail.as_bytes().to_vec())),
+            Error::Parse(ParseError::Unexpected(mail.to_owned())),
+            Error::Bad(mail.to_owned()),
+            Error::No(mail.to_owned()),
+            Error::Io(std::io::Error::other(mail)),
+        ] {
+            let told = Lost::from(error).to_string();
+            assert!(
+                told.starts_with("the mail server: ") && !told.contains("0370728") && !told.contains("48, 51"),
+                "{told}"
+            );
+        }
+    }
 }

@@ -17,10 +17,13 @@ pub mod form;
 mod imap;
 mod lmtp;
 pub mod mail;
+mod memory;
+mod pace;
 mod replies;
 mod send;
 pub mod signature;
 pub mod subject;
+mod sweep;
 pub mod trust;
 pub mod verify;
 mod wire;
@@ -39,9 +42,11 @@ use ringback_common::store::{Store, StoreError};
 use tokio::net::TcpListener;
 
 use crate::answer::ByMail;
-use crate::desk::{Desk, Pace, SOURCE};
+use crate::desk::{Desk, SOURCE};
 use crate::mail::House;
+use crate::pace::Pace;
 use crate::send::{MailServer, MailServerError};
+use crate::sweep::Sweeper;
 use crate::verify::{NoResolver, Verifier};
 
 /// What the trigger works with.
@@ -85,10 +90,12 @@ pub enum RunError {
 /// Who we are, by the settings.
 pub fn house(config: &EmailConfig) -> House {
     let own = config.smtp.from.trim().to_lowercase();
+    let mailbox = config.imap.user.rsplit_once('@').filter(|_| config.imap.host.is_some());
     House {
         recipients: config.recipients.iter().map(|recipient| recipient.to_lowercase()).collect(),
         max_size: config.max_size,
         own: Some(own).filter(|own| !own.is_empty()),
+        domain: mailbox.map(|(_, domain)| domain.trim().to_lowercase()),
     }
 }
 
@@ -116,8 +123,9 @@ pub async fn run(config: EmailConfig, world: World, shutdown: Shutdown) -> Resul
         None => None,
     };
     let server = MailServer::new(&config.smtp)?;
+    let sweeper = Sweeper::new(world.rules.keep_messages);
     let intake = Intake::new(world.store.clone(), world.queue.clone(), world.site_key, world.rules);
-    let pace = Pace { per_sender: config.per_sender, per_domain: config.per_domain };
+    let pace = Pace::new(config.per_sender, config.per_domain);
     let verifier = verifier(&config, None)?;
     let reach = (world.queue.clone(), world.store.clone());
     let desk = Arc::new(Desk::new(house(&config), verifier, intake, reach, pace, server.is_some()));
@@ -131,7 +139,7 @@ pub async fn run(config: EmailConfig, world: World, shutdown: Shutdown) -> Resul
     };
     let watched = async {
         if config.imap.host.is_some() {
-            imap::watch(config.imap.clone(), desk.clone(), shutdown.clone()).await;
+            imap::watch(config.imap.clone(), desk.clone(), sweeper, shutdown.clone()).await;
         }
     };
     tokio::join!(delivered, watched, courier.run(&world.queue));

@@ -23,6 +23,8 @@ use crate::mail::Envelope;
 const MOST_RECIPIENTS: usize = 100;
 /// As many mistakes of one connection are answered.
 const MOST_MISTAKES: u32 = 20;
+/// So much of a mail that is too long is read to its end and forgotten; behind that the connection ends.
+const MOST_THROWN_AWAY: usize = 200_000_000;
 /// How long a connection may be silent.
 const SILENCE: Duration = Duration::from_secs(120);
 /// How long one mail may take to arrive.
@@ -138,12 +140,12 @@ impl Session {
             Request::Lhlo { .. } => {
                 self.greeted = true;
                 self.envelope = Envelope::default();
-                let size = self.desk.house().max_size;
-                self.answers.push_str(&format!(
-                    "250-ringback\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 SIZE {size}\r\n"
-                ));
+                // No SIZE: a server that knew it would bounce what is longer, to whomever a forger has named.
+                self.answers.push_str(
+                    "250-ringback\r\n250-PIPELINING\r\n250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n",
+                );
             }
-            Request::Mail { from } => self.mail(from.address.as_ref(), from.size, from.flags),
+            Request::Mail { from } => self.mail(from.address.as_ref(), from.flags),
             Request::Rcpt { to } => self.rcpt(to.address.as_ref()),
             Request::Data if self.envelope.rcpt_to.is_empty() => self.mistake("503 5.5.1 no recipient"),
             Request::Data => {
@@ -166,12 +168,9 @@ impl Session {
         if self.mistakes > MOST_MISTAKES { Next::Close } else { Next::Command }
     }
 
-    fn mail(&mut self, from: &str, size: usize, flags: u64) {
+    fn mail(&mut self, from: &str, flags: u64) {
         if !self.greeted || self.envelope.mail_from.is_some() {
             return self.mistake("503 5.5.1 LHLO, then MAIL once");
-        }
-        if size > self.desk.house().max_size {
-            return self.answers.push_str("552 5.3.4 too large\r\n");
         }
         let binary = flags & !(MAIL_BODY_8BITMIME | MAIL_SMTPUTF8 | smtp_proto::MAIL_BODY_7BIT) != 0;
         if binary {
@@ -221,6 +220,7 @@ impl Session {
         receiver.ingest(&mut b"\r\n".iter(), &mut mail); // so that a dot on the very first line counts
         mail.clear();
         let mut surplus: Option<DummyDataReceiver> = None;
+        let mut thrown_away = 0;
         loop {
             let mut bytes = chunk.iter();
             let ended = match &mut surplus {
@@ -230,11 +230,11 @@ impl Session {
             if ended {
                 let rest = bytes.as_slice().to_vec();
                 let outcome = if surplus.is_some() {
-                    None
+                    self.desk.too_large(None)
                 } else {
-                    Some(self.desk.take(&mail, Some(&envelope), Utc::now()).await)
+                    self.desk.take(&mail, Some(&envelope), Utc::now()).await
                 };
-                self.answer_each(&envelope, outcome.as_ref());
+                self.answer_each(&envelope, &outcome);
                 return Ok(rest);
             }
             if surplus.is_none() && mail.len() > self.desk.house().max_size {
@@ -243,22 +243,21 @@ impl Session {
             }
             chunk.resize(16 * 1024, 0);
             let length = tokio::time::timeout(SILENCE, self.stream.read(&mut chunk)).await.unwrap_or(Ok(0))?;
-            if length == 0 {
+            thrown_away += if surplus.is_some() { length } else { 0 };
+            if length == 0 || thrown_away > MOST_THROWN_AWAY {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             chunk.truncate(length);
         }
     }
 
-    fn answer_each(&mut self, envelope: &Envelope, outcome: Option<&Outcome>) {
+    fn answer_each(&mut self, envelope: &Envelope, outcome: &Outcome) {
         let answer = match outcome {
-            None => "552 5.3.4 too large".to_owned(),
-            Some(Outcome::Accepted(job)) => format!("250 2.0.0 job {job}"),
-            Some(Outcome::Rejected("too_large")) => "552 5.3.4 too large".to_owned(),
-            Some(Outcome::Rejected(reason)) => format!("250 2.0.0 taken, no callback: {reason}"),
-            Some(Outcome::Ignored(reason)) => format!("250 2.0.0 taken and left alone: {reason}"),
-            Some(Outcome::NotOurs) => "550 5.1.1 nobody of that name".to_owned(),
-            Some(Outcome::Unavailable(_)) => "451 4.3.0 not now, try again".to_owned(),
+            Outcome::Accepted(job) => format!("250 2.0.0 job {job}"),
+            Outcome::Rejected(reason) => format!("250 2.0.0 taken, no callback: {reason}"),
+            Outcome::Ignored(reason) => format!("250 2.0.0 taken and left alone: {reason}"),
+            Outcome::NotOurs => "550 5.1.1 nobody of that name".to_owned(),
+            Outcome::Unavailable(_) => "451 4.3.0 not now, try again".to_owned(),
         };
         for _ in &envelope.rcpt_to {
             self.answers.push_str(&answer);

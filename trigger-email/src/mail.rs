@@ -2,16 +2,17 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use chrono::{DateTime, Utc};
-use mail_parser::HeaderValue;
-use mail_parser::parsers::MessageStream;
 use sha2::{Digest, Sha256};
 
 use crate::auto::{Ignored, OWN_FIELD, written_by_a_machine};
 use crate::body;
-use crate::fields::Fields;
+use crate::fields::{Field, Fields};
 use crate::form::{self, Form, NoForm};
-use crate::trust::Vouched;
+use crate::signature::Written;
+use crate::trust::{Seal, seal};
 
+/// Why a mail beyond [`House::max_size`] is not read.
+pub const TOO_LARGE: &str = "too_large";
 /// The longest address (RFC 5321, 4.5.3.1.3).
 const LONGEST_ADDRESS: usize = 254;
 /// The longest message id that is kept.
@@ -26,18 +27,31 @@ pub struct House {
     pub max_size: usize,
     /// The address that replies come from.
     pub own: Option<String>,
+    /// The domain of the mailbox that is watched.
+    pub domain: Option<String>,
 }
 
 impl House {
     /// Whether this address is one of ours: `call@anywhere`, `call+detail@anywhere`, or a listed address.
     pub fn is_ours(&self, address: &str) -> bool {
-        let address = address.trim().trim_matches(['<', '>']).to_lowercase();
-        let Some((local, domain)) = address.rsplit_once('@') else { return false };
-        let local = local.split('+').next().unwrap_or_default();
+        self.is_ours_at(address, |_| true)
+    }
+
+    /// The same, where a local part alone is ours only at some domains.
+    fn is_ours_at(&self, address: &str, here: impl Fn(&str) -> bool) -> bool {
+        let Some((local, domain)) = halves(address) else { return false };
         self.recipients.iter().any(|ours| match ours.split_once('@') {
             Some((its_local, its_domain)) => its_local == local && its_domain == domain,
-            None => ours == local,
+            None => *ours == local && here(&domain),
         })
+    }
+
+    /// Whether mail from this address, which came for these recipients, came from ourselves.
+    fn is_myself(&self, from: &str, recipients: &[String]) -> bool {
+        let mine = |address: &str| self.is_ours(address) && halves(address) == halves(from);
+        self.own.as_deref() == Some(from)
+            || self.is_ours_at(from, |_| false)
+            || recipients.iter().any(|address| mine(address))
     }
 
     /// Whether this message id is one that our replies have.
@@ -57,12 +71,20 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// What the server that keeps a mailbox wrote down of it.
+    /// What the server that keeps a mailbox wrote down of it: above the first Received, for below it stands what was sent. A bounce
+    /// may call itself one anywhere.
     pub fn of_kept(fields: &Fields<'_>) -> Envelope {
-        let path = fields.named("return-path").next().map(|field| field.plain());
-        let mail_from = path.map(|path| path.trim_matches(['<', '>', ' ']).to_owned());
-        let delivered = fields.all().filter(|field| field.is("delivered-to") || field.is("x-original-to"));
-        Envelope { mail_from, rcpt_to: delivered.map(|field| field.plain()).collect() }
+        let ours = || fields.all().take_while(|field| !field.is("received"));
+        let bare = |field: Field<'_>| field.plain().trim_matches(['<', '>', ' ']).to_owned();
+        let path = ours().find(|field| field.is("return-path")).map(bare);
+        let bounced = || fields.named("return-path").map(bare).find(String::is_empty);
+        let delivered = ours().filter(|field| field.is("delivered-to") || field.is("x-original-to"));
+        Envelope { mail_from: path.or_else(bounced), rcpt_to: delivered.map(bare).collect() }
+    }
+
+    /// Whether it was for somebody at this domain.
+    fn is_for(&self, domain: &str) -> bool {
+        self.rcpt_to.iter().filter_map(|address| halves(address)).any(|(_, its)| its == domain)
     }
 }
 
@@ -96,6 +118,7 @@ pub struct Mail<'x> {
     pub message_id: Option<String>,
     /// What it asks for.
     pub form: Result<Form, NoForm>,
+    seal: Seal,
 }
 
 impl<'x> Mail<'x> {
@@ -104,17 +127,13 @@ impl<'x> Mail<'x> {
     /// # Errors
     /// It is not for us, written by a machine, or beyond a limit.
     pub fn read(raw: &'x [u8], envelope: Option<&Envelope>, house: &House) -> Result<Mail<'x>, Unread> {
+        let fields = Fields::read(raw);
+        let Addressed { envelope, to_us } = addressed(&fields, envelope, house)?;
         if raw.len() > house.max_size {
-            return Err(Unread::Beyond("too_large"));
+            return Err(Unread::Beyond(TOO_LARGE));
         }
-        let fields = Fields::read(raw).map_err(|_| Unread::Beyond("too_much_header"))?;
-        let kept = envelope.is_none().then(|| Envelope::of_kept(&fields));
-        let envelope = envelope.or(kept.as_ref()).cloned().unwrap_or_default();
-        let to: Vec<String> = fields.named("to").flat_map(|field| field.addresses()).collect();
-        let to_us = to.iter().any(|address| house.is_ours(address));
-        let delivered = envelope.rcpt_to.iter().any(|address| house.is_ours(address));
-        if !delivered && (kept.is_none() || !to_us) {
-            return Err(Ignored::OtherRecipient.into());
+        if fields.too_much {
+            return Err(Unread::Beyond("too_much_header"));
         }
         if envelope.mail_from.as_deref() == Some("") {
             return Err(Ignored::NullSender.into());
@@ -125,7 +144,7 @@ impl<'x> Mail<'x> {
         let from = one_from(&fields)?;
         let message_id = fields.only("message-id").and_then(|field| field.ids().pop());
         let ours = fields.count(OWN_FIELD) > 0 || message_id.as_deref().is_some_and(|id| house.wrote(id));
-        if ours || house.is_ours(&from) || house.own.as_deref() == Some(from.as_str()) {
+        if ours || house.is_myself(&from, &envelope.rcpt_to) {
             return Err(Ignored::Loop.into());
         }
         if from.starts_with("mailer-daemon@") {
@@ -134,37 +153,48 @@ impl<'x> Mail<'x> {
         let subject = fields.only("subject").map(|field| field.text()).unwrap_or_default();
         let lines = body::lines(raw).map_err(|_| Unread::Beyond("too_many_parts"))?;
         let form = form::read(&subject, &lines);
-        Ok(Mail { fields, from, to_us, subject, message_id, form })
+        let seal = seal(&fields, domain_of(&from));
+        Ok(Mail { fields, from, to_us, subject, message_id, form, seal })
     }
 
     /// The domain of the From address.
     pub fn from_domain(&self) -> &str {
-        self.from.rsplit('@').next().unwrap_or_default()
+        domain_of(&self.from)
     }
 
-    /// By what a repeat of this mail is known: its Message-ID and body; where the signature that vouches for it leaves the
-    /// Message-ID open, the signature takes its place, so that nobody can send it again under another name.
-    pub fn identity(&self, vouched: Option<&Vouched>) -> String {
-        let name = match vouched.and_then(|vouched| vouched.unique.as_deref()) {
-            Some(unique) => format!("signed {unique}"),
-            None => match &self.message_id {
-                Some(id) => format!("id {id}"),
-                None => format!("dated {}", self.fields.only("date").map(|field| field.plain()).unwrap_or_default()),
-            },
-        };
-        let mut hash = Sha256::new();
-        hash.update((name.len() as u64).to_be_bytes());
-        hash.update(name.as_bytes());
-        hash.update(self.fields.body);
-        hex::encode(&hash.finalize()[..16])
+    /// By what a repeat of this mail is known: what whoever vouches for it has signed, word for word, and when it was written; not
+    /// what a stranger can change without breaking a signature (white space, the Message-ID). Only where nobody signs, the
+    /// Message-ID counts too. Drawn from the mail alone, so that it is the same whether a name server answers or not.
+    pub fn identity(&self) -> String {
+        let mut words = Words::default();
+        for name in ["from", "to", "subject"] {
+            self.fields.named(name).for_each(|field| words.add(field.value));
+            words.end();
+        }
+        match self.seal {
+            Seal::Dated(Written::At(seconds)) => words.add(format!("t={seconds}").as_bytes()),
+            Seal::Dated(Written::Date) => words.add(self.fields.only("date").map_or(&b""[..], |field| field.value)),
+            Seal::Absent | Seal::Disputed => {
+                let loose = ["date", "message-id"];
+                loose.iter().flat_map(|name| self.fields.named(name)).for_each(|field| words.add(field.value));
+            }
+        }
+        words.end();
+        words.add(self.fields.body);
+        words.hashed()
     }
 
-    /// When it says it was written.
-    pub fn date(&self) -> Option<DateTime<Utc>> {
-        let HeaderValue::DateTime(date) = MessageStream::new(self.fields.only("date")?.value).parse_date() else {
-            return None;
-        };
-        DateTime::from_timestamp(date.to_timestamp(), 0)
+    /// Whether there is a signature by which it may be vouched for, if that holds.
+    pub fn may_be_vouched(&self) -> bool {
+        matches!(self.seal, Seal::Dated(_))
+    }
+
+    /// When it was written, by what its signature says of that, else by its Date.
+    pub fn written(&self) -> Option<DateTime<Utc>> {
+        match self.seal {
+            Seal::Dated(Written::At(seconds)) => DateTime::from_timestamp(seconds.into(), 0),
+            _ => self.fields.date(),
+        }
     }
 
     /// The languages its writer understands, the best first.
@@ -192,6 +222,89 @@ impl<'x> Mail<'x> {
     /// Its own id, if it can be written into another mail.
     pub fn own_id(&self) -> Option<String> {
         self.message_id.clone().filter(|id| is_id(id))
+    }
+}
+
+/// A mail for us.
+struct Addressed {
+    envelope: Envelope,
+    to_us: bool,
+}
+
+/// Without an envelope, what the server that keeps the mail wrote down counts, and To.
+fn addressed(fields: &Fields<'_>, envelope: Option<&Envelope>, house: &House) -> Result<Addressed, Ignored> {
+    let kept = envelope.is_none();
+    let envelope = envelope.cloned().unwrap_or_else(|| Envelope::of_kept(fields));
+    let to_us = is_to_us(fields, &envelope, kept, house);
+    let delivered = envelope.rcpt_to.iter().any(|address| house.is_ours(address));
+    if delivered || (kept && to_us) { Ok(Addressed { envelope, to_us }) } else { Err(Ignored::OtherRecipient) }
+}
+
+/// Whether a kept mail, of which only the header was fetched, is for us.
+pub fn is_for_us(header: &[u8], house: &House) -> bool {
+    addressed(&Fields::read(header), None, house).is_ok()
+}
+
+/// Whether its To names us: a listed address, or one of our local parts at a domain that the mail came for. Another `call@` may be
+/// anybody's, and a mail to it that somebody hands on to us was not meant for us.
+fn is_to_us(fields: &Fields<'_>, envelope: &Envelope, kept: bool, house: &House) -> bool {
+    let mailbox = house.domain.as_deref().filter(|_| kept);
+    let here = |domain: &str| mailbox == Some(domain) || envelope.is_for(domain);
+    let mut to = fields.named("to").flat_map(|field| field.addresses());
+    to.any(|address| house.is_ours_at(&address, here))
+}
+
+/// Local part without `+detail`, and domain, in lower case.
+fn halves(address: &str) -> Option<(String, String)> {
+    let address = address.trim().trim_matches(['<', '>']).to_lowercase();
+    let (local, domain) = address.rsplit_once('@')?;
+    Some((local.split('+').next().unwrap_or_default().to_owned(), domain.to_owned()))
+}
+
+fn domain_of(address: &str) -> &str {
+    address.rsplit('@').next().unwrap_or_default()
+}
+
+/// A hash of words, whatever white space is between them.
+#[derive(Default)]
+struct Words {
+    hash: Sha256,
+    gathered: Vec<u8>,
+}
+
+impl Words {
+    /// So many bytes are hashed at once.
+    const GATHERED: usize = 8 * 1024;
+
+    /// Adds all words of a text.
+    fn add(&mut self, text: &[u8]) {
+        for word in text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
+            if word.len() > Self::GATHERED {
+                self.flush();
+                self.hash.update(word);
+            } else {
+                self.gathered.extend_from_slice(word);
+            }
+            self.end();
+        }
+    }
+
+    /// No word goes on beyond here; said once more, no field does.
+    fn end(&mut self) {
+        self.gathered.push(b' ');
+        if self.gathered.len() >= Self::GATHERED {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.hash.update(&self.gathered);
+        self.gathered.clear();
+    }
+
+    fn hashed(mut self) -> String {
+        self.flush();
+        hex::encode(&self.hash.finalize()[..16])
     }
 }
 

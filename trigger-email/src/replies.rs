@@ -103,7 +103,7 @@ pub fn why_doubted(doubt: Doubt) -> Why {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::House;
+    use crate::mail::{Envelope, House};
 
     #[test]
     fn a_note_fits_what_a_job_may_carry_whatever_the_mail_says() {
@@ -117,8 +117,9 @@ mod tests {
             "m".repeat(190),
             "de,".repeat(100),
         );
-        let house = House { recipients: vec!["call".to_owned()], max_size: 1_000_000, own: None };
-        let mail = Mail::read(raw.as_bytes(), None, &house).unwrap();
+        let house = House { recipients: vec!["call".to_owned()], max_size: 1_000_000, own: None, domain: None };
+        let envelope = Envelope { mail_from: None, rcpt_to: vec!["call@gw.test".to_owned()] };
+        let mail = Mail::read(raw.as_bytes(), Some(&envelope), &house).unwrap();
         let json = serde_json::to_string(&Note::of(&mail, Language::English)).unwrap();
         assert!(json.len() <= ringback_common::job::MAX_REPLY_BYTES, "{} bytes: {json}", json.len());
         assert!(serde_json::from_str::<Note>(&json).unwrap() == Note::of(&mail, Language::English));

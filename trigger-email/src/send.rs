@@ -85,10 +85,20 @@ impl MailServer {
         };
         match self.transport.send_raw(&envelope, &mail).await {
             Ok(_) => Sent::Yes,
-            Err(error) if error.is_permanent() || error.is_client() => Sent::Never(told(&error)),
+            Err(error) if error.is_permanent() || error.is_client() => {
+                if is_ours(&error) || !self.is_up().await {
+                    return Sent::NotYet(told(&error));
+                }
+                Sent::Never(told(&error))
+            }
             Err(error) if error.is_transient() || error.is_tls() || not_reached(&error) => Sent::NotYet(told(&error)),
             Err(error) => Sent::Unknown(told(&error)),
         }
+    }
+
+    /// Whether the server takes mail from us at all: it is there, secured, and lets us in. If not, what it refuses is not the mail.
+    async fn is_up(&self) -> bool {
+        self.transport.test_connection().await.unwrap_or(false)
     }
 
     /// The mail, and its envelope with the null sender.
@@ -155,6 +165,11 @@ fn told(error: &lettre::transport::smtp::Error) -> String {
     error.status().map_or_else(|| error.to_string(), |code| format!("the mail server said {code}"))
 }
 
+/// The server wants another password, a user or TLS before it takes anything (RFC 4954, 6; RFC 3207, 4).
+fn is_ours(error: &lettre::transport::smtp::Error) -> bool {
+    error.status().is_some_and(|code| matches!(u16::from(code), 530 | 534 | 535 | 538))
+}
+
 /// The server could not be spoken to at all, so nothing was taken.
 fn not_reached(error: &lettre::transport::smtp::Error) -> bool {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -170,15 +185,22 @@ fn not_reached(error: &lettre::transport::smtp::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
 
     fn channel() -> MailServer {
+        at(1, config::Tls::None, "")
+    }
+
+    fn at(port: u16, tls: config::Tls, user: &str) -> MailServer {
         let config = SmtpConfig {
             host: Some("127.0.0.1".to_owned()),
-            port: 1,
-            tls: config::Tls::None,
+            port,
+            tls,
             ca_file: None,
-            user: String::new(),
+            user: user.to_owned(),
             password: config::Secret::default(),
             password_file: Default::default(),
             from: "gateway@gw.test".to_owned(),
@@ -227,5 +249,71 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_is_away_is_tried_again() {
         assert!(matches!(channel().send(&reply("x")).await, Sent::NotYet(_)));
+    }
+
+    /// A mail server of one machine's making: says `answer` to what begins with `word`, and yes to everything else.
+    async fn saying(word: &'static str, answer: &'static str) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(one_client(stream, word, answer));
+            }
+        });
+        port
+    }
+
+    async fn one_client(stream: TcpStream, word: &'static str, answer: &'static str) -> std::io::Result<()> {
+        let mut stream = BufStream::new(stream);
+        let mut line = "GREETING".to_owned();
+        let mut in_data = false;
+        loop {
+            let usual = match line.split_whitespace().next().unwrap_or_default() {
+                "." => "250 taken",
+                _ if in_data => "",
+                "GREETING" => "220 here",
+                "EHLO" => "250-here\r\n250 AUTH PLAIN",
+                "AUTH" => "235 welcome",
+                "DATA" => "354 go ahead",
+                _ => "250 yes",
+            };
+            let say = if line.starts_with(word) && !in_data { answer } else { usual };
+            in_data = (in_data || say.starts_with("354")) && line.trim_end() != ".";
+            if !say.is_empty() {
+                stream.write_all(format!("{say}\r\n").as_bytes()).await?;
+                stream.flush().await?;
+            }
+            line.clear();
+            if stream.read_line(&mut line).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn only_a_refused_mail_is_given_up_not_a_refused_password() {
+        use config::Tls::{None, Starttls};
+        for (word, answer, tls, user, expected) in [
+            ("QUIT", "221 bye", None, "", "yes"),
+            ("QUIT", "221 bye", None, "us", "yes"),
+            ("RCPT", "550 5.1.1 nobody of that name", None, "us", "never"),
+            ("DATA", "554 5.6.0 no such mail here", None, "", "never"),
+            ("RCPT", "450 4.2.1 later", None, "", "not yet"),
+            ("AUTH", "535 5.7.8 wrong password", None, "us", "not yet"),
+            ("AUTH", "534 5.7.9 too weak", None, "us", "not yet"),
+            ("MAIL", "530 5.7.0 authentication required", None, "", "not yet"),
+            ("GREETING", "554 5.3.2 closed for today", None, "", "not yet"),
+            ("EHLO", "250 no AUTH here", None, "us", "not yet"),
+            ("QUIT", "221 no STARTTLS here", Starttls, "", "not yet"),
+        ] {
+            let sent = at(saying(word, answer).await, tls, user).send(&reply("x")).await;
+            let became = match &sent {
+                Sent::Yes => "yes",
+                Sent::Never(_) => "never",
+                Sent::NotYet(_) => "not yet",
+                Sent::Unknown(_) => "unknown",
+            };
+            assert_eq!(became, expected, "{word} {answer}: {sent:?}");
+        }
     }
 }

@@ -21,12 +21,23 @@ pub struct Signature<'x> {
     pub value: String,
     /// It has an `l=`, so a stranger may have gone on writing.
     pub cut: bool,
+    /// What in it says when the mail was written, beyond a stranger's reach.
+    pub written: Option<Written>,
+}
+
+/// By what a signature makes certain when its mail was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It covers the mail's Date.
+    Date,
+    /// Its own `t=`, in seconds since 1970.
+    At(u32),
 }
 
 /// Why a signature that holds does not vouch for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weakness {
-    /// `h=` lacks From, Subject or To.
+    /// `h=` lacks From, Subject or To, or there is neither Date in it nor a `t=`.
     Uncovered,
     /// `l=`.
     Cut,
@@ -55,17 +66,20 @@ impl<'x> Signature<'x> {
         if !matches!(tag("a")?, "rsa-sha256" | "ed25519-sha256") || covered.len() > MOST_NAMES {
             return None;
         }
+        let at = || tag("t").and_then(|seconds| seconds.parse().ok()).map(Written::At);
         Some(Signature {
             field,
             domain: tag("d")?.to_ascii_lowercase(),
             selector: tag("s")?.to_ascii_lowercase(),
+            written: if covered.iter().any(|name| name == "date") { Some(Written::Date) } else { at() },
             covered,
             value: tag("b")?.to_owned(),
             cut: tag("l").is_some(),
         })
     }
 
-    /// The law of trust: From, Subject and To are covered, and all of the body.
+    /// The law of trust: From, Subject and To are covered, and all of the body; and when the mail was written, or it could be sent
+    /// again and again.
     ///
     /// # Errors
     /// Which part of it is broken.
@@ -73,7 +87,8 @@ impl<'x> Signature<'x> {
         if self.cut {
             return Err(Weakness::Cut);
         }
-        if ["from", "subject", "to"].iter().all(|name| self.covers(name)) { Ok(()) } else { Err(Weakness::Uncovered) }
+        let covered = ["from", "subject", "to"].iter().all(|name| self.covers(name)) && self.written.is_some();
+        if covered { Ok(()) } else { Err(Weakness::Uncovered) }
     }
 
     /// Whether `h=` names this field.
@@ -102,6 +117,24 @@ mod tests {
         assert_eq!(good.covered, ["from", "to", "subject", "date"]);
         assert_eq!(good.strong(), Ok(()));
         assert!(good.covers("date") && !good.covers("message-id"));
+        assert_eq!(good.written, Some(Written::Date));
+    }
+
+    #[test]
+    fn a_signature_says_when_or_is_weak() {
+        let undated = GOOD.replace(":date", "");
+        assert_eq!(read(&undated).unwrap().strong(), Err(Weakness::Uncovered));
+        for bad in ["yesterday", "-1", ""] {
+            assert_eq!(read(&format!("{undated}; t={bad}")).unwrap().strong(), Err(Weakness::Uncovered), "{bad}");
+        }
+        let own = format!("{undated}; t=1784\r\n 000000");
+        let own = read(&own).unwrap();
+        assert_eq!((own.written, own.strong()), (Some(Written::At(1_784_000_000)), Ok(())));
+        assert_eq!(
+            read(&format!("{GOOD}; t=1")).unwrap().written,
+            Some(Written::Date),
+            "a Date that is covered counts"
+        );
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The law of trust for mail: who may spend by it, and who may be answered. Decides over what was verified elsewhere.
 //!
-//! A mail is vouched for by a DKIM signature that passes, is aligned with the one From address, covers From, Subject and To and
-//! all of the body; or by our own server's Authentication-Results saying so, if a signature that is still in the mail keeps the
+//! A mail is vouched for by a DKIM signature that passes, is aligned with the one From address, covers From, Subject and To, all of
+//! the body and when it was written; or by our own server's Authentication-Results saying so, if a signature that is still in the mail keeps the
 //! same rule. SPF and DMARC never vouch: they do not cover what the mail says.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use crate::authres::Told;
 use crate::fields::Fields;
-use crate::signature::{Signature, Weakness};
+use crate::signature::{Signature, Weakness, Written};
 
 /// What is known about a mail's origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,10 +27,8 @@ pub struct Dkim {
     pub domain: String,
     /// What became of it.
     pub outcome: Outcome,
-    /// Whether it keeps the rule on `h=` and `l=`.
+    /// Whether it keeps the rule on `h=`, `l=` and `t=`.
     pub strong: Result<(), Weakness>,
-    /// What makes this very signature unique, if it does not cover the Message-ID.
-    pub unique: Option<String>,
 }
 
 /// What became of a signature.
@@ -48,16 +46,20 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
     /// The From address may spend; else why not.
-    pub vouched: Result<Vouched, Doubt>,
+    pub vouched: Result<(), Doubt>,
     /// The From address is no invention of somebody else: an answer harms nobody.
     pub answerable: bool,
 }
 
-/// A mail that is vouched for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vouched {
-    /// What makes the signed mail unique, if its Message-ID is not signed.
-    pub unique: Option<String>,
+/// What the signatures that could vouch for a mail say of when it was written. Read off the mail alone, whether they hold or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seal {
+    /// There is none.
+    Absent,
+    /// All say it by the same, and it can be read.
+    Dated(Written),
+    /// They differ: take one away or invent one, and it is another mail.
+    Disputed,
 }
 
 /// Why a mail is not vouched for.
@@ -73,7 +75,7 @@ pub enum Doubt {
     #[error("the mail is signed by another domain than its sender's")]
     Misaligned,
     /// It covers too few fields.
-    #[error("the mail's DKIM signature does not cover From, Subject and To")]
+    #[error("the mail's DKIM signature does not cover From, Subject, To and Date")]
     Uncovered,
     /// It covers only the beginning of the body.
     #[error("the mail's DKIM signature covers only a part of it")]
@@ -113,10 +115,13 @@ impl Doubt {
     }
 }
 
+/// Fields that a mail has once, or it can be read in two ways: signatures cover the lowest, programs show any.
+const ONCE: [&str; 7] = ["from", "subject", "to", "date", "message-id", "content-type", "content-transfer-encoding"];
+
 /// Judges a mail from this domain; `to_us` says whether its To names a recipient of ours; no evidence means that our own server
 /// should have spoken and did not.
 pub fn judge(fields: &Fields<'_>, from_domain: &str, to_us: bool, evidence: Option<&Evidence>) -> Trust {
-    let malformed = !fields.sound || ["from", "subject", "to"].iter().any(|name| fields.count(name) > 1);
+    let malformed = !fields.sound || ONCE.iter().any(|name| fields.count(name) > 1);
     let Some(evidence) = evidence.filter(|_| !malformed) else {
         let doubt = if malformed { Doubt::Malformed } else { Doubt::Untold };
         return Trust { vouched: Err(doubt), answerable: false };
@@ -127,17 +132,31 @@ pub fn judge(fields: &Fields<'_>, from_domain: &str, to_us: bool, evidence: Opti
     let vouched = if evidence.dmarc_failed {
         Err(Doubt::DmarcFailed)
     } else {
-        vouched(&evidence.dkim, aligned).and_then(|vouched| if to_us { Ok(vouched) } else { Err(Doubt::OtherTo) })
+        vouched(&evidence.dkim, aligned).and_then(|()| match seal(fields, from_domain) {
+            Seal::Disputed => Err(Doubt::Uncovered),
+            _ if !to_us => Err(Doubt::OtherTo),
+            _ => Ok(()),
+        })
     };
     Trust { vouched, answerable }
 }
 
-fn vouched(dkim: &[Dkim], aligned: impl Fn(&str) -> bool) -> Result<Vouched, Doubt> {
+/// How the signatures that could vouch for a mail from this domain date it.
+pub fn seal(fields: &Fields<'_>, from_domain: &str) -> Seal {
+    let signatures = Signature::all(fields);
+    let strong = signatures.iter().filter(|one| one.strong().is_ok() && aligned(&one.domain, from_domain));
+    let mut said = strong.filter_map(|one| one.written);
+    let Some(first) = said.next() else { return Seal::Absent };
+    let readable = first != Written::Date || fields.date().is_some();
+    if readable && said.all(|other| other == first) { Seal::Dated(first) } else { Seal::Disputed }
+}
+
+fn vouched(dkim: &[Dkim], aligned: impl Fn(&str) -> bool) -> Result<(), Doubt> {
     let passed = || dkim.iter().filter(|one| one.outcome == Outcome::Passed);
     let mut doubt = None;
     for one in passed().filter(|one| aligned(&one.domain)) {
         match one.strong {
-            Ok(()) => return Ok(Vouched { unique: one.unique.clone() }),
+            Ok(()) => return Ok(()),
             Err(Weakness::Cut) => doubt = Some(Doubt::Cut),
             Err(Weakness::Uncovered) => doubt = doubt.or(Some(Doubt::Uncovered)),
         }
@@ -161,7 +180,8 @@ pub fn aligned(domain: &str, from_domain: &str) -> bool {
     }
 }
 
-fn organisation(domain: &str) -> Option<String> {
+/// The domain that an organisation has registered, in ASCII.
+pub fn organisation(domain: &str) -> Option<String> {
     let ascii = idna::domain_to_ascii(domain.trim_end_matches('.')).ok()?;
     psl::domain_str(&ascii).map(str::to_owned)
 }
@@ -180,9 +200,8 @@ pub fn told(results: &[Told], fields: &Fields<'_>) -> Evidence {
         } else {
             meant.iter().try_for_each(|signature| signature.strong())
         };
-        let unique = meant.iter().find(|signature| !signature.covers("message-id")).map(|one| one.value.clone());
         let outcome = if passed { Outcome::Passed } else { Outcome::Failed };
-        Some(Dkim { domain, outcome, strong, unique })
+        Some(Dkim { domain, outcome, strong })
     });
     let spf = results.iter().find(|told| told.method == "spf" && told.result == "pass");
     let mail_from = spf.and_then(|told| told.property("smtp.mailfrom"));

@@ -9,6 +9,7 @@ use mail_auth::spf::verify::SpfParameters;
 use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator, SpfResult};
 use mail_parser::HeaderValue;
 use mail_parser::parsers::MessageStream;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::authres;
 use crate::fields::Fields;
@@ -18,8 +19,10 @@ use crate::trust::{self, Dkim, Evidence, Outcome, Trust};
 
 /// As many signatures of one mail are checked.
 const MOST_SIGNATURES: usize = 5;
-/// As long may all questions about one mail take.
+/// As long may all questions about the signatures of one mail take.
 const PATIENCE: Duration = Duration::from_secs(8);
+/// As long may the question take who may send for a domain.
+const SPF_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Finds out who sent a mail.
 pub struct Verifier(Kind);
@@ -57,12 +60,25 @@ impl Verifier {
         Ok(Verifier(Kind::Own { dns: Box::new(dns), relays: relays.to_vec() }))
     }
 
+    /// Whether a name server is asked.
+    pub fn asks(&self) -> bool {
+        matches!(self.0, Kind::Own { .. })
+    }
+
+    /// Judges a mail without asking a name server: its signatures may hold or not.
+    pub fn judge_unasked(&self, mail: &Mail<'_>) -> Trust {
+        let dkim = own_signatures(mail).iter().map(|one| result(one, Outcome::Unknown)).collect();
+        let evidence = match &self.0 {
+            Kind::Told(server) => told(server, mail),
+            Kind::Own { .. } => Some(Evidence { dkim: with_strangers(dkim, mail), ..Evidence::default() }),
+        };
+        trust::judge(&mail.fields, mail.from_domain(), mail.to_us, evidence.as_ref())
+    }
+
     /// Judges a mail by what can be found out about it.
     pub async fn judge(&self, raw: &[u8], mail: &Mail<'_>, envelope: &Envelope) -> Trust {
         let evidence = match &self.0 {
-            Kind::Told(server) => {
-                authres::told_by(server, &mail.fields).map(|results| trust::told(&results, &mail.fields))
-            }
+            Kind::Told(server) => told(server, mail),
             Kind::Own { dns, relays } => Some(evidence(dns, relays, raw, mail, envelope).await),
         };
         trust::judge(&mail.fields, mail.from_domain(), mail.to_us, evidence.as_ref())
@@ -84,28 +100,31 @@ async fn evidence(
     mail: &Mail<'_>,
     envelope: &Envelope,
 ) -> Evidence {
-    let signatures: Vec<Signature<'_>> = Signature::all(&mail.fields)
-        .into_iter()
-        .filter(|signature| trust::aligned(&signature.domain, mail.from_domain()))
-        .take(MOST_SIGNATURES)
-        .collect();
-    let asked = async {
-        let dkim = dkim(dns, raw, &signatures).await;
-        (dkim, spf(dns, relays, mail, envelope).await)
+    let signatures = own_signatures(mail);
+    let dkim = dkim(dns, raw, &signatures).await;
+    let spf = if dkim.iter().any(|one| one.outcome == Outcome::Passed) {
+        None // what SPF could say, that the address is no forgery, is known
+    } else {
+        timeout(SPF_PATIENCE, spf(dns, relays, mail, envelope)).await.ok().flatten()
     };
-    match tokio::time::timeout(PATIENCE, asked).await {
-        Ok((dkim, spf)) => Evidence { dkim: with_strangers(dkim, mail), spf, dmarc_failed: false },
-        Err(_) => Evidence {
-            dkim: signatures.iter().map(|one| result(one, Outcome::Unknown)).collect(),
-            ..Evidence::default()
-        },
-    }
+    Evidence { dkim: with_strangers(dkim, mail), spf, dmarc_failed: false }
+}
+
+/// The signatures of the sender's own organisation.
+fn own_signatures<'x>(mail: &Mail<'x>) -> Vec<Signature<'x>> {
+    let all = Signature::all(&mail.fields).into_iter();
+    all.filter(|signature| trust::aligned(&signature.domain, mail.from_domain())).take(MOST_SIGNATURES).collect()
+}
+
+/// What our own server tells.
+fn told(server: &str, mail: &Mail<'_>) -> Option<Evidence> {
+    authres::told_by(server, &mail.fields).map(|results| trust::told(&results, &mail.fields))
 }
 
 /// Signatures of others are not checked, because they could not help; that there are some is said.
 fn with_strangers(mut dkim: Vec<Dkim>, mail: &Mail<'_>) -> Vec<Dkim> {
     if dkim.is_empty() && mail.fields.count("dkim-signature") > 0 {
-        let unread = Dkim { domain: String::new(), outcome: Outcome::Failed, strong: Ok(()), unique: None };
+        let unread = Dkim { domain: String::new(), outcome: Outcome::Failed, strong: Ok(()) };
         let stranger = Signature::all(&mail.fields).first().map(|one| result(one, Outcome::Passed));
         dkim.push(stranger.unwrap_or(unread));
     }
@@ -113,11 +132,11 @@ fn with_strangers(mut dkim: Vec<Dkim>, mail: &Mail<'_>) -> Vec<Dkim> {
 }
 
 fn result(signature: &Signature<'_>, outcome: Outcome) -> Dkim {
-    let unique = (!signature.covers("message-id")).then(|| signature.value.clone());
-    Dkim { domain: signature.domain.clone(), outcome, strong: signature.strong(), unique }
+    Dkim { domain: signature.domain.clone(), outcome, strong: signature.strong() }
 }
 
-/// Each signature alone, so that the library's answer is certainly about the one that was read here.
+/// Each signature alone, so that the library's answer is certainly about the one that was read here; until one vouches, or time is
+/// up.
 async fn dkim(dns: &MessageAuthenticator, raw: &[u8], signatures: &[Signature<'_>]) -> Vec<Dkim> {
     let mut results = Vec::new();
     if signatures.is_empty() {
@@ -126,6 +145,7 @@ async fn dkim(dns: &MessageAuthenticator, raw: &[u8], signatures: &[Signature<'_
     let Some(mut message) = AuthenticatedMessage::parse_with_opts(raw, None, true) else { return results };
     let all = std::mem::take(&mut message.dkim_headers);
     message.errors.clear();
+    let deadline = Instant::now() + PATIENCE;
     for signature in signatures {
         let same = all.iter().find(|header| {
             header.value.as_ptr() == signature.field.value.as_ptr()
@@ -138,16 +158,21 @@ async fn dkim(dns: &MessageAuthenticator, raw: &[u8], signatures: &[Signature<'_
                 let mut header = header.clone();
                 (header.header.r, header.header.atps) = (false, None); // no reports, no third parties
                 message.dkim_headers = vec![header];
-                let results = dns.verify_dkim(&message).await;
-                match results.first().map(|output| output.result()) {
-                    Some(DkimResult::Pass) => Outcome::Passed,
-                    Some(DkimResult::TempError(_)) => Outcome::Unknown,
-                    _ => Outcome::Failed,
+                match timeout_at(deadline, dns.verify_dkim(&message)).await {
+                    Ok(results) => match results.first().map(|output| output.result()) {
+                        Some(DkimResult::Pass) => Outcome::Passed,
+                        Some(DkimResult::TempError(_)) => Outcome::Unknown,
+                        _ => Outcome::Failed,
+                    },
+                    Err(_) => Outcome::Unknown,
                 }
             }
             None => Outcome::Failed,
         };
         results.push(result(signature, outcome));
+        if outcome == Outcome::Passed && signature.strong().is_ok() {
+            break;
+        }
     }
     results
 }
@@ -187,10 +212,10 @@ mod tests {
             Received: from edge (edge.gw.test [10.0.0.5])\r\n\tby mx.gw.test (Postfix) with ESMTP id 1\r\n\tfor <call@gw.test>; Mon, 1 Jan 2026 00:00:00 +0000 (UTC)\r\n\
             Received: from mail.example.com (unknown [192.0.2.7]) by edge; Mon, 1 Jan 2026 00:00:00 +0000\r\n\
             Received: from forged ([203.0.113.1]) by mail.example.com; Mon, 1 Jan 2026 00:00:00 +0000\r\n\r\n";
-        let fields = Fields::read(raw).unwrap();
+        let fields = Fields::read(raw);
         let found = |relays: &[IpAddr]| giver(&fields, relays).map(|(ip, _)| ip.to_string());
         assert_eq!(found(&["10.0.0.5".parse().unwrap()]).as_deref(), Some("192.0.2.7"));
         assert_eq!(found(&[]).as_deref(), Some("10.0.0.5"), "a relay that is not listed is a stranger");
-        assert_eq!(giver(&Fields::read(b"From: a@b.c\r\n\r\n").unwrap(), &[]), None);
+        assert_eq!(giver(&Fields::read(b"From: a@b.c\r\n\r\n"), &[]), None);
     }
 }

@@ -42,7 +42,7 @@ const MEGABYTES: usize = 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(4);
 
 fn house() -> House {
-    House { recipients: vec!["call".to_owned()], max_size: 10 * MEGABYTES, own: None }
+    House { recipients: vec!["call".to_owned()], max_size: 10 * MEGABYTES, own: None, domain: None }
 }
 
 fn envelope() -> Envelope {
@@ -57,7 +57,7 @@ fn outcome(what: &str, raw: &[u8], room: usize) -> &'static str {
     let begun = Instant::now();
     let outcome = match Mail::read(raw, Some(&envelope()), &house()) {
         Ok(mail) => {
-            let _ = (mail.identity(None), mail.references(300), mail.languages(), mail.date());
+            let _ = (mail.identity(), mail.references(300), mail.languages(), mail.written());
             mail.form.as_ref().map_or_else(|no_form| no_form.code(), |_| "form")
         }
         Err(Unread::Ignored(ignored)) => ignored.code(),

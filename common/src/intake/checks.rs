@@ -25,6 +25,8 @@ pub struct Rules {
     pub same_call_window: Duration,
     /// The site's limits.
     pub limits: Limits,
+    /// How long what a message brought is kept.
+    pub keep_messages: Duration,
 }
 
 impl From<&Config> for Rules {
@@ -35,6 +37,7 @@ impl From<&Config> for Rules {
             job_lifetime: config.engine.job_lifetime,
             same_call_window: config.intake.same_call_window,
             limits: config.intake.limits.clone(),
+            keep_messages: Duration::from_secs(3600 * u64::from(config.retention.message_hours)),
         }
     }
 }
@@ -218,7 +221,8 @@ impl Checks {
         }
         let forwards = written.forwards;
         let b = written.b.map(|(number, _)| number);
-        let a = written.a.map(|(number, _)| number).or_else(|| callback_number(&wish.sender, &account));
+        let a =
+            written.a.map(|(number, _)| number).or_else(|| callback_number(&wish.sender, &wish.payer.who, &account));
         Ok(a.ok_or(Reason::NoCallbackNumber).map(|a| Approved { account, a, b, quote, forwards }))
     }
 
@@ -274,6 +278,14 @@ impl Checks {
             (_, Ok(false)) => Err(Reason::NotYourAccount),
             (_, Err(reason)) => Err(reason),
         })
+    }
+
+    /// Whether an address that is vouched for tries the secret of an account that it is not registered to.
+    pub(super) async fn tries_another(&self, wish: &Wish) -> Result<bool, StoreError> {
+        let Proof::Secret { vouched: true, .. } = &wish.payer.proof else { return Ok(false) };
+        let meant = self.named(&wish.sender, &wish.payer.who).await?.ok().flatten();
+        let own = self.owner(&wish.sender).await?;
+        Ok(!matches!((meant, own), (Some(meant), Some(own)) if meant.id == own.id))
     }
 
     /// The account that the trigger vouches for.
@@ -347,10 +359,15 @@ fn one_of(mut found: Vec<AccountView>, own: Option<AccountView>) -> Result<Optio
     Ok(found.pop())
 }
 
-/// Where an account is called back: at the sender, if that number is its own, else at its first number.
-fn callback_number(sender: &str, account: &AccountView) -> Option<Number> {
-    let number = account.numbers.iter().find(|number| *number == sender).or_else(|| account.numbers.first())?;
-    number.parse().ok()
+/// Where an account is called back: at the sender, if that number is its own; else at the number that the last digits name, where
+/// they are no DID's; else at its first number.
+fn callback_number(sender: &str, who: &Who, account: &AccountView) -> Option<Number> {
+    let named = |number: &&String| match who {
+        Who::Suffix(digits) => number.ends_with(digits) && !account.dids.iter().any(|did| did.ends_with(digits)),
+        Who::Named(_) | Who::Sender => false,
+    };
+    let of = |meant: &dyn Fn(&&String) -> bool| account.numbers.iter().find(meant);
+    of(&|number| *number == sender).or_else(|| of(&named)).or_else(|| account.numbers.first())?.parse().ok()
 }
 
 /// The account may spend, and both numbers may be called. Who only asks a question needs no money.

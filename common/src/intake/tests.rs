@@ -365,6 +365,28 @@ async fn a_spoofed_address_locks_out_no_owner_and_tries_no_account_for_long() {
 }
 
 #[tokio::test]
+async fn who_owns_a_domain_cannot_guess_for_ever_and_who_owns_the_account_goes_on() {
+    let door = Door::open().await;
+    with_dids(&door).await;
+    let mail = |id: &str, from: &str, secret: &str| Wish {
+        source: "email".to_owned(),
+        sender: from.to_owned(),
+        payer: Payer::mail_form("carol", secret, true),
+        ..good(id)
+    };
+    for (n, from) in ["a@evil.example", "b@evil.example", "erin@example.net", "c@evil.example", "d@worse.example"]
+        .into_iter()
+        .enumerate()
+    {
+        assert_eq!(door.refusal(mail(&format!("g{n}"), from, "guess")).await, Reason::BadSecretOrUser);
+    }
+    let sixth = mail("g6", "e@evil.example", "long enough");
+    assert_eq!(door.refusal(sixth).await, Reason::BadSecretOrUser, "even the right one is not found by guessing");
+    let own = mail("own", "Carol@Example.net", "long enough");
+    assert!(matches!(door.intake.submit(own).await, Verdict::Accepted { .. }), "her own address is not locked out");
+}
+
+#[tokio::test]
 async fn a_missing_first_party_is_the_accounts_own_number() {
     let door = Door::open().await;
     with_dids(&door).await;
@@ -380,6 +402,12 @@ async fn a_missing_first_party_is_the_accounts_own_number() {
         (second.as_str(), Payer::sender(), Ask::call_me(), Ok((second.clone(), None, None))),
         ("carol@example.net", by_mail(), Ask::call_me(), Ok((first.clone(), None, None))),
         ("carol@example.net", by_mail(), Ask::call_to("020 7183 8750"), Ok((first.clone(), Some(b.clone()), None))),
+        (
+            "carol@example.net",
+            Payer::mail("0000119", "carol@example.net"),
+            Ask::call_me(),
+            Ok((second.clone(), None, None)),
+        ),
         (first.as_str(), Payer::sender(), Ask::call_to(first.as_str()), Err(Reason::SameNumber)),
         (first.as_str(), Payer::sender(), Ask::Balance, Ok((first.clone(), None, Some(Quote::Balance)))),
         (first.as_str(), Payer::sender(), Ask::LastCall, Ok((first.clone(), None, Some(Quote::LastCall)))),

@@ -1,4 +1,5 @@
-//! What is kept of one number: shown to whom it belongs, and erased if they want it. Amounts stay, without the number.
+//! What is kept of one number, or of one e-mail address: shown to whom it belongs, and erased if they want it. Amounts stay, without
+//! the number. Of an address stand only the callbacks it asked for and the account it is registered to.
 
 use serde::Serialize;
 
@@ -10,6 +11,8 @@ use super::rows::{CdrRow, RequestRow};
 
 /// What stands in the place of an erased number.
 const ERASED: &str = "erased";
+/// What stands before an address where wrong secrets of it are counted (see intake).
+const COUNTED_AS: [&str; 3] = ["", "unvouched ", "unvouched account of "];
 /// Requests of one number that are handled at once.
 const AT_ONCE: i64 = 1_000;
 
@@ -20,7 +23,7 @@ pub struct Kept {
     pub requests: Vec<RequestRow>,
     /// CDRs that name it.
     pub cdrs: Vec<CdrRow>,
-    /// The account it is registered to, as a number or a DID.
+    /// The account it is registered to, as a number, a DID or an address.
     pub account: Option<String>,
     /// Whether it is on the do-not-call list; it stays there, or it would be rung again.
     pub do_not_call: bool,
@@ -40,7 +43,7 @@ pub struct Erased {
 }
 
 impl Store {
-    /// What is kept of this number.
+    /// What is kept of this number, or address.
     pub async fn kept_of(&self, number: &str) -> Result<Kept, StoreError> {
         let (requests, cdrs) = on!(self, read, pool => {
             let requests = sqlx::query(
@@ -55,13 +58,14 @@ impl Store {
         })?;
         let account = match self.account_by_number(number).await? {
             Some(account) => Some(account),
+            None if number.contains('@') => self.account_by_email(number).await?,
             None => self.account_by_did(number).await?,
         };
         let do_not_call = !self.not_to_be_called(&[number]).await?.is_empty();
         Ok(Kept { requests, cdrs, account: account.map(|account| account.name), do_not_call })
     }
 
-    /// Erases a number wherever it stands but on the do-not-call list. The money that calls cost stays in the ledger and in CDRs
+    /// Erases a number, or an address, wherever it stands but on the do-not-call list. The money that calls cost stays in the ledger and in CDRs
     /// that no longer name it.
     ///
     /// # Errors
@@ -96,7 +100,7 @@ impl Store {
             let live: i64 = live.bind(number).fetch_one(&mut *tx).await?;
             if live > 0 {
                 return Err(StoreError::Invalid(format!(
-                    "{live} callbacks with this number are not finished; let them end or cancel them, then erase again"
+                    "{live} callbacks of it are not finished; let them end or cancel them, then erase again"
                 )));
             }
             let mut erased = Erased { requests: jobs.len() as u64, ..Erased::default() };
@@ -105,7 +109,7 @@ impl Store {
                 let waiting = sqlx::query("SELECT id FROM outbox WHERE event_id >= $1 AND event_id < $2 AND destination IN ('replies', 'billing', 'log') AND published IS NULL LIMIT 1");
                 if waiting.bind(&from).bind(&to).fetch_optional(&mut *tx).await?.is_some() {
                     return Err(StoreError::Invalid(
-                        "news of a callback with this number is not published yet; see `ringback status`, then erase again".to_owned(),
+                        "news of a callback of it is not published yet; see `ringback status`, then erase again".to_owned(),
                     ));
                 }
                 let outbox = sqlx::query("DELETE FROM outbox WHERE event_id >= $1 AND event_id < $2 AND destination IN ('replies', 'billing', 'log')");
@@ -123,9 +127,12 @@ impl Store {
                   WHERE number = $1 OR cli = $1",
             );
             erased.cdrs = cdrs.bind(number).bind(ERASED).execute(&mut *tx).await?.rows_affected();
-            let address = sqlx::query("DELETE FROM account_addresses WHERE kind IN ('number', 'did') AND value = $1");
+            let address = sqlx::query("DELETE FROM account_addresses WHERE kind IN ('number', 'did', 'email') AND value = $1");
             erased.addresses = address.bind(number).execute(&mut *tx).await?.rows_affected();
-            sqlx::query("DELETE FROM auth_failures WHERE sender = $1").bind(number).execute(&mut *tx).await?;
+            for before in COUNTED_AS {
+                let failures = sqlx::query("DELETE FROM auth_failures WHERE sender = $1");
+                failures.bind(format!("{before}{number}")).execute(&mut *tx).await?;
+            }
             let parts = sqlx::query("DELETE FROM sms_parts WHERE sender = $1 OR '+' || sender = $1");
             parts.bind(number).execute(&mut *tx).await?;
             Ok(erased)

@@ -256,6 +256,7 @@ checks! {
     privacy::old_numbers_lose_their_end_in_cdrs_that_stay,
     privacy::refusals_and_replies_are_forgotten,
     privacy::a_number_is_shown_and_erased_and_the_money_stays,
+    privacy::web_47_an_address_is_shown_and_erased,
     contacts::an_account_is_found_by_its_last_seven_digits,
     contacts::a_number_is_added_once_and_taken_from_nobody,
     contacts::only_the_operator_lifts_what_the_operator_stopped,

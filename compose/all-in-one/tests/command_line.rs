@@ -512,6 +512,19 @@ fn a_number_is_exported_and_erased() {
 }
 
 #[test]
+fn web_47_a_mail_address_is_exported_and_erased() {
+    let site = Site::new();
+    site.ok(&["account", "add", "alice", "--email", "alice@example.net", "--email", "work@example.net"]);
+    let erased = site.json(&["erase", "Alice@Example.net", "--export", "kept.json"]);
+    assert_eq!((&erased["number"], &erased["addresses"]), (&"alice@example.net".into(), &1.into()));
+    let kept = std::fs::read_to_string(site.folder().join("kept.json")).unwrap();
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!((&kept["number"], &kept["account"]), (&"alice@example.net".into(), &"alice".into()));
+    assert_eq!(site.json(&["account", "show", "alice"])["emails"], serde_json::json!(["work@example.net"]));
+    site.fails(&["erase", "alice@"], 2, "write it like");
+}
+
+#[test]
 fn wrong_usage_is_json_when_json_is_asked_for() {
     let site = Site::new();
     let output = site.run(&["call", "--json"]);

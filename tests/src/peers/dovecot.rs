@@ -111,6 +111,22 @@ impl Dovecot {
         clock::wait_for(&what, limit, || Some(self.mails(user, folder)).filter(|mails| mails.len() >= count))
     }
 
+    /// Lays a mail into a folder ("" is the inbox) that has been there for so long; `readable` to the server, or not.
+    pub fn place(&self, user: &str, folder: &str, mail: &str, age: Duration, readable: bool) {
+        let mut root = self.folder.path().join("mail").join(user);
+        if !folder.is_empty() {
+            root.push(format!(".{folder}"));
+        }
+        let name = format!("{}.placed", clock::now_us());
+        let waiting = root.join("tmp").join(&name);
+        std::fs::write(&waiting, mail).expect("the folder is ours");
+        let file = std::fs::File::options().write(true).open(&waiting).expect("it was just written");
+        file.set_modified(std::time::SystemTime::now() - age).expect("the file is ours");
+        let mode = if readable { 0o666 } else { 0o000 };
+        std::fs::set_permissions(&waiting, std::fs::Permissions::from_mode(mode)).expect("the file is ours");
+        std::fs::rename(&waiting, root.join("new").join(name)).expect("the folder is ours");
+    }
+
     /// Makes a mailbox forget its numbers, as after a restored backup: its UIDVALIDITY changes.
     pub fn renumber(&self, user: &str) {
         let root = self.folder.path().join("mail").join(user);

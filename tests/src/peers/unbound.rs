@@ -15,12 +15,15 @@ use crate::process::Process;
 pub struct Unbound {
     server: Process,
     address: SocketAddr,
+    _nobody: UdpSocket,
     _folder: TempDir,
 }
 
 impl Unbound {
-    /// Starts it on this address with these TXT records: name and text.
+    /// Starts it on this address with these TXT records: name and text. Of the domain `mute.test` it knows nothing else, and nobody
+    /// who is asked for the rest ever answers.
     pub fn start(ip: IpAddr, records: &[(String, String)]) -> io::Result<Unbound> {
+        let nobody = UdpSocket::bind((ip, 0))?;
         let folder = tempfile::Builder::new().prefix("unbound").tempdir()?;
         let address = SocketAddr::new(ip, 25353);
         let mut settings = format!(
@@ -29,12 +32,15 @@ impl Unbound {
              access-control: 127.0.0.0/8 allow\n local-zone: \".\" static\n",
             folder.path().display()
         );
+        settings += " local-zone: \"mute.test.\" transparent\n do-not-query-localhost: no\n";
         for (name, text) in records {
             let parts: Vec<String> =
                 text.as_bytes().chunks(200).map(|part| format!("\"{}\"", String::from_utf8_lossy(part))).collect();
             settings += &format!(" local-data: '{name}. TXT {}'\n", parts.join(" "));
         }
         settings += "remote-control:\n control-enable: no\n";
+        let silent = nobody.local_addr()?.port();
+        settings += &format!("forward-zone:\n name: \"mute.test.\"\n forward-addr: {ip}@{silent}\n");
         let file = folder.path().join("unbound.conf");
         std::fs::write(&file, settings)?;
         let mut command = Command::new("/usr/sbin/unbound");
@@ -44,7 +50,7 @@ impl Unbound {
             assert!(server.ended().is_none(), "unbound ended:\n{}", server.tail(20));
             answers(address).then_some(())
         });
-        Ok(Unbound { server, address, _folder: folder })
+        Ok(Unbound { server, address, _nobody: nobody, _folder: folder })
     }
 
     /// Where it is asked.

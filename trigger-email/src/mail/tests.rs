@@ -5,6 +5,7 @@ fn house() -> House {
         recipients: vec!["call".to_owned(), "phone@only.test".to_owned()],
         max_size: 100_000,
         own: Some("gateway@gw.test".to_owned()),
+        domain: Some("gw.test".to_owned()),
     }
 }
 
@@ -46,6 +47,57 @@ fn a_kept_mail_tells_its_envelope_itself() {
 }
 
 #[test]
+fn only_what_our_server_wrote_says_how_a_mail_came() {
+    let received = "Received: from x by mx.gw.test; Fri, 27 Nov 2026 10:00:00 +0000\r\n";
+    let bob = HEAD.replace("call@gw.test", "bob@gw.test");
+    let forged = format!("{received}Delivered-To: call@gw.test\r\nX-Original-To: call@gw.test\r\n{bob}");
+    let read = |head: &str| Mail::read(format!("{head}\r\n").as_bytes(), None, &house()).map(|mail| mail.to_us);
+    assert_eq!(read(&forged), Err(Ignored::OtherRecipient.into()));
+    assert_eq!(
+        read(&format!("Delivered-To: <call@gw.test>\r\n{forged}")),
+        Ok(false),
+        "it came, but was not written to us"
+    );
+    let of_kept = |head: &str| Envelope::of_kept(&Fields::read(format!("{head}\r\n").as_bytes())).mail_from;
+    let path = "Return-Path: <alice@example.com>\r\n";
+    assert_eq!(of_kept(&format!("{path}{received}")).as_deref(), Some("alice@example.com"));
+    assert_eq!(of_kept(&format!("{received}{path}")), None);
+    assert_eq!(
+        of_kept(&format!("{received}Return-Path: <>\r\n")).as_deref(),
+        Some(""),
+        "who says it is a bounce, is one"
+    );
+}
+
+#[test]
+fn a_mail_to_another_call_was_not_written_to_us() {
+    let other = HEAD.replace("call@gw.test", "call@other-provider.example");
+    let to_us = |head: &str, envelope: Option<&Envelope>| {
+        Mail::read(format!("{head}\r\n").as_bytes(), envelope, &house()).map(|mail| mail.to_us)
+    };
+    let ours = lmtp("alice@example.com", "call@gw.test");
+    assert_eq!(to_us(HEAD, Some(&ours)), Ok(true));
+    assert_eq!(to_us(&HEAD.replace("call@gw", "Call+x@GW"), Some(&ours)), Ok(true));
+    assert_eq!(to_us(&other, Some(&ours)), Ok(false), "handed on to us by whoever got it");
+    assert_eq!(to_us(&other, Some(&lmtp("alice@example.com", "call@other-provider.example"))), Ok(true));
+    let listed = HEAD.replace("call@gw.test", "phone@only.test");
+    assert_eq!(to_us(&listed, Some(&ours)), Ok(true), "a whole address needs nothing else");
+    assert_eq!(to_us(&other, None), Err(Ignored::OtherRecipient.into()));
+    assert_eq!(to_us(HEAD, None), Ok(true), "the mailbox is at that domain");
+    assert_eq!(to_us(&format!("Delivered-To: box@other-provider.example\r\n{other}"), None), Ok(true));
+}
+
+#[test]
+fn who_is_called_call_elsewhere_is_no_loop() {
+    let good = lmtp("x@example.com", "call+tag@gw.test");
+    let from = |address: &str| unread(&HEAD.replace("Alice@Example.com", address), &good);
+    assert_eq!(from("call@bobs-firm.example"), None);
+    for own in ["call@gw.test", "CALL+x@gw.test", "phone@only.test", "gateway@gw.test"] {
+        assert_eq!(from(own), Some(Ignored::Loop.into()), "{own}");
+    }
+}
+
+#[test]
 fn one_person_wrote_it_or_it_is_left_alone() {
     let good = lmtp("alice@example.com", "call@gw.test");
     assert_eq!(unread(HEAD, &lmtp("", "call@gw.test")), Some(Ignored::NullSender.into()));
@@ -75,23 +127,79 @@ fn one_person_wrote_it_or_it_is_left_alone() {
 fn what_is_too_much_has_a_name() {
     let good = lmtp("alice@example.com", "call@gw.test");
     assert_eq!(unread(&format!("{HEAD}X: {}\r\n", "y".repeat(100_000)), &good), Some(Unread::Beyond("too_large")));
-    assert_eq!(unread(&format!("{HEAD}{}", "X: y\r\n".repeat(1_001)), &good), Some(Unread::Beyond("too_much_header")));
+    let many = format!("{HEAD}{}", "X: y\r\n".repeat(1_001));
+    assert_eq!(unread(&many, &good), Some(Unread::Beyond("too_much_header")));
+    for beyond in [many, format!("{HEAD}X: {}\r\n", "y".repeat(100_000))] {
+        let bobs = beyond.replace("call@gw.test", "bob@gw.test");
+        assert_eq!(unread(&bobs, &lmtp("alice@example.com", "bob@gw.test")), Some(Ignored::OtherRecipient.into()));
+        assert_eq!(Mail::read(bobs.as_bytes(), None, &house()).err(), Some(Ignored::OtherRecipient.into()));
+        assert!(is_for_us(beyond.as_bytes(), &house()) && !is_for_us(bobs.as_bytes(), &house()));
+    }
+}
+
+const DATE: &str = "Date: Fri, 27 Nov 2026 10:00:00 +0000\r\n";
+
+/// A mail whose provider signs these fields; whether the signature holds is not asked here.
+fn signed(fields: &str, rest: &str) -> String {
+    let tags = "v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.com; s=s1; bh=x; b=abc";
+    format!("DKIM-Signature: {tags}; h={fields}{rest}\r\n{HEAD}{DATE}\r\nhello  there\r\nBob\r\n")
+}
+
+fn identity(raw: &str) -> String {
+    let good = lmtp("alice@example.com", "call@gw.test");
+    Mail::read(raw.as_bytes(), Some(&good), &house()).unwrap().identity()
 }
 
 #[test]
-fn a_repeat_is_known_by_what_its_sender_vouches_for() {
-    let identity = |raw: &str, vouched: Option<&Vouched>| {
+fn a_signed_mail_stays_itself_whatever_can_be_changed_about_it() {
+    for mail in [signed("from:to:subject:date", ""), signed("from:to:subject", "; t=1795000000")] {
+        let first = identity(&mail);
+        for (changed, what) in [
+            (format!("{mail}\r\n\r\n"), "empty lines behind it"),
+            (mail.replace("hello  there", "hello there \t"), "white space in the body"),
+            (mail.replace("Subject: 0370728", "SUBJECT:\r\n\t0370728 "), "a folded field"),
+            (mail.replace("<m1@", "<m2@"), "another Message-ID"),
+            (format!("Message-ID: <m3@example.com>\r\n{mail}"), "one more Message-ID"),
+            (format!("X-Spam: no\r\nReceived: x\r\n{mail}"), "what servers add"),
+            (mail.replace("b=abc", "b=ab c"), "a folded signature"),
+        ] {
+            assert_eq!(identity(&changed), first, "{what}");
+        }
+        for (other, what) in [
+            (mail.replace("hello", "hallo"), "the body"),
+            (mail.replace("0370728", "0370729"), "the subject"),
+            (mail.replace("hello  there\r\nBob", "hello  thereBob"), "words that are one word"),
+        ] {
+            assert_ne!(identity(&other), first, "{what}");
+        }
+    }
+    let (dated, timed) = (signed("from:to:subject:date", ""), signed("from:to:subject", "; t=1795000000"));
+    assert_ne!(identity(&dated.replace("10:00:00", "10:00:01")), identity(&dated), "the same words, a second later");
+    assert_ne!(identity(&timed.replace("t=1795000000", "t=1795000001")), identity(&timed));
+    assert_eq!(identity(&timed.replace("10:00:00", "10:00:01")), identity(&timed), "a Date that nobody signed");
+}
+
+#[test]
+fn an_unsigned_mail_is_known_by_its_id_too() {
+    let mail = format!("{HEAD}{DATE}\r\nhello\r\n");
+    assert_eq!(identity(&mail), identity(&mail.replace("hello", "hello ")));
+    for (from, to) in [("<m1@", "<m2@"), ("10:00:00", "10:00:01"), ("hello", "hallo"), ("0370728", "0370729")] {
+        assert_ne!(identity(&mail), identity(&mail.replace(from, to)), "{from} -> {to}");
+    }
+}
+
+#[test]
+fn a_mail_is_as_old_as_its_signature_says() {
+    let written = |raw: &str| {
         let good = lmtp("alice@example.com", "call@gw.test");
-        Mail::read(raw.as_bytes(), Some(&good), &house()).unwrap().identity(vouched)
+        let mail = Mail::read(raw.as_bytes(), Some(&good), &house()).unwrap();
+        mail.written().map(|at| at.to_rfc3339())
     };
-    let mail = format!("{HEAD}\r\nhello\r\n");
-    let renamed = mail.replace("m1@", "m2@");
-    let covered = Vouched { unique: None };
-    let open = Vouched { unique: Some("abc".to_owned()) };
-    assert_eq!(identity(&mail, None), identity(&mail, Some(&covered)));
-    assert_ne!(identity(&mail, None), identity(&renamed, None));
-    assert_eq!(identity(&mail, Some(&open)), identity(&renamed, Some(&open)), "a new name does not make a new mail");
-    assert_ne!(identity(&mail, None), identity(&mail.replace("hello", "hallo"), None));
+    let date = Some("2026-11-27T10:00:00+00:00".to_owned());
+    assert_eq!(written(&signed("from:to:subject:date", "; t=1")), date);
+    assert_eq!(written(&signed("from:to:subject", "; t=1")), Some("1970-01-01T00:00:01+00:00".to_owned()));
+    assert_eq!(written(&format!("{HEAD}{DATE}\r\n")), date);
+    assert_eq!(written(&format!("{HEAD}\r\n")), None);
 }
 
 #[test]

@@ -1,22 +1,23 @@
 use super::*;
 use crate::authres;
 
-const HEAD: &str = "From: alice@mail.example.com\r\nTo: call@gw.test\r\nSubject: 0370728\r\n";
+const HEAD: &str =
+    "From: alice@mail.example.com\r\nTo: call@gw.test\r\nSubject: 0370728\r\nDate: Fri, 27 Nov 2026 10:00:00 +0000\r\n";
 
-fn judged(head: &str, evidence: &Evidence) -> Result<Vouched, Doubt> {
+fn judged(head: &str, evidence: &Evidence) -> Result<(), Doubt> {
     let raw = format!("{head}\r\n");
-    judge(&Fields::read(raw.as_bytes()).unwrap(), "mail.example.com", true, Some(evidence)).vouched
+    judge(&Fields::read(raw.as_bytes()), "mail.example.com", true, Some(evidence)).vouched
 }
 
 fn dkim(domain: &str, outcome: Outcome, strong: Result<(), Weakness>) -> Dkim {
-    Dkim { domain: domain.to_owned(), outcome, strong, unique: None }
+    Dkim { domain: domain.to_owned(), outcome, strong }
 }
 
 fn only(dkim: Dkim) -> Evidence {
     Evidence { dkim: vec![dkim], ..Evidence::default() }
 }
 
-const YES: Result<Vouched, Doubt> = Ok(Vouched { unique: None });
+const YES: Result<(), Doubt> = Ok(());
 
 #[test]
 fn the_law() {
@@ -56,12 +57,25 @@ fn one_good_signature_is_enough_and_a_good_one_of_others_is_none() {
 #[test]
 fn a_header_that_reads_two_ways_is_never_vouched_for() {
     let good = only(dkim("example.com", Outcome::Passed, Ok(())));
-    for twice in ["Subject: 0370729\r\n", "To: b@c.d\r\n", "From: eve@evil.test\r\n", "no colon\r\n", "Sub ject: x\r\n"]
-    {
-        assert_eq!(judged(&format!("{HEAD}{twice}"), &good), Err(Doubt::Malformed), "{twice}");
+    let once = format!(
+        "{HEAD}Message-ID: <m1@example.com>\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: 8bit\r\n"
+    );
+    assert_eq!(judged(&once, &good), YES);
+    for twice in [
+        "Subject: 0370729\r\n",
+        "To: b@c.d\r\n",
+        "From: eve@evil.test\r\n",
+        "Message-ID: <m2@example.com>\r\n",
+        "Date: Sat, 28 Nov 2026 10:00:00 +0000\r\n",
+        "Content-Type: text/html\r\n",
+        "content-transfer-encoding: base64\r\n",
+        "no colon\r\n",
+        "Sub ject: x\r\n",
+    ] {
+        assert_eq!(judged(&format!("{twice}{once}"), &good), Err(Doubt::Malformed), "{twice}");
     }
     let raw = format!("{HEAD}\r\n");
-    let fields = Fields::read(raw.as_bytes()).unwrap();
+    let fields = Fields::read(raw.as_bytes());
     let elsewhere = judge(&fields, "mail.example.com", false, Some(&good));
     assert_eq!(elsewhere.vouched, Err(Doubt::OtherTo));
     let untold = judge(&fields, "mail.example.com", true, None);
@@ -71,7 +85,7 @@ fn a_header_that_reads_two_ways_is_never_vouched_for() {
 #[test]
 fn only_who_is_no_invention_is_answered() {
     let raw = format!("{HEAD}\r\n");
-    let fields = Fields::read(raw.as_bytes()).unwrap();
+    let fields = Fields::read(raw.as_bytes());
     let answerable = |evidence: &Evidence| judge(&fields, "mail.example.com", true, Some(evidence)).answerable;
     let spf = |domain: &str| Evidence { spf: Some(domain.to_owned()), ..Evidence::default() };
     assert!(answerable(&spf("bounce.example.com")));
@@ -99,16 +113,16 @@ fn public_suffixes_are_nobodys_domain() {
 }
 
 /// A mail with these signatures, as our server tells of it.
-fn by_server(results: &str, signatures: &[&str]) -> Result<Vouched, Doubt> {
+fn by_server(results: &str, signatures: &[&str]) -> Result<(), Doubt> {
     let signed: String = signatures.iter().map(|tags| format!("DKIM-Signature: a=rsa-sha256; {tags}\r\n")).collect();
     let head = format!("Authentication-Results: mx.gw.test; {results}\r\nReceived: x\r\n{signed}{HEAD}");
     let raw = format!("{head}\r\n");
-    let fields = Fields::read(raw.as_bytes()).unwrap();
+    let fields = Fields::read(raw.as_bytes());
     let evidence = authres::told_by("mx.gw.test", &fields).map(|results| told(&results, &fields));
     judge(&fields, "mail.example.com", true, evidence.as_ref()).vouched
 }
 
-const GOOD: &str = "d=example.com; s=s1; h=from:to:subject:message-id; bh=x; b=abcdefghij";
+const GOOD: &str = "d=example.com; s=s1; h=from:to:subject:date; bh=x; b=abcdefghij";
 
 #[test]
 fn our_server_vouches_only_for_what_keeps_the_rule() {
@@ -124,14 +138,14 @@ fn our_server_vouches_only_for_what_keeps_the_rule() {
         ("dkim=pass header.d=example.com; dmarc=fail", &[GOOD], Err(Doubt::DmarcFailed)),
         ("dkim=pass header.d=example.com; dmarc=pass; spf=fail", &[GOOD], YES),
         ("spf=pass smtp.mailfrom=alice@example.com; dmarc=pass", &[], Err(Doubt::Unsigned)),
-        (pass, &["d=example.com; s=s1; h=from:to:subject; l=10; bh=x; b=abcdefghij"], Err(Doubt::Cut)),
-        (pass, &["d=example.com; s=s1; h=from:to; bh=x; b=abcdefghij"], Err(Doubt::Uncovered)),
+        (pass, &["d=example.com; s=s1; h=from:to:subject:date; l=10; bh=x; b=abcdefghij"], Err(Doubt::Cut)),
+        (pass, &["d=example.com; s=s1; h=from:to:date; bh=x; b=abcdefghij"], Err(Doubt::Uncovered)),
         // A strong signature that is not the one meant does not help, nor a second one that may be meant as well.
-        (pass, &["d=example.com; s=s2; h=from:to:subject; bh=x; b=abcdefghij"], Err(Doubt::Uncovered)),
-        (pass, &["d=evil.test; s=s1; h=from:to:subject; bh=x; b=abcdefghij"], Err(Doubt::Uncovered)),
+        (pass, &["d=example.com; s=s2; h=from:to:subject:date; bh=x; b=abcdefghij"], Err(Doubt::Uncovered)),
+        (pass, &["d=evil.test; s=s1; h=from:to:subject:date; bh=x; b=abcdefghij"], Err(Doubt::Uncovered)),
         (
             "dkim=pass header.d=example.com",
-            &[GOOD, "d=example.com; s=s1; h=from:to:subject; l=1; bh=x; b=z"],
+            &[GOOD, "d=example.com; s=s1; h=from:to:subject:date; l=1; bh=x; b=z"],
             Err(Doubt::Cut),
         ),
         (pass, &["nonsense"], Err(Doubt::Uncovered)),
@@ -141,8 +155,30 @@ fn our_server_vouches_only_for_what_keeps_the_rule() {
 }
 
 #[test]
-fn a_signature_without_the_message_id_is_its_own_identity() {
-    let bare = "d=example.com; s=s1; h=from:to:subject; bh=x; b=abc def";
-    let vouched = by_server("dkim=pass header.d=example.com", &[bare]);
-    assert_eq!(vouched, Ok(Vouched { unique: Some("abcdef".to_owned()) }));
+fn signatures_that_date_a_mail_differently_do_not_vouch() {
+    let good = only(dkim("example.com", Outcome::Passed, Ok(())));
+    let judged = |signatures: &[&str]| {
+        let signed: String =
+            signatures.iter().map(|tags| format!("DKIM-Signature: a=rsa-sha256; bh=x; {tags}\r\n")).collect();
+        judged(&format!("{signed}{HEAD}"), &good)
+    };
+    let dated = "d=example.com; s=s1; h=from:to:subject:date; b=a";
+    let timed = "d=example.com; s=s2; h=from:to:subject; t=1795000000; b=b";
+    let later = timed.replace("t=1795000000", "t=1795000001");
+    for alone in [&[dated][..], &[timed], &[dated, dated], &[timed, timed]] {
+        assert_eq!(judged(alone), YES, "{alone:?}");
+    }
+    for differing in [[dated, timed], [timed, dated], [timed, &later]] {
+        assert_eq!(judged(&differing), Err(Doubt::Uncovered), "{differing:?}");
+    }
+    for nobody in ["d=evil.test; s=s2; h=from:to:subject; t=1; b=b", "d=example.com; s=s2; h=from; t=1; b=b"] {
+        assert_eq!(judged(&[dated, nobody]), YES, "what could not vouch anyway does not disturb: {nobody}");
+    }
+    assert_eq!(judged(&[&format!("{dated}\r\nDate: nonsense")]), Err(Doubt::Malformed));
+    let raw = format!(
+        "DKIM-Signature: a=rsa-sha256; bh=x; {dated}\r\n{}\r\n",
+        HEAD.replace("Fri, 27 Nov 2026 10:00:00 +0000", "yesterday")
+    );
+    let unreadable = judge(&Fields::read(raw.as_bytes()), "mail.example.com", true, Some(&good));
+    assert_eq!(unreadable.vouched, Err(Doubt::Uncovered), "who can tell how old it is?");
 }

@@ -130,3 +130,33 @@ pub(super) async fn a_number_is_shown_and_erased_and_the_money_stays(bench: Benc
     assert_eq!(bench.number("SELECT count(*) FROM ledger WHERE amount = 40").await, 6, "the amounts stay");
     assert_eq!(bench.store.erase(number).await.unwrap(), Erased::default());
 }
+
+pub(super) async fn web_47_an_address_is_shown_and_erased(bench: Bench) {
+    bench.account("alice", 1_000_000).await;
+    let me = bench.engine("e1").await;
+    let address = "alice@example.net";
+    let emails = Some(vec![address.to_owned(), "work@example.net".to_owned()]);
+    bench.store.update_account("alice", &AccountChange { emails, ..AccountChange::default() }).await.unwrap();
+    let by = |n: u32, sender: &str| Job { sender: Some(sender.to_owned()), ..job(n, "alice") };
+    for wish in [by(1, address), by(2, "alice@example.net.evil.test"), job(3, "alice")] {
+        called(&bench, &me, &wish).await;
+    }
+    for counted in ["alice@example.net", "unvouched alice@example.net", "unvouched alice@example.org"] {
+        bench.store.auth_failed(counted, Lockout::default()).await.unwrap();
+    }
+    let kept = bench.other.kept_of(address).await.unwrap();
+    assert_eq!((kept.requests.len(), kept.cdrs.len(), kept.account.as_deref()), (1, 0, Some("alice")));
+
+    let Outbox::Rows(rows) = bench.store.outbox_next(Outlet::Log, &me, 10, &[]).await.unwrap() else {
+        panic!("nobody else publishes")
+    };
+    bench.store.outbox_done(&rows.into_iter().map(|row| row.id).collect::<Vec<_>>()).await.unwrap();
+    let erased = bench.store.erase(address).await.unwrap();
+    assert_eq!(erased, Erased { requests: 1, cdrs: 0, events: 1, addresses: 1 });
+    let kept = bench.other.kept_of(address).await.unwrap();
+    assert!(kept.requests.is_empty() && kept.account.is_none());
+    assert_eq!(bench.number("SELECT count(*) FROM callback_requests").await, 2, "the others stay");
+    assert_eq!(bench.number("SELECT count(*) FROM auth_failures").await, 1);
+    assert_eq!(bench.number("SELECT count(*) FROM call_records").await, 6, "the amounts stay");
+    assert_eq!(bench.store.erase(address).await.unwrap(), Erased::default());
+}

@@ -356,6 +356,13 @@ fn numbers(list: &[String], option: &str, config: &Config) -> Result<Vec<String>
     list.iter().map(one).collect()
 }
 
+/// A mail address, in lower case; `None` if it is none.
+pub fn address(text: &str) -> Option<String> {
+    let (user, host) = text.rsplit_once('@')?;
+    let plain = !text.chars().any(|letter| letter.is_whitespace() || letter.is_control());
+    (plain && !user.is_empty() && !host.is_empty()).then(|| text.to_lowercase())
+}
+
 /// A number as the operator writes it, in dialable form.
 pub fn number(text: &str, config: &Config) -> Result<String, Fail> {
     read(text, config).map_err(|error| Fail::Usage(format!("{text}: {error}")))
@@ -387,12 +394,7 @@ impl Options {
 
     fn emails(&self) -> Result<Vec<String>, Fail> {
         let given: Vec<String> = self.emails.iter().filter(|email| !email.is_empty()).cloned().collect();
-        let good = |email: &&String| {
-            let parts = email.rsplit_once('@');
-            !email.chars().any(|letter| letter.is_whitespace() || letter.is_control())
-                && parts.is_some_and(|(user, host)| !user.is_empty() && !host.is_empty())
-        };
-        match given.iter().find(|email| !good(email)) {
+        match given.iter().find(|email| address(email).is_none()) {
             Some(bad) => Err(Fail::Usage(format!("--email {bad}: write it like name@example.net"))),
             None => Ok(given),
         }

@@ -85,7 +85,7 @@ enum Command {
     /// Numbers that must not be rung
     #[command(subcommand)]
     Dnc(privacy::DncCommand),
-    /// Show what is kept of a number and erase it; amounts stay, without the number
+    /// Show what is kept of a number or a mail address and erase it; amounts stay, without the number
     Erase(privacy::EraseArgs),
     /// How a message would be read and what would happen; dials and books nothing
     #[command(subcommand)]

@@ -1,4 +1,4 @@
-//! `ringback dnc` and `ringback erase`: numbers that must not be rung, and what is kept of a number.
+//! `ringback dnc` and `ringback erase`: numbers that must not be rung, and what is kept of a number or a mail address.
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -34,10 +34,10 @@ pub enum DncCommand {
     List,
 }
 
-/// A number and where to write what is kept of it.
+/// A number or a mail address, and where to write what is kept of it.
 #[derive(Args)]
 pub struct EraseArgs {
-    /// The number
+    /// The number, or the mail address
     number: String,
     /// Write what is kept of it to this new file first, as JSON
     #[arg(long, value_name = "FILE")]
@@ -105,10 +105,13 @@ async fn list(common: &Common, world: &World) -> Result<(), Fail> {
     Ok(())
 }
 
-/// Shows what is kept of a number and erases it.
+/// Shows what is kept of a number or a mail address and erases it.
 pub async fn erase(common: &Common, args: EraseArgs) -> Result<(), Fail> {
     let world = World::open(common).await?;
-    let number = accounts::number(&args.number, &world.config)?;
+    let number = match accounts::address(&args.number) {
+        Some(address) => address,
+        None => accounts::number(&args.number, &world.config)?,
+    };
     if let Some(file) = &args.export {
         write_new(file, &export(&number, world.store.kept_of(&number).await?))?;
     }
