@@ -13,6 +13,7 @@ mod contacts;
 mod engines;
 mod erase;
 mod error;
+pub mod joining;
 mod ledger;
 mod limits;
 mod migrate;

@@ -272,5 +272,7 @@ checks! {
     limits::the_summary_tells_the_state,
     parts::a_long_text_is_whole_when_all_its_parts_are_there,
     parts::a_finished_text_knows_its_repeats_and_gives_its_reference_free,
+    parts::parts_of_two_texts_are_never_one_text,
+    parts::a_part_that_comes_after_its_text_was_given_up_is_known,
     parts::late_texts_are_found_and_old_ones_forgotten,
 }

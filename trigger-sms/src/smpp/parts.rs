@@ -78,10 +78,16 @@ impl Parts {
             created: Utc::now(),
         };
         match self.store.part_put(&part).await {
-            Ok(PartPut::Here(parts)) if parts.len() == usize::from(place.total) => {
+            Ok(PartPut::Here { parts, lost }) => {
+                if lost {
+                    let id = format!("{}-before", id(&part.of, &part));
+                    self.desk.part_missing(self.text(&part.of, id)).await;
+                }
+                if parts.len() < usize::from(place.total) {
+                    return Held::Waits;
+                }
                 self.whole(&part.of, &parts).await.map_or(Held::NotNow, Held::Whole)
             }
-            Ok(PartPut::Here(_)) => Held::Waits,
             Ok(PartPut::Known | PartPut::TooMany) => Held::Known,
             Err(error) => {
                 tracing::warn!(via = self.via.name(), "a part cannot be kept, it will come again: {error}");
