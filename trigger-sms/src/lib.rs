@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ringback_common::config::SmsConfig;
+use ringback_common::courier::Courier;
 use ringback_common::gate;
 use ringback_common::intake::{Intake, Rules};
 use ringback_common::number::Country;
@@ -31,8 +32,8 @@ use ringback_common::service::Shutdown;
 use ringback_common::store::{Store, StoreError};
 use tokio::net::TcpListener;
 
-use crate::answer::Answerer;
-use crate::desk::Desk;
+use crate::answer::BySms;
+use crate::desk::{Desk, SOURCE};
 use crate::http::Doors;
 use crate::jasmin::Jasmin;
 use crate::parse::ShortCodes;
@@ -117,7 +118,8 @@ pub async fn run_on(
     let binds = Arc::new(Binds::new(&config.smpp));
     load_numbering_plans().await;
     let channels = Arc::new(Channels::new(sources.clone(), binds.clone())?);
-    let answerer = Arc::new(Answerer::new(world.store.clone(), channels.clone(), config.announce, shutdown.clone()));
+    let by_sms = BySms { channels: channels.clone(), announce: config.announce };
+    let courier = Courier::new(SOURCE, world.store.clone(), by_sms, shutdown.clone());
     let intake = Intake::new(world.store.clone(), world.queue.clone(), world.site_key.clone(), world.rules);
     let desk = Arc::new(Desk::new(intake, world.queue.clone(), channels.clone(), codes));
     let deliver = Deliver { desk: desk.clone(), store: world.store, site_key: world.site_key };
@@ -125,7 +127,7 @@ pub async fn run_on(
     tracing::info!(%address, "texts are taken");
     let answered = Shutdown::new();
     let answering = async {
-        answerer.run(&world.queue).await;
+        courier.run(&world.queue).await;
         answered.begin();
     };
     let jasmin = Box::pin(async {
