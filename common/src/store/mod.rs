@@ -9,6 +9,7 @@ mod backend;
 mod boot;
 mod cdr;
 mod columns;
+mod commands;
 mod contacts;
 mod engines;
 mod erase;
@@ -37,6 +38,7 @@ mod wake;
 mod writer;
 
 pub use accounts::{Account, AccountChange, AccountView, NewAccount, Sealed};
+pub use commands::Carried;
 pub use contacts::{DoNotCall, PutBy, Refusal};
 pub use erase::{Erased, Kept};
 pub use error::StoreError;

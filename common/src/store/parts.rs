@@ -15,7 +15,7 @@ const MOST_OF_A_SENDER: i64 = 64;
 const AT_ONCE: i64 = 1_000;
 
 /// Which text a part belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LongText {
     /// Where it came from.
     pub source: String,

@@ -254,6 +254,7 @@ checks! {
     privacy::what_a_message_brought_goes_after_a_day,
     privacy::old_numbers_lose_their_end_in_cdrs_that_stay,
     privacy::refusals_and_replies_are_forgotten,
+    privacy::a_command_is_remembered_as_it_was_first_carried_out,
     privacy::a_number_is_shown_and_erased_and_the_money_stays,
     contacts::an_account_is_found_by_its_last_seven_digits,
     contacts::a_number_is_added_once_and_taken_from_nobody,
