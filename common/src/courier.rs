@@ -2,20 +2,27 @@
 //!
 //! A reply is written down as being sent before it leaves, and as sent after the other side took it. One that is found half-way
 //! after a crash is sent again only where the receiver drops the second; else it is marked unknown.
+//!
+//! Replies that leave by different ways do not wait for each other: of one way only a few are tried at a time.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::job::JobId;
 use crate::queue::{Consumer, Delivery, Queue, Source};
 use crate::service::Shutdown;
 use crate::store::{Begun, Store, StoreError};
 
-/// How many replies are in hand at a time; a killed replica leaves at most so many unknown.
-pub const PREFETCH: u16 = 16;
-/// How long a reply is tried while nobody takes it. Below RabbitMQ's 30 minutes for a delivery in hand.
+/// How many replies are in hand at a time; a way that is closed for long holds up the others only when it holds all of these.
+pub const PREFETCH: u16 = 1_000;
+/// How many replies of one way are tried at a time; a killed replica leaves at most so many of each way unknown.
+const OF_A_WAY: usize = 16;
+/// How long a reply waits and is tried while nobody takes it. Below RabbitMQ's 30 minutes for a delivery in hand.
 const PERSISTENCE: Duration = Duration::from_secs(600);
 /// The first pause between two tries; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -26,14 +33,24 @@ pub trait Channel: Send + Sync + 'static {
     /// One reply.
     type Reply: Send + Sync;
 
-    /// What a message on the trigger's queue asks for; `None`: nobody to answer.
+    /// What a message on the trigger's queue asks for; `None`: nobody to answer. The store knows in which language.
     ///
     /// # Errors
-    /// It is not understood, and goes to the dead letters.
-    fn read(&self, kind: &str, body: &[u8]) -> Result<Option<Self::Reply>, String>;
+    /// There is no reply, or none yet.
+    fn read(
+        &self,
+        store: &Store,
+        kind: &str,
+        body: &[u8],
+    ) -> impl Future<Output = Result<Option<Self::Reply>, Unread>> + Send;
 
     /// Which reply it is: at most one of a kind leaves for a job.
     fn key<'a>(&self, reply: &'a Self::Reply) -> (&'a JobId, &'static str);
+
+    /// By which way it goes, where a trigger has several: one that is closed holds up only its own replies.
+    fn way<'a>(&self, _reply: &'a Self::Reply) -> &'a str {
+        ""
+    }
 
     /// Whether the other side drops this reply if it comes twice.
     fn deduplicates(&self, reply: &Self::Reply) -> bool;
@@ -43,6 +60,17 @@ pub trait Channel: Send + Sync + 'static {
 
     /// What finally became of it, for the metrics.
     fn count(&self, reply: &Self::Reply, outcome: &'static str);
+}
+
+/// Why a message is no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum Unread {
+    /// It is not understood, and goes to the dead letters.
+    #[error("{0}")]
+    Broken(#[from] serde_json::Error),
+    /// What it takes to write the reply is not there now; it is read again later.
+    #[error("{0}")]
+    Later(#[from] StoreError),
 }
 
 /// What became of a reply.
@@ -63,6 +91,7 @@ pub struct Courier<C> {
     source: &'static str,
     store: Store,
     channel: C,
+    ways: Mutex<HashMap<String, Weak<Semaphore>>>,
     shutdown: Shutdown,
 }
 
@@ -76,7 +105,7 @@ enum End {
 impl<C: Channel> Courier<C> {
     /// For the replies of this source.
     pub fn new(source: &'static str, store: Store, channel: C, shutdown: Shutdown) -> Courier<C> {
-        Courier { source, store, channel, shutdown }
+        Courier { source, store, channel, ways: Mutex::default(), shutdown }
     }
 
     /// Carries until shutdown, then ends what is in hand.
@@ -99,20 +128,49 @@ impl<C: Channel> Courier<C> {
     }
 
     async fn settle(self: Arc<Self>, delivery: Delivery) {
-        match self.channel.read(&delivery.kind, &delivery.body) {
-            Ok(None) => delivery.ack().await,
-            Err(why) => {
+        let until = Instant::now() + PERSISTENCE;
+        let read = || async {
+            match self.channel.read(&self.store, &delivery.kind, &delivery.body).await {
+                Err(Unread::Later(away)) => Err(away),
+                Err(Unread::Broken(why)) => Ok(Err(why)),
+                Ok(reply) => Ok(Ok(reply)),
+            }
+        };
+        match self.patiently(read).await {
+            None => delivery.requeue().await,
+            Some(Ok(None)) => delivery.ack().await,
+            Some(Err(why)) => {
                 tracing::error!(message = delivery.id, "a reply is not understood and goes to the dead letters: {why}");
                 delivery.reject().await;
             }
-            Ok(Some(reply)) => match self.answer(&reply).await {
+            Some(Ok(Some(reply))) => match self.answer(&reply, until).await {
                 End::Done => delivery.ack().await,
                 End::Later => delivery.requeue().await,
             },
         }
     }
 
-    async fn answer(&self, reply: &C::Reply) -> End {
+    /// A turn on this way, or the time is up: then it is tried once without.
+    async fn turn(&self, way: &str, until: Instant) -> Option<OwnedSemaphorePermit> {
+        let turns = {
+            let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+            ways.retain(|_, turns| turns.strong_count() > 0);
+            let known = ways.get(way).and_then(Weak::upgrade);
+            known.unwrap_or_else(|| {
+                let turns = Arc::new(Semaphore::new(OF_A_WAY));
+                ways.insert(way.to_owned(), Arc::downgrade(&turns));
+                turns
+            })
+        };
+        tokio::time::timeout_at(until, turns.acquire_owned()).await.ok()?.ok()
+    }
+
+    async fn answer(&self, reply: &C::Reply, until: Instant) -> End {
+        let _turn = tokio::select! {
+            biased;
+            turn = self.turn(self.channel.way(reply), until) => turn,
+            () = self.shutdown.wait() => return End::Later,
+        };
         let deduplicates = self.channel.deduplicates(reply);
         let (job, kind) = self.channel.key(reply);
         match self.patiently(|| self.store.reply_begin(job, kind)).await {
@@ -124,7 +182,7 @@ impl<C: Channel> Courier<C> {
             }
             Some(Begun::Fresh | Begun::Again) => {}
         }
-        let outcome = self.send(reply, deduplicates).await;
+        let outcome = self.send(reply, deduplicates, until).await;
         self.count(reply, &outcome);
         match outcome {
             Sent::Yes => self.mark(reply, true).await,
@@ -133,15 +191,15 @@ impl<C: Channel> Courier<C> {
                 self.give_back(reply).await
             }
             Sent::NotYet(why) | Sent::Never(why) | Sent::Unknown(why) => {
-                tracing::error!(%job, source = self.source, "a reply may not have reached its sender: {why}");
+                let way = self.channel.way(reply);
+                tracing::error!(%job, source = self.source, way, "a reply may not have reached its sender: {why}");
                 self.mark(reply, false).await
             }
         }
     }
 
     /// Tries until it is taken, refused or left open; gives up when it is not taken for long.
-    async fn send(&self, reply: &C::Reply, deduplicates: bool) -> Sent {
-        let since = Instant::now();
+    async fn send(&self, reply: &C::Reply, deduplicates: bool, until: Instant) -> Sent {
         let mut pause = FIRST_PAUSE;
         loop {
             let why = match self.channel.send(reply).await {
@@ -149,11 +207,11 @@ impl<C: Channel> Courier<C> {
                 Sent::Unknown(why) if deduplicates => why,
                 ended => return ended,
             };
-            if since.elapsed() > PERSISTENCE || !self.pause(pause).await {
+            if Instant::now() > until || !self.pause(pause).await {
                 return Sent::NotYet(why);
             }
-            let (job, _) = self.channel.key(reply);
-            tracing::warn!(%job, source = self.source, "a reply is tried again: {why}");
+            let ((job, _), way) = (self.channel.key(reply), self.channel.way(reply));
+            tracing::warn!(%job, source = self.source, way, "a reply is tried again: {why}");
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -213,3 +271,6 @@ impl<C: Channel> Courier<C> {
         self.channel.count(reply, outcome);
     }
 }
+
+#[cfg(test)]
+mod tests;

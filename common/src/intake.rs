@@ -181,6 +181,7 @@ impl Intake {
         let answer = answer.await?;
         if answer.as_ref().is_err_and(|reason| *reason == Reason::BadSecretOrUser) && !locked {
             for key in keys {
+                let lockout = commands::lockout_of(key).unwrap_or(lockout);
                 if self.checks.store().auth_failed(key, lockout).await? {
                     tracing::warn!(source, "a sender is locked out after too many wrong secrets");
                 }

@@ -18,7 +18,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::store::Sealed;
 
-pub use seal::{SealError, seal, unseal};
+pub use seal::{SealError, mark, seal, unseal};
 
 type HmacSha256 = Hmac<Sha256>;
 
@@ -114,7 +114,7 @@ impl SiteKey {
     }
 
     /// A key for tests and demonstrations.
-    pub fn from_bytes(key: [u8; KEY_BYTES]) -> SiteKey {
+    pub const fn from_bytes(key: [u8; KEY_BYTES]) -> SiteKey {
         SiteKey(key)
     }
 }

@@ -1,8 +1,9 @@
 //! The trigger's side of the courier: which messages are replies, and that they go out as mails.
 
-use ringback_common::courier::{Channel, Sent};
+use ringback_common::courier::{Channel, Sent, Unread};
 use ringback_common::event::{Envelope, RequestEvent};
 use ringback_common::job::JobId;
+use ringback_common::store::Store;
 
 use crate::replies::{ADMITTED_TYPE, FINISHED_TYPE, Note, REFUSAL_TYPE, Refused};
 use crate::send::{MailServer, Reply};
@@ -13,15 +14,14 @@ pub struct ByMail(pub Option<MailServer>);
 impl Channel for ByMail {
     type Reply = Reply;
 
-    fn read(&self, kind: &str, body: &[u8]) -> Result<Option<Reply>, String> {
-        let reply = match kind {
-            _ if self.0.is_none() => Ok(None),
-            ADMITTED_TYPE => of_event(body, "admitted", |event, note| note.speaker().calling(event)),
-            FINISHED_TYPE => of_event(body, "final", |event, note| note.speaker().finished(event)),
-            REFUSAL_TYPE => refused(body).map(Some),
-            _ => Ok(None),
-        };
-        reply.map_err(|error| error.to_string())
+    async fn read(&self, _: &Store, kind: &str, body: &[u8]) -> Result<Option<Reply>, Unread> {
+        Ok(match kind {
+            _ if self.0.is_none() => None,
+            ADMITTED_TYPE => of_event(body, "admitted", |event, note| note.speaker().calling(event))?,
+            FINISHED_TYPE => of_event(body, "final", |event, note| note.speaker().finished(event))?,
+            REFUSAL_TYPE => Some(refused(body)?),
+            _ => None,
+        })
     }
 
     fn key<'a>(&self, reply: &'a Reply) -> (&'a JobId, &'static str) {

@@ -11,6 +11,7 @@ mod http;
 pub mod jasmin;
 pub mod join;
 pub mod parse;
+mod parts;
 mod providers;
 mod replies;
 mod send;
@@ -22,6 +23,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ringback_common::config::SmsConfig;
+use ringback_common::courier::Courier;
 use ringback_common::gate;
 use ringback_common::intake::{Intake, Rules};
 use ringback_common::number::Country;
@@ -31,8 +33,8 @@ use ringback_common::service::Shutdown;
 use ringback_common::store::{Store, StoreError};
 use tokio::net::TcpListener;
 
-use crate::answer::Answerer;
-use crate::desk::Desk;
+use crate::answer::BySms;
+use crate::desk::{Desk, SOURCE};
 use crate::http::Doors;
 use crate::jasmin::Jasmin;
 use crate::parse::ShortCodes;
@@ -117,15 +119,16 @@ pub async fn run_on(
     let binds = Arc::new(Binds::new(&config.smpp));
     load_numbering_plans().await;
     let channels = Arc::new(Channels::new(sources.clone(), binds.clone())?);
-    let answerer = Arc::new(Answerer::new(world.store.clone(), channels.clone(), config.announce, shutdown.clone()));
+    let by_sms = BySms { channels: channels.clone(), announce: config.announce };
+    let courier = Courier::new(SOURCE, world.store.clone(), by_sms, shutdown.clone());
     let intake = Intake::new(world.store.clone(), world.queue.clone(), world.site_key.clone(), world.rules);
     let desk = Arc::new(Desk::new(intake, world.queue.clone(), channels.clone(), codes));
-    let deliver = Deliver { desk: desk.clone(), store: world.store, site_key: world.site_key };
-    let doors = Doors::new(desk, sources, channels, address.ip().is_loopback(), config.proxies);
+    let deliver = Deliver { desk, store: world.store, site_key: world.site_key };
+    let doors = Arc::new(Doors::new(&deliver, sources, channels, address.ip().is_loopback(), config.proxies));
     tracing::info!(%address, "texts are taken");
     let answered = Shutdown::new();
     let answering = async {
-        answerer.run(&world.queue).await;
+        courier.run(&world.queue).await;
         answered.begin();
     };
     let jasmin = Box::pin(async {
@@ -135,7 +138,8 @@ pub async fn run_on(
     });
     tokio::join!(
         jasmin,
-        http::serve(listener, http::routes(Arc::new(doors)), shutdown.clone()),
+        http::serve(listener, http::routes(doors.clone()), shutdown.clone()),
+        doors.watch_parts(&shutdown),
         answering,
         Box::pin(binds.run(&deliver, &shutdown, &answered))
     );

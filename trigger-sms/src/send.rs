@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use reqwest::{Client, Response};
+pub use ringback_common::courier::Sent;
 use ringback_common::job::JobId;
 use url::Url;
 
@@ -26,19 +27,6 @@ pub struct Reply {
     pub note: Note,
     /// What to say.
     pub text: String,
-}
-
-/// What became of a try.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// The provider has taken it.
-    Yes,
-    /// Nothing was taken; it may be tried again.
-    NotYet(String),
-    /// The provider will never take it.
-    Never(String),
-    /// It may have been taken.
-    Unknown(String),
 }
 
 /// The sources by their names.

@@ -1,14 +1,18 @@
 //! What a sender may do beside asking for a callback: register a number, cancel, be left alone; and what was refused to them.
 
 use super::{Checks, Intake, Payer, Proof, Reason, Unavailable, Who, count};
+use crate::job::JobId;
 use crate::number::Number;
 use crate::secret::{TriggerSecret, verify_secret};
-use crate::store::{AccountView, PutBy, StoreError};
+use crate::store::{AccountView, Carried, Lockout, PutBy, StoreError};
 
 /// Numbers that one account may have; the operator may give it more.
 pub const MOST_NUMBERS: i64 = 20;
 /// Characters of a secret that is enough to find its account.
 const LONG_ENOUGH: usize = 8;
+/// A secret without a name is tried against all accounts at once, so its failures count for the whole site, whoever sends it.
+const NAMELESS: &str = "nameless secrets";
+const NAMELESS_LOCKOUT: Lockout = Lockout { failures: 50, window_s: 3_600, lock_s: 3_600 };
 
 impl Intake {
     /// Registers the sender's number to the account of this name and secret, or, without a name, to the only account with
@@ -29,7 +33,7 @@ impl Intake {
             Ok(_) if user.is_none() && secret.chars().count() < LONG_ENOUGH => Err(Reason::SecretTooShort),
             Ok(number) => {
                 let mut keys = vec![sender.to_owned()];
-                keys.extend(user.map(super::tried_account)); // any number may try any account
+                keys.push(user.map_or_else(|| NAMELESS.to_owned(), super::tried_account)); // any number may try any account
                 match self.guarded(source, &keys, self.account_of(sender, user, secret)).await? {
                     Ok(account) => {
                         account_id = Some(account.id);
@@ -116,6 +120,22 @@ impl Intake {
         Ok(Ok(jobs.len()))
     }
 
+    /// What the command of this message came to, if it has been carried out already.
+    ///
+    /// # Errors
+    /// Nobody can tell now.
+    pub async fn carried_before(&self, message: &JobId) -> Result<Option<Carried>, Unavailable> {
+        Ok(self.checks.store().command_of(message).await?)
+    }
+
+    /// Remembers what the command of this message came to.
+    ///
+    /// # Errors
+    /// It is not written down.
+    pub async fn carried(&self, message: &JobId, carried: &Carried) -> Result<(), Unavailable> {
+        Ok(self.checks.store().command_carried(message, carried).await?)
+    }
+
     /// The sender's own number is not to be rung any more.
     ///
     /// # Errors
@@ -161,6 +181,11 @@ impl Intake {
             tracing::debug!(%error, "a refusal is not remembered");
         }
     }
+}
+
+/// When failures under this name lock out, where the site's settings do not say so.
+pub(super) fn lockout_of(key: &str) -> Option<Lockout> {
+    (key == NAMELESS).then_some(NAMELESS_LOCKOUT)
 }
 
 impl Checks {

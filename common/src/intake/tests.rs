@@ -502,6 +502,24 @@ async fn wrong_registrations_lock_a_sender_out_like_wrong_texts() {
 }
 
 #[tokio::test]
+async fn secrets_without_a_name_are_guessed_by_the_whole_site_only_so_often() {
+    let door = Door::open().await;
+    with_dids(&door).await;
+    let own = TriggerSecret::read("only carols").unwrap();
+    let id = door.store.account_by_name("carol").await.unwrap().unwrap().id;
+    let sealed = Some(seal_secret(&SiteKey::from_bytes([7; 32]), id, &own));
+    door.change("carol", AccountChange { trigger_secret: sealed, ..AccountChange::default() }).await;
+    for n in 0..50 {
+        let guess = door.intake.register("sms", &format!("+44791190{n:04}"), None, "a guess of mine").await.unwrap();
+        assert_eq!(guess.err(), Some(Reason::BadSecretOrUser));
+    }
+    let another = door.intake.register("sms", STRANGER, None, "only carols").await.unwrap();
+    assert_eq!(another.err(), Some(Reason::BadSecretOrUser), "fifty senders have tried all accounts");
+    let named = door.intake.register("sms", STRANGER, Some("carol"), "only carols").await.unwrap();
+    assert!(named.is_ok(), "with a name it is tried against one account, and stays possible");
+}
+
+#[tokio::test]
 async fn an_account_has_so_many_numbers_and_no_more() {
     let door = Door::open().await;
     for n in 1..MOST_NUMBERS {

@@ -45,17 +45,40 @@ pub fn unseal(key: &SiteKey, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
     Ok(plain.to_vec())
 }
 
-/// A key of its own, made of the site key.
+/// A mark of these fields that tells nothing of them without the site key: they may hold a PIN, which is soon guessed.
+pub fn mark(key: &SiteKey, fields: &[&[u8]]) -> [u8; 32] {
+    let mut mark = derived(key, b"ringback mark 1");
+    for field in fields {
+        mark.update(&(field.len() as u64).to_be_bytes());
+        mark.update(field);
+    }
+    mark.finalize().into_bytes().into()
+}
+
 fn sealing_key(key: &SiteKey) -> Result<LessSafeKey, SealError> {
-    let mut derived = HmacSha256::new_from_slice(&key.0).map_err(|_| SealError)?;
-    derived.update(b"ringback sealed text 1");
-    let unbound = UnboundKey::new(&CHACHA20_POLY1305, &derived.finalize().into_bytes()).map_err(|_| SealError)?;
+    let derived = derived(key, b"ringback sealed text 1").finalize().into_bytes();
+    let unbound = UnboundKey::new(&CHACHA20_POLY1305, &derived).map_err(|_| SealError)?;
     Ok(LessSafeKey::new(unbound))
+}
+
+/// The beginning of an HMAC under a key of its own, made of the site key: done with, it is that key or a hash by it.
+fn derived(key: &SiteKey, purpose: &[u8]) -> HmacSha256 {
+    let mut derived = HmacSha256::new_from_slice(&key.0).expect("HMAC takes keys of any length");
+    derived.update(purpose);
+    derived
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mark_is_of_its_fields_and_of_nobody_without_the_key() {
+        let (one, other) = (SiteKey::from_bytes([1; 32]), SiteKey::from_bytes([2; 32]));
+        assert_eq!(mark(&one, &[b"alice", b"pin"]), mark(&one, &[b"alice", b"pin"]));
+        assert_ne!(mark(&one, &[b"alice", b"pin"]), mark(&other, &[b"alice", b"pin"]), "equal texts at two sites");
+        assert_ne!(mark(&one, &[b"alice", b"pin"]), mark(&one, &[b"alic", b"epin"]));
+    }
 
     #[test]
     fn only_the_same_key_opens_what_it_sealed() {

@@ -7,6 +7,7 @@ use super::Store;
 use super::backend::{change, on};
 use super::columns::Columns;
 use super::error::StoreError;
+use super::joining::{Fate, KnownPart, fate};
 
 /// Unfinished parts of one sender at most; more are turned away.
 const MOST_OF_A_SENDER: i64 = 64;
@@ -14,7 +15,7 @@ const MOST_OF_A_SENDER: i64 = 64;
 const AT_ONCE: i64 = 1_000;
 
 /// Which text a part belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LongText {
     /// Where it came from.
     pub source: String,
@@ -49,8 +50,13 @@ pub struct Part {
 
 /// What is known after one more part.
 pub enum PartPut {
-    /// All parts of the text that are here, in their order.
-    Here(Vec<Part>),
+    /// It is kept.
+    Here {
+        /// All parts of the text that are here, in their order.
+        parts: Vec<Part>,
+        /// An earlier text with the same reference was not whole, and never will be.
+        lost: bool,
+    },
     /// The text has been dealt with already.
     Known,
     /// The sender has too many unfinished parts.
@@ -63,22 +69,27 @@ impl Store {
         let kept = change!(self, tx => {
             let of = &part.of;
             let known = sqlx::query(
-                "SELECT done, mark FROM sms_parts WHERE source = $1 AND sender = $2 AND recipient = $3 AND reference = $4
-                  AND total = $5 AND number = $6",
+                "SELECT number, mark, done FROM sms_parts WHERE source = $1 AND sender = $2 AND recipient = $3
+                  AND reference = $4 AND total = $5",
             );
             let known = known.bind(&of.source).bind(&of.sender).bind(&of.recipient).bind(&of.reference);
-            let known = known.bind(i64::from(of.total)).bind(i64::from(part.number)).fetch_optional(&mut *tx).await?;
-            if let Some(row) = known {
-                if row.text("mark")? == part.mark {
-                    return Ok(if row.flag("done")? { Kept::Known } else { Kept::Yes });
+            let known = known.bind(i64::from(of.total)).fetch_all(&mut *tx).await?;
+            let known: Vec<KnownPart> = known.iter().map(known_part).collect::<Result<_, StoreError>>()?;
+            let fate = fate(&known, part.number, &part.mark);
+            match fate {
+                Fate::Past => return Ok(Kept::Known),
+                Fate::Here => return Ok(Kept::Yes { lost: false }),
+                Fate::Kept => {}
+                Fate::KeptAlone => {
+                    let earlier = sqlx::query(
+                        "DELETE FROM sms_parts WHERE source = $1 AND sender = $2 AND recipient = $3 AND reference = $4
+                          AND total = $5",
+                    );
+                    let earlier = earlier.bind(&of.source).bind(&of.sender).bind(&of.recipient).bind(&of.reference);
+                    earlier.bind(i64::from(of.total)).execute(&mut *tx).await?;
                 }
-                let older = sqlx::query(
-                    "DELETE FROM sms_parts WHERE source = $1 AND sender = $2 AND recipient = $3 AND reference = $4
-                      AND total = $5 AND (done OR number = $6)",
-                );
-                let older = older.bind(&of.source).bind(&of.sender).bind(&of.recipient).bind(&of.reference);
-                older.bind(i64::from(of.total)).bind(i64::from(part.number)).execute(&mut *tx).await?;
             }
+            let lost = fate == Fate::KeptAlone && known.iter().any(|part| !part.done);
             let waiting = sqlx::query_scalar("SELECT count(*) FROM sms_parts WHERE source = $1 AND sender = $2 AND NOT done");
             let waiting: i64 = waiting.bind(&of.source).bind(&of.sender).fetch_one(&mut *tx).await?;
             if waiting >= MOST_OF_A_SENDER {
@@ -92,13 +103,13 @@ impl Store {
             let put = put.bind(&of.source).bind(&of.sender).bind(&of.recipient).bind(&of.reference);
             let put = put.bind(i64::from(of.total)).bind(i64::from(part.number)).bind(i64::from(part.data_coding));
             put.bind(part.has_header).bind(&part.sealed).bind(&part.mark).bind(part.created).execute(&mut *tx).await?;
-            Ok(Kept::Yes)
+            Ok(Kept::Yes { lost })
         })?;
         match kept {
             Kept::Known => Ok(PartPut::Known),
             Kept::No => Ok(PartPut::TooMany),
             // Read after the commit: of two parts that come at once on two connections, one sees both.
-            Kept::Yes => self.parts_of(&part.of).await.map(PartPut::Here),
+            Kept::Yes { lost } => Ok(PartPut::Here { parts: self.parts_of(&part.of).await?, lost }),
         }
     }
 
@@ -150,9 +161,14 @@ impl Store {
 }
 
 enum Kept {
-    Yes,
+    Yes { lost: bool },
     Known,
     No,
+}
+
+fn known_part(row: &impl Columns) -> Result<KnownPart, StoreError> {
+    let number = u8::try_from(row.small("number")?).unwrap_or(u8::MAX);
+    Ok(KnownPart { number, mark: row.text("mark")?, done: row.flag("done")? })
 }
 
 fn read(row: &impl Columns) -> Result<Part, StoreError> {

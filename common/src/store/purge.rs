@@ -92,6 +92,7 @@ impl Store {
             ] {
                 *gone = sqlx::query(sql).bind(before).bind(AT_ONCE).execute(&mut *tx).await?.rows_affected();
             }
+            sqlx::query("DELETE FROM commands WHERE created < $1").bind(ago(keep.replies_days)).execute(&mut *tx).await?;
             sqlx::query("DELETE FROM sms_parts WHERE created < $1").bind(now - FAILURES).execute(&mut *tx).await?;
             sqlx::query("DELETE FROM cancels WHERE created < $1").bind(requests).execute(&mut *tx).await?;
             let forget = sqlx::query(

@@ -255,6 +255,7 @@ checks! {
     privacy::what_a_message_brought_goes_after_a_day,
     privacy::old_numbers_lose_their_end_in_cdrs_that_stay,
     privacy::refusals_and_replies_are_forgotten,
+    privacy::a_command_is_remembered_as_it_was_first_carried_out,
     privacy::a_number_is_shown_and_erased_and_the_money_stays,
     privacy::web_47_an_address_is_shown_and_erased,
     contacts::an_account_is_found_by_its_last_seven_digits,
@@ -274,5 +275,7 @@ checks! {
     limits::the_summary_tells_the_state,
     parts::a_long_text_is_whole_when_all_its_parts_are_there,
     parts::a_finished_text_knows_its_repeats_and_gives_its_reference_free,
+    parts::parts_of_two_texts_are_never_one_text,
+    parts::a_part_that_comes_after_its_text_was_given_up_is_known,
     parts::late_texts_are_found_and_old_ones_forgotten,
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ringback_common::answer::{Channel as Room, Language, Speaker};
-use ringback_common::courier::{Channel, Courier, Sent};
+use ringback_common::courier::{Channel, Courier, Sent, Unread};
 use ringback_common::event::{Envelope, RequestEvent};
 use ringback_common::intake::{Intake, Rules, Verdict, Wish};
 use ringback_common::job::JobId;
@@ -145,11 +145,11 @@ struct Reply {
 impl Channel for Files {
     type Reply = Reply;
 
-    fn read(&self, kind: &str, body: &[u8]) -> Result<Option<Reply>, String> {
+    async fn read(&self, _: &Store, kind: &str, body: &[u8]) -> Result<Option<Reply>, Unread> {
         if kind != "ringback.request.finished.v1" {
             return Ok(None);
         }
-        let end = serde_json::from_slice::<Envelope<RequestEvent>>(body).map_err(|error| error.to_string())?.data;
+        let end = serde_json::from_slice::<Envelope<RequestEvent>>(body)?.data;
         let text = Speaker::new(Language::English, Room::Sms).finished(&end);
         Ok(end.reply.filter(|name| is_name(name)).map(|name| Reply { job: end.job, name, text }))
     }

@@ -89,6 +89,17 @@ pub(super) async fn refusals_and_replies_are_forgotten(bench: Bench) {
     assert_eq!((quarter.refusals, quarter.replies), (0, 1));
 }
 
+pub(super) async fn a_command_is_remembered_as_it_was_first_carried_out(bench: Bench) {
+    let message = job(1, "alice").id;
+    let carried = |code: &str| Carried { code: code.to_owned(), answer: "Your call is cancelled.".to_owned() };
+    assert_eq!(bench.store.command_of(&message).await, Ok(None));
+    bench.store.command_carried(&message, &carried("cancelled")).await.unwrap();
+    bench.store.command_carried(&message, &carried("stopped")).await.unwrap();
+    assert_eq!(bench.other.command_of(&message).await, Ok(Some(carried("cancelled"))));
+    bench.store.purge(moment() + TimeDelta::days(91), &RetentionConfig::default()).await.unwrap();
+    assert_eq!(bench.other.command_of(&message).await, Ok(None), "it goes with the replies");
+}
+
 pub(super) async fn a_number_is_shown_and_erased_and_the_money_stays(bench: Bench) {
     let alice = bench.account("alice", 1_000_000).await;
     let me = bench.engine("e1").await;
