@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ringback_common::config::Dialect;
-use ringback_common::courier::{Channel, Sent};
+use ringback_common::courier::{Channel, Sent, Unread};
 use ringback_common::event::{Envelope, RequestEvent};
 use ringback_common::job::JobId;
+use ringback_common::store::Store;
 use tokio::sync::{Semaphore, watch};
 
 use crate::judge::Note;
@@ -31,6 +32,17 @@ impl ByUdp {
     /// From this port.
     pub fn new(port: Arc<Port>, setup: watch::Receiver<Arc<Setup>>) -> ByUdp {
         ByUdp { port, setup, repeating: Arc::new(Semaphore::new(MOST_REPEATED)) }
+    }
+
+    /// What is said of this event; nothing of one that is no end, or whose job nobody is to hear of.
+    fn response_to(&self, kind: &str, body: &[u8]) -> serde_json::Result<Option<Reply>> {
+        if kind != FINISHED_TYPE {
+            return Ok(None);
+        }
+        let event = serde_json::from_slice::<Envelope<RequestEvent>>(body)?.data;
+        let Some(note) = &event.reply else { return Ok(None) };
+        let note: Note = serde_json::from_str(note)?;
+        Ok(Some(reply(&event, &note, &self.setup.borrow())))
     }
 
     /// Says it again a few times, where the settings want that: UDP may lose it.
@@ -63,14 +75,8 @@ pub struct Reply {
 impl Channel for ByUdp {
     type Reply = Reply;
 
-    fn read(&self, kind: &str, body: &[u8]) -> Result<Option<Reply>, String> {
-        if kind != FINISHED_TYPE {
-            return Ok(None);
-        }
-        let event = serde_json::from_slice::<Envelope<RequestEvent>>(body).map_err(|error| error.to_string())?.data;
-        let Some(note) = &event.reply else { return Ok(None) };
-        let note: Note = serde_json::from_str(note).map_err(|error| error.to_string())?;
-        Ok(Some(reply(&event, &note, &self.setup.borrow())))
+    async fn read(&self, _: &Store, kind: &str, body: &[u8]) -> Result<Option<Reply>, Unread> {
+        Ok(self.response_to(kind, body)?)
     }
 
     fn key<'a>(&self, reply: &'a Reply) -> (&'a JobId, &'static str) {
@@ -135,14 +141,14 @@ mod tests {
         let sid = 0x0123_4567_89ab_cdef_u64 >> 1;
         let note = |more: &str| format!(r#"{{"to":"127.0.0.1:4000","id":"1234","server":"127.0.0.1"{more}}}"#);
         let plain = channel("[iif]\naccount = 'alice'");
-        let reply = plain.read(FINISHED_TYPE, &ended(Some(&note("")))).unwrap().unwrap();
+        let reply = plain.response_to(FINISHED_TYPE, &ended(Some(&note("")))).unwrap().unwrap();
         assert_eq!(reply.text, format!("RESPONSE: id=1234;sid={sid};real_duration=180;"));
         assert_eq!(reply.to, "127.0.0.1:4000".parse().unwrap());
         assert!(plain.deduplicates(&reply), "so one that a crash cut off is sent again");
-        let old = plain.read(FINISHED_TYPE, &ended(Some(&note(r#","v1":true"#)))).unwrap().unwrap();
+        let old = plain.response_to(FINISHED_TYPE, &ended(Some(&note(r#","v1":true"#)))).unwrap().unwrap();
         assert_eq!(old.text, "RESPONSE: id=1234;real_duration=180;");
         let wordy = channel("[iif]\naccount = 'alice'\nextended = true");
-        let reply = wordy.read(FINISHED_TYPE, &ended(Some(&note("")))).unwrap().unwrap();
+        let reply = wordy.response_to(FINISHED_TYPE, &ended(Some(&note("")))).unwrap().unwrap();
         assert!(
             reply.text.ends_with("real_duration=180;result=Successful;cause=both talked, one hung up;"),
             "{}",
@@ -154,9 +160,9 @@ mod tests {
     #[tokio::test]
     async fn what_asks_for_no_response_gets_none_and_nonsense_is_named() {
         let channel = channel("[iif]\naccount = 'alice'");
-        assert!(channel.read("ringback.request.admitted.v1", b"{}").unwrap().is_none());
-        assert!(channel.read(FINISHED_TYPE, &ended(None)).unwrap().is_none());
-        assert!(channel.read(FINISHED_TYPE, b"nonsense").is_err());
-        assert!(channel.read(FINISHED_TYPE, &ended(Some("not ours"))).is_err());
+        assert!(channel.response_to("ringback.request.admitted.v1", b"{}").unwrap().is_none());
+        assert!(channel.response_to(FINISHED_TYPE, &ended(None)).unwrap().is_none());
+        assert!(channel.response_to(FINISHED_TYPE, b"nonsense").is_err());
+        assert!(channel.response_to(FINISHED_TYPE, &ended(Some("not ours"))).is_err());
     }
 }
