@@ -8,7 +8,7 @@
 mod gsm;
 mod header;
 
-pub use gsm::Language;
+pub use gsm::{Language, fits as fits_gsm};
 pub use header::{Header, Place, Reference, read as read_header};
 
 /// Why bytes are no text.

@@ -1,20 +1,23 @@
 //! The desk: takes a text that came through one of the doors and says what becomes of it.
 
 use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use ringback_common::answer::{Channel, Language, Speaker, Why, is_ours};
 use ringback_common::event::Envelope;
-use ringback_common::intake::{Ask, Intake, Party, Payer, RETRY_AFTER, Reason, Unavailable, Verdict, Wish};
+use ringback_common::guard;
+use ringback_common::intake::{Ask, Checks, Intake, Party, Payer, RETRY_AFTER, Reason, Unavailable, Verdict, Wish};
 use ringback_common::job::JobId;
 use ringback_common::number::{Country, Number, read};
 use ringback_common::queue::{Destination, Message, Queue};
+use ringback_common::store::{AccountView, Carried};
 use serde_json::Value;
 
 use crate::gate::Buckets;
-use crate::parse::{Act, Command, Here, Ignored, Reading, Request, ShortCodes, parse, sender};
+use crate::parse::{Act, Command, Here, Ignored, Reading, Refusal, Request, ShortCodes, parse, sender};
 use crate::replies::{Note, REFUSAL_TYPE, Refused, Via};
 use crate::send::Channels;
 
@@ -50,11 +53,14 @@ pub enum Outcome {
     Done(&'static str),
     /// Nobody is answered, and why.
     Ignored(&'static str),
-    /// Too much lately.
+    /// Too many requests at this door; nothing was read of it.
     Limited(&'static str, Duration),
     /// Not now.
     Unavailable(Duration),
 }
+
+/// What may become of a command, and is not done again for a repeat of its message.
+const CARRIED_OUT: [&str; 5] = ["help", "registered", "cancelled", "stopped", "started"];
 
 /// Takes texts.
 pub struct Desk {
@@ -64,6 +70,10 @@ pub struct Desk {
     codes: ShortCodes,
     /// How many refusals each sender is told.
     told: Mutex<Buckets<String>>,
+    /// The same for senders who are nobody's: a text to them is paid by nobody.
+    strangers: Mutex<Buckets<String>>,
+    /// How many texts all of those get together.
+    all_strangers: Mutex<Buckets<()>>,
     /// How many commands of each sender are answered.
     answered: Mutex<Buckets<String>>,
 }
@@ -83,7 +93,9 @@ impl Desk {
     pub fn new(intake: Intake, queue: Queue, channels: Arc<Channels>, codes: ShortCodes) -> Desk {
         let told = Mutex::new(Buckets::new(3, 1.0 / 200.0));
         let answered = Mutex::new(Buckets::new(10, 1.0 / 30.0));
-        Desk { intake, queue, channels, codes, told, answered }
+        let strangers = Mutex::new(Buckets::new(3, 1.0 / 86_400.0));
+        let all_strangers = Mutex::new(Buckets::new(100, 1.0 / 10.0));
+        Desk { intake, queue, channels, codes, told, strangers, all_strangers, answered }
     }
 
     /// Takes one text. The same text twice has the same outcome.
@@ -113,6 +125,16 @@ impl Desk {
         self.turn_down(text, "too_long", |speaker| speaker.refused(Why::Text("too_long"), None)).await
     }
 
+    /// A text that nobody can read.
+    pub async fn unreadable(&self, text: Text) -> Outcome {
+        self.turn_down(text, "not_text", |speaker| speaker.refused(Why::Text("not_text"), None)).await
+    }
+
+    /// A part of a text whose sender has too many unfinished ones.
+    pub async fn too_many_parts(&self, text: Text) -> Outcome {
+        self.turn_down(text, "too_many_parts", |speaker| speaker.part_missing()).await
+    }
+
     async fn turn_down(&self, text: Text, code: &'static str, say: impl Fn(Speaker) -> String) -> Outcome {
         let outcome = match self.sender(&text.from) {
             Err(_) => Outcome::Ignored(code),
@@ -140,30 +162,49 @@ impl Desk {
     }
 
     async fn decide(&self, text: &Text, from: &Number) -> Result<Outcome, Unavailable> {
-        if self.sender(&text.to).is_ok_and(|own| own == *from) {
-            return Ok(Outcome::Ignored(Ignored::OwnNumber.code()));
-        }
-        if is_ours(&text.body) {
-            return Ok(Outcome::Ignored(Ignored::OwnAnswer.code()));
-        }
-        let here = self.codes.at(&text.to, &text.body);
-        match parse(&text.body, &self.intake.checks().dialling(from.as_str()), here) {
-            Reading::Ignored(ignored) => Ok(Outcome::Ignored(ignored.code())),
-            Reading::Refused(refusal) => {
+        let (here, reading) = match understand(self.intake.checks(), &self.codes, from, &text.to, &text.body) {
+            Ok(understood) => understood,
+            Err(ignored) => return Ok(Outcome::Ignored(ignored.code())),
+        };
+        match reading {
+            Understood::Refused(refusal) => {
                 let how = here.hows().into_iter().next();
                 let told = self.speaker(from).await.refused(Why::Text(refusal.code()), how.as_ref());
                 self.intake.refused(SOURCE, from.as_str(), None, refusal.code()).await;
                 Ok(self.tell(text, from, Say { code: refusal.code(), refused: true, text: told }).await)
             }
-            Reading::Request(Request { payer, act: Act::Ask(ask) }) => {
+            Understood::Request(Request { payer, act: Act::Ask(ask) }) => {
                 let wish = wish_of(SOURCE, &message_id(&text.via, &text.id), from, payer, ask);
                 Ok(self.ask(text, from, here, wish).await)
             }
-            Reading::Request(Request { payer, act: Act::Do(command) }) => {
-                let say = self.carry_out(from, here, &payer, command).await?;
+            Understood::Request(Request { payer, act: Act::Do(command) }) => {
+                let say = self.carry_out_once(text, from, here, &payer, command).await?;
                 Ok(self.tell(text, from, say).await)
             }
         }
+    }
+
+    /// A message that comes again hears what it heard before, and nothing is done a second time.
+    async fn carry_out_once(
+        &self,
+        text: &Text,
+        from: &Number,
+        here: &Here,
+        payer: &Payer,
+        command: Command,
+    ) -> Result<Say, Unavailable> {
+        let message = self.job(&text.via, &text.id, from);
+        if let Some(Carried { code, answer }) = self.intake.carried_before(&message).await?
+            && let Some(code) = CARRIED_OUT.into_iter().find(|known| *known == code)
+        {
+            return Ok(Say { code, refused: false, text: answer });
+        }
+        let say = self.carry_out(from, here, payer, command).await?;
+        if !say.refused {
+            let carried = Carried { code: say.code.to_owned(), answer: say.text.clone() };
+            self.intake.carried(&message, &carried).await?;
+        }
+        Ok(say)
     }
 
     async fn carry_out(&self, from: &Number, here: &Here, payer: &Payer, command: Command) -> Result<Say, Unavailable> {
@@ -221,20 +262,24 @@ impl Desk {
         wish.reply = self.note(text, from).and_then(|note| serde_json::to_string(&note).ok());
         match self.intake.submit(wish).await {
             Verdict::Accepted { job } => Outcome::Accepted(job),
-            Verdict::Rejected { reason, .. } => {
+            // A limit too is an answer: asked again, this text would ring long after its sender has given up.
+            Verdict::Rejected { reason, .. } | Verdict::Limited { reason, .. } => {
                 let told = refusal(self.speaker(from).await, reason, question, here);
                 self.tell(text, from, Say { code: reason.code(), refused: true, text: told }).await
             }
-            Verdict::Limited { reason, retry_after, .. } => Outcome::Limited(reason.code(), retry_after),
             Verdict::Unavailable { retry_after } => Outcome::Unavailable(retry_after),
         }
     }
 
     /// In the language of the sender's account, else of the sender's country.
     async fn speaker(&self, from: &Number) -> Speaker {
-        let account = self.intake.checks().payer(from.as_str(), &Payer::sender()).await;
-        let own = account.ok().and_then(Result::ok).and_then(|account| account.language);
+        let own = self.account(from).await.and_then(|account| account.language);
         Speaker::new(Language::of(own.as_deref(), None, Country::of(from)), Channel::Sms)
+    }
+
+    /// The account that the sender belongs to.
+    async fn account(&self, from: &Number) -> Option<AccountView> {
+        self.intake.checks().payer(from.as_str(), &Payer::sender()).await.ok().and_then(Result::ok)
     }
 
     /// Lets the sender know, through the queue of replies, so that a repeat is answered once. Who sends much is answered only a
@@ -243,9 +288,7 @@ impl Desk {
         let Say { code, refused, text: told } = say;
         let outcome = if refused { Outcome::Rejected(code) } else { Outcome::Done(code) };
         let Some(note) = self.note(text, from) else { return outcome };
-        let patience = if refused { &self.told } else { &self.answered };
-        let may_tell = patience.lock().unwrap_or_else(PoisonError::into_inner).take(note.to.clone(), Instant::now());
-        if may_tell.is_err() {
+        if !self.may_tell(from, refused).await {
             return outcome;
         }
         let job = self.job(&text.via, &text.id, from);
@@ -265,6 +308,21 @@ impl Desk {
         }
     }
 
+    /// Whether one more text may be sent to this sender.
+    async fn may_tell(&self, from: &Number, refused: bool) -> bool {
+        let account = self.account(from).await;
+        let allow = account.as_ref().map_or(&[][..], |account| &account.allow);
+        if guard::check(from, allow).is_err() {
+            return false;
+        }
+        let own = match (&account, refused) {
+            (_, false) => &self.answered,
+            (Some(_), true) => &self.told,
+            (None, true) => &self.strangers,
+        };
+        takes(own, from.as_str().to_owned()) && (account.is_some() || takes(&self.all_strangers, ()))
+    }
+
     /// How to answer this text, if its door has a way back and the sender can be answered.
     fn note(&self, text: &Text, from: &Number) -> Option<Note> {
         let reached = self.channels.answers(&text.via, from.is_extension());
@@ -274,6 +332,44 @@ impl Desk {
             to: from.as_str().to_owned(),
             from: text.to.clone(),
         })
+    }
+}
+
+/// Whether the bucket of this key has a token left; it is gone then.
+fn takes<K: Hash + Eq + Clone>(buckets: &Mutex<Buckets<K>>, key: K) -> bool {
+    buckets.lock().unwrap_or_else(PoisonError::into_inner).take(key, Instant::now()).is_ok()
+}
+
+/// A text that somebody wants to be answered.
+pub enum Understood {
+    /// Somebody wants something.
+    Request(Request),
+    /// Not understood.
+    Refused(Refusal),
+}
+
+/// What a text from this sender to one of our numbers says, and what may be written there.
+///
+/// # Errors
+/// Nobody wants an answer.
+pub fn understand<'a>(
+    checks: &Checks,
+    codes: &'a ShortCodes,
+    from: &Number,
+    to: &str,
+    body: &str,
+) -> Result<(&'a Here, Understood), Ignored> {
+    if sender(to, &checks.dialling("")).is_ok_and(|own| own == *from) {
+        return Err(Ignored::OwnNumber);
+    }
+    if is_ours(body) {
+        return Err(Ignored::OwnAnswer);
+    }
+    let here = codes.at(to, body);
+    match parse(body, &checks.dialling(from.as_str()), here) {
+        Reading::Ignored(ignored) => Err(ignored),
+        Reading::Refused(refusal) => Ok((here, Understood::Refused(refusal))),
+        Reading::Request(request) => Ok((here, Understood::Request(request))),
     }
 }
 

@@ -1,8 +1,6 @@
 //! How a text is read and what would happen: the same reading and the same checks as the trigger's, and nothing is dialled,
 //! booked or counted.
 
-use std::time::Duration;
-
 use ringback_common::answer::{Channel, Language, Speaker, Why};
 use ringback_common::config::ShortCodeConfig;
 use ringback_common::intake::{Ask, Checks, Payer};
@@ -12,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::coding::{self, CodingError, Piece, Raw};
-use crate::desk::{self, wish_of};
-use crate::join::{End, Joiner, Key};
-use crate::parse::{Act, Command, Here, Ignored, Reading, Request, ShortCodes, parse, sender};
+use crate::desk::{self, Understood, wish_of};
+use crate::join::{End, Joiner, text_at};
+use crate::parse::{Act, Command, Here, Request, ShortCodes, sender};
 
 /// What would happen to a text.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -55,7 +53,7 @@ pub struct Explainer {
     checks: Checks,
     codes: ShortCodes,
     /// Joins the parts of a batch.
-    joiner: Joiner<()>,
+    joiner: Joiner,
 }
 
 impl Explainer {
@@ -64,8 +62,7 @@ impl Explainer {
     /// # Errors
     /// A short code has a form that nobody knows.
     pub fn new(checks: Checks, settings: &[ShortCodeConfig]) -> Result<Explainer, String> {
-        let joiner = Joiner::new(Duration::from_secs(1));
-        Ok(Explainer { checks, codes: ShortCodes::new(settings)?, joiner })
+        Ok(Explainer { checks, codes: ShortCodes::new(settings)?, joiner: Joiner::default() })
     }
 
     /// Explains one text from one sender to one of our numbers; an empty one has no settings of its own.
@@ -78,22 +75,18 @@ impl Explainer {
             Ok(number) => number,
             Err(ignored) => return Ok(Explanation::of("ignore", ignored.code())),
         };
-        if sender(to, &site).is_ok_and(|own| own == from) {
-            return Ok(Explanation::of("ignore", Ignored::OwnNumber.code()));
-        }
-        if ringback_common::answer::is_ours(text) {
-            return Ok(Explanation::of("ignore", Ignored::OwnAnswer.code()));
-        }
-        let here = self.codes.at(to, text);
-        match parse(text, &self.checks.dialling(from.as_str()), here) {
-            Reading::Ignored(ignored) => Ok(Explanation::of("ignore", ignored.code())),
-            Reading::Refused(refusal) => {
+        let (here, understood) = match desk::understand(&self.checks, &self.codes, &from, to, text) {
+            Ok(understood) => understood,
+            Err(ignored) => return Ok(Explanation::of("ignore", ignored.code())),
+        };
+        match understood {
+            Understood::Refused(refusal) => {
                 let how = here.hows().into_iter().next();
                 let message = self.speaker(&from).await?.refused(Why::Text(refusal.code()), how.as_ref());
                 Ok(Explanation::rejected(refusal.code(), message))
             }
-            Reading::Request(Request { payer, act: Act::Ask(ask) }) => self.would_ask(&from, here, payer, ask).await,
-            Reading::Request(Request { act: Act::Do(command), .. }) => self.would_do(&from, here, &command).await,
+            Understood::Request(Request { payer, act: Act::Ask(ask) }) => self.would_ask(&from, here, payer, ask).await,
+            Understood::Request(Request { act: Act::Do(command), .. }) => self.would_do(&from, here, &command).await,
         }
     }
 
@@ -184,21 +177,25 @@ impl Explainer {
         let raw = Raw { user_data: &user_data, data_coding, has_header, packed: line.packed };
         let (piece, place) = coding::piece(raw).map_err(unread)?;
         match place {
-            Some(place) => self.join(line, &place, piece),
+            Some(place) => self.join(line, &place, &user_data, piece),
             None => coding::text_of(&[piece]).map(Some).map_err(unread),
         }
     }
 
-    fn join(&mut self, line: &Line, place: &coding::Place, piece: Piece) -> Result<Option<String>, Box<Explanation>> {
-        let key = Key::new("explain", &line.sender, &line.to, place);
-        match self.joiner.add(key, place.number, piece, (), Duration::ZERO).pop() {
-            Some(End::Whole { text, .. }) => {
+    fn join(
+        &mut self,
+        line: &Line,
+        place: &coding::Place,
+        user_data: &[u8],
+        piece: Piece,
+    ) -> Result<Option<String>, Box<Explanation>> {
+        let text = text_at("explain", &line.sender, &line.to, place);
+        match self.joiner.add(text, place.number, user_data, piece) {
+            End::Whole(text) => {
                 text.map(Some).map_err(|error| Explanation::rejected(error.code(), error.to_string()).into())
             }
-            Some(End::TooLong { .. }) => {
-                Err(Explanation::rejected("too_long", "the text has too many parts".to_owned()).into())
-            }
-            Some(End::Again { .. } | End::Missing { .. }) | None => Ok(None),
+            End::TooLong => Err(Explanation::rejected("too_long", "the text has too many parts".to_owned()).into()),
+            End::Waits | End::Past => Ok(None),
         }
     }
 }

@@ -25,9 +25,11 @@ use url::Url;
 
 use crate::desk::{Desk, Outcome, Text};
 use crate::gate::{Buckets, Strangers, peer};
+use crate::parts::{self, Parts};
 use crate::providers::{Provider, Raw, Read, Refusal, Told};
 use crate::replies::Via;
 use crate::send::{Channels, Sources};
+use crate::smpp::{Deliver, Message};
 
 /// A body may be so long.
 const MOST_BYTES: usize = 64 * 1024;
@@ -47,6 +49,8 @@ pub struct Doors {
     /// Where texts are taken.
     desk: Arc<Desk>,
     sources: Arc<Sources>,
+    /// Parts of long texts, of sources that do not join them.
+    parts: HashMap<Via, Parts>,
     /// Fetches certificates, and answers confirmations.
     channels: Arc<Channels>,
     /// The listener is on a loopback address.
@@ -57,32 +61,43 @@ pub struct Doors {
     strangers: Mutex<Strangers>,
     /// How many mistakes of each peer are worth a line in the log.
     mistakes: Mutex<Buckets<IpAddr>>,
+    /// How often each peer may make us fetch a certificate that is not known here: fewer than all of them together.
+    certificates: Mutex<Buckets<IpAddr>>,
     /// How often strangers may make us ask a provider for something.
-    errands: Mutex<Buckets<Via>>,
+    errands: Mutex<Buckets<(Via, bool)>>,
     places: Semaphore,
 }
 
 impl Doors {
     /// Doors before this desk.
     pub fn new(
-        desk: Arc<Desk>,
+        deliver: &Deliver,
         sources: Arc<Sources>,
         channels: Arc<Channels>,
         loopback: bool,
         proxies: Vec<IpNet>,
     ) -> Doors {
+        let in_parts = sources.iter().filter(|(_, source)| source.brings_parts());
+        let parts = in_parts.map(|(via, _)| (via.clone(), Parts::new(deliver, via.clone(), parts::WITHIN))).collect();
         Doors {
-            desk,
+            desk: deliver.desk.clone(),
             sources,
+            parts,
             channels,
             loopback,
             proxies,
             known: Mutex::new(Buckets::new(4000, 2000.0)),
             strangers: Mutex::new(Strangers::new()),
             mistakes: Mutex::new(Buckets::new(30, 1.0)),
+            certificates: Mutex::new(Buckets::new(2, 1.0 / 60.0)),
             errands: Mutex::new(Buckets::new(5, 0.2)),
             places: Semaphore::new(MOST_TEXTS),
         }
+    }
+
+    /// Refuses long texts whose parts do not come, until the shutdown.
+    pub async fn watch_parts(&self, shutdown: &Shutdown) {
+        futures::future::join_all(self.parts.values().map(|parts| parts.watch(shutdown))).await;
     }
 
     /// One request, from whichever source's door.
@@ -119,7 +134,7 @@ impl Doors {
                 source.answer(&Outcome::Ignored("no_text"))
             }
             Ok(Read::Confirm(url)) => source.answer(&self.confirm(&via, source, url).await),
-            Ok(Read::Certificate(_)) => source.answer(&Outcome::Unavailable(Duration::from_secs(5))),
+            Ok(Read::Certificate { .. }) => source.answer(&Outcome::Unavailable(Duration::from_secs(5))),
             Err(Refusal::Unproven(message)) => self.turn_away(from, StatusCode::UNAUTHORIZED, "bad_signature", message),
             Err(Refusal::Malformed(message)) => self.correct(from, StatusCode::BAD_REQUEST, "malformed", &message),
             Err(Refusal::NotSetUp(message)) => (StatusCode::NOT_FOUND, problem("not_found", message)).into_response(),
@@ -129,9 +144,16 @@ impl Doors {
     /// Reads a request, once more if a certificate had to be fetched first.
     async fn read(&self, via: &Via, source: &Provider, raw: &Raw<'_>) -> Result<Read, Refusal> {
         let read = source.read(raw)?;
-        let Read::Certificate(url) = &read else { return Ok(read) };
+        let Read::Certificate { url, known } = &read else { return Ok(read) };
+        let may_fetch = || {
+            let mut strangers = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+            strangers.take(peer(raw.from), Instant::now()).is_ok()
+        };
+        if !known && !may_fetch() {
+            return Err(Refusal::Unproven("this peer named too many certificates lately that are not known here"));
+        }
         match self
-            .errand(via, source, url)
+            .errand(via, *known, source, url)
             .await
             .and_then(|pem| source.learn(url, &pem, raw.now).map_err(str::to_owned))
         {
@@ -144,7 +166,7 @@ impl Doors {
     }
 
     async fn confirm(&self, via: &Via, source: &Provider, url: Url) -> Outcome {
-        match self.errand(via, source, &url).await {
+        match self.errand(via, true, source, &url).await {
             Ok(_) => {
                 tracing::info!(via = via.name(), "the subscription is confirmed");
                 Outcome::Ignored("subscription_confirmed")
@@ -156,9 +178,11 @@ impl Doors {
         }
     }
 
-    /// Asks for something at an address of the provider's, not often.
-    async fn errand(&self, via: &Via, source: &Provider, url: &Url) -> Result<Vec<u8>, String> {
-        let may = self.errands.lock().unwrap_or_else(PoisonError::into_inner).take(via.clone(), Instant::now());
+    /// Asks for something at an address of the provider's, not often; addresses that anybody may have made up never take the turns
+    /// of those that proved to be the provider's.
+    async fn errand(&self, via: &Via, known: bool, source: &Provider, url: &Url) -> Result<Vec<u8>, String> {
+        let key = (via.clone(), known);
+        let may = self.errands.lock().unwrap_or_else(PoisonError::into_inner).take(key, Instant::now());
         may.map_err(|_| "it was asked for too often lately".to_owned())?;
         self.channels.fetch(source.stand_in(url)).await
     }
@@ -167,9 +191,7 @@ impl Doors {
     async fn take(&self, from: IpAddr, via: &Via, texts: Vec<Told>) -> Outcome {
         let mut worst = None;
         for told in texts {
-            let Told { id, from: sender, to, body, received, metadata } = told;
-            let text = Text { via: via.clone(), id, from: sender, to, body, received, metadata };
-            let outcome = self.take_one(from, text).await;
+            let outcome = self.take_one(from, via, told).await;
             if worst.as_ref().is_none_or(|worst| severity(&outcome) > severity(worst)) {
                 worst = Some(outcome);
             }
@@ -177,13 +199,17 @@ impl Doors {
         worst.unwrap_or(Outcome::Ignored("no_text"))
     }
 
-    async fn take_one(&self, from: IpAddr, text: Text) -> Outcome {
+    async fn take_one(&self, from: IpAddr, via: &Via, told: Told) -> Outcome {
         let within = self.known.lock().unwrap_or_else(PoisonError::into_inner).take(peer(from), Instant::now());
         if let Err(wait) = within {
             return Outcome::Limited("too_many_requests", wait);
         }
         let Ok(_place) = self.places.try_acquire() else { return Outcome::Unavailable(Duration::from_secs(1)) };
-        self.desk.take(text).await
+        if let (Some(place), Some(parts)) = (&told.place, self.parts.get(via)) {
+            return parts.take(&part_of(&told), place).await;
+        }
+        let Told { id, from, to, body, received, metadata, place: _ } = told;
+        self.desk.take(Text { via: via.clone(), id, from, to, body, received, metadata }).await
     }
 
     /// Who sent a request: the socket's address, whatever headers say; behind proxies of ours the last address in
@@ -217,6 +243,18 @@ impl Doors {
         }
         metrics::counter!("ringback_sms_turned_away_total", "code" => code.to_owned()).increment(1);
         (status, problem(code, message)).into_response()
+    }
+}
+
+/// A part that comes as text, as if a message centre had sent it in UCS-2.
+fn part_of(told: &Told) -> Message {
+    Message {
+        from: told.from.clone(),
+        to: told.to.clone(),
+        user_data: told.body.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        data_coding: 8,
+        received: told.received,
+        ..Message::default()
     }
 }
 
@@ -264,7 +302,7 @@ async fn receive(
     request: Request,
 ) -> Response {
     let part = |name: &str| path.get(name).map(String::as_str).unwrap_or_default();
-    doors.receive(from.ip(), part("name"), part("secret"), request).await
+    doors.receive(from.ip().to_canonical(), part("name"), part("secret"), request).await
 }
 
 fn not_found() -> Response {

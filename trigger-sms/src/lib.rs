@@ -11,6 +11,7 @@ mod http;
 pub mod jasmin;
 pub mod join;
 pub mod parse;
+mod parts;
 mod providers;
 mod replies;
 mod send;
@@ -122,8 +123,8 @@ pub async fn run_on(
     let courier = Courier::new(SOURCE, world.store.clone(), by_sms, shutdown.clone());
     let intake = Intake::new(world.store.clone(), world.queue.clone(), world.site_key.clone(), world.rules);
     let desk = Arc::new(Desk::new(intake, world.queue.clone(), channels.clone(), codes));
-    let deliver = Deliver { desk: desk.clone(), store: world.store, site_key: world.site_key };
-    let doors = Doors::new(desk, sources, channels, address.ip().is_loopback(), config.proxies);
+    let deliver = Deliver { desk, store: world.store, site_key: world.site_key };
+    let doors = Arc::new(Doors::new(&deliver, sources, channels, address.ip().is_loopback(), config.proxies));
     tracing::info!(%address, "texts are taken");
     let answered = Shutdown::new();
     let answering = async {
@@ -137,7 +138,8 @@ pub async fn run_on(
     });
     tokio::join!(
         jasmin,
-        http::serve(listener, http::routes(Arc::new(doors)), shutdown.clone()),
+        http::serve(listener, http::routes(doors.clone()), shutdown.clone()),
+        doors.watch_parts(&shutdown),
         answering,
         Box::pin(binds.run(&deliver, &shutdown, &answered))
     );

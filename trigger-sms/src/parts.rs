@@ -6,35 +6,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
-use ringback_common::secret::{SiteKey, seal, unseal};
+use chrono::{DateTime, TimeDelta, Utc};
+use ringback_common::intake::RETRY_AFTER;
+use ringback_common::secret::{SiteKey, mark, seal, unseal};
 use ringback_common::service::Shutdown;
 use ringback_common::store::{LongText, Part, PartPut, Store};
-use sha2::{Digest, Sha256};
 
-use super::pdu::Message;
-use crate::coding::{Piece, Place, Raw, Reference, piece, text_of};
+use crate::coding::{Piece, Place, Raw, piece, text_of};
 use crate::desk::{Desk, Outcome, Text};
+use crate::join::{is_too_long, text_at};
 use crate::replies::Via;
+use crate::smpp::{Deliver, Message};
 
-/// A text of more parts is longer than any text that we understand.
-const MOST_PARTS: u8 = 16;
+/// How long the parts of a text have to come together, where nobody says otherwise.
+pub const WITHIN: Duration = Duration::from_secs(120);
 /// How long repeats of a finished text's parts are known.
 const REMEMBERED: TimeDelta = TimeDelta::minutes(10);
 /// How often it is looked for texts whose time is over.
 const BEAT: Duration = Duration::from_secs(1);
-
-/// What became of a part.
-pub enum Held {
-    /// It is kept; others are missing.
-    Waits,
-    /// Its text has been dealt with before.
-    Known,
-    /// The text is whole, and this became of it.
-    Whole(Outcome),
-    /// It cannot be kept now.
-    NotNow,
-}
+/// What becomes of a part that cannot be kept, or whose text cannot be taken now.
+const NOT_NOW: Outcome = Outcome::Unavailable(RETRY_AFTER);
 
 /// The parts of one source's texts.
 #[derive(Clone)]
@@ -48,52 +39,48 @@ pub struct Parts {
 
 impl Parts {
     /// Parts that have so long to come together.
-    pub fn new(store: Store, site_key: SiteKey, desk: Arc<Desk>, via: Via, within: Duration) -> Parts {
+    pub fn new(deliver: &Deliver, via: Via, within: Duration) -> Parts {
+        let Deliver { desk, store, site_key } = deliver;
         let within = TimeDelta::from_std(within).unwrap_or(TimeDelta::minutes(2));
-        Parts { store, site_key, desk, via, within }
+        Parts { store: store.clone(), site_key: site_key.clone(), desk: desk.clone(), via, within }
     }
 
     /// Keeps one part; takes the text if it was the last one.
-    pub async fn take(&self, message: &Message, place: &Place) -> Held {
-        let of = LongText {
-            source: self.via.name().to_owned(),
-            sender: message.from.clone(),
-            recipient: message.to.clone(),
-            reference: reference(&place.reference),
-            total: place.total,
-        };
-        if place.total > MOST_PARTS {
-            let outcome = self.desk.too_long(self.text(&of, String::new())).await;
-            return Held::Whole(outcome);
-        }
-        let Ok(sealed) = seal(&self.site_key, &message.user_data) else { return Held::NotNow };
-        let mark = hex::encode(Sha256::digest(&message.user_data));
+    pub async fn take(&self, message: &Message, place: &Place) -> Outcome {
+        let too_long = is_too_long(place.total, message.user_data.len());
+        let kept = if too_long { &[][..] } else { &message.user_data };
+        let Ok(sealed) = seal(&self.site_key, kept) else { return NOT_NOW };
         let part = Part {
-            of,
+            of: text_at(self.via.name(), &message.from, &message.to, place),
             number: place.number,
             data_coding: message.data_coding,
             has_header: message.has_header,
             sealed,
-            mark,
+            mark: hex::encode(mark(&self.site_key, &[&message.user_data])),
             created: Utc::now(),
         };
-        match self.store.part_put(&part).await {
-            Ok(PartPut::Here { parts, lost }) => {
-                if lost {
-                    let id = format!("{}-before", id(&part.of, &part));
-                    self.desk.part_missing(self.text(&part.of, id)).await;
-                }
-                if parts.len() < usize::from(place.total) {
-                    return Held::Waits;
-                }
-                self.whole(&part.of, &parts).await.map_or(Held::NotNow, Held::Whole)
-            }
-            Ok(PartPut::Known | PartPut::TooMany) => Held::Known,
+        let (parts, lost) = match self.store.part_put(&part).await {
+            Ok(PartPut::Here { parts, lost }) => (parts, lost),
+            Ok(PartPut::Known) => return Outcome::Ignored("part_again"),
+            Ok(PartPut::TooMany) => return self.desk.too_many_parts(self.text(&part.of, surplus(&part))).await,
             Err(error) => {
                 tracing::warn!(via = self.via.name(), "a part cannot be kept, it will come again: {error}");
-                Held::NotNow
+                return NOT_NOW;
             }
+        };
+        if lost {
+            let earlier = format!("{}-before", id(&part.of, &part));
+            self.desk.part_missing(self.text(&part.of, earlier)).await;
         }
+        if too_long {
+            let first = first(&parts).unwrap_or(&part);
+            let outcome = self.desk.too_long(self.text(&part.of, id(&part.of, first))).await;
+            return self.done_unless_unavailable(&part.of, outcome).await;
+        }
+        if parts.len() < usize::from(place.total) {
+            return Outcome::Ignored("part");
+        }
+        self.whole(&part.of, &parts, message.received).await
     }
 
     /// Refuses texts whose time is over, until the shutdown.
@@ -115,31 +102,26 @@ impl Parts {
     /// A text that is whole after all, because a crash came between, is taken; another one is refused.
     async fn give_up(&self, of: &LongText) {
         let Ok(parts) = self.store.parts_of(of).await else { return };
+        let Some(first) = first(&parts) else { return };
         if parts.len() == usize::from(of.total) {
-            self.whole(of, &parts).await;
-            return;
-        }
-        let Some(first) = parts.first() else { return };
-        let id = id(of, first);
-        if !matches!(self.desk.part_missing(self.text(of, id)).await, Outcome::Unavailable(_)) {
-            self.done(of).await;
+            self.whole(of, &parts, None).await;
+        } else {
+            let outcome = self.desk.part_missing(self.text(of, id(of, first))).await;
+            self.done_unless_unavailable(of, outcome).await;
         }
     }
 
-    /// Takes a whole text. `None`: not now.
-    async fn whole(&self, of: &LongText, parts: &[Part]) -> Option<Outcome> {
+    /// Takes a whole text. It is as old as its oldest part.
+    async fn whole(&self, of: &LongText, parts: &[Part], received: Option<DateTime<Utc>>) -> Outcome {
+        let Some(first) = first(parts) else { return NOT_NOW };
+        let received = Some(received.unwrap_or(first.created).min(first.created));
+        let text = Text { received, ..self.text(of, id(of, first)) };
         let pieces: Option<Vec<Piece>> = parts.iter().map(|part| self.read(part)).collect();
-        let (Some(first), Some(Ok(body))) = (parts.iter().min_by_key(|part| part.created), pieces.map(|p| text_of(&p)))
-        else {
-            tracing::info!(via = self.via.name(), "a long text that nobody can read");
-            self.done(of).await;
-            return Some(Outcome::Ignored("unreadable"));
+        let outcome = match pieces.map(|pieces| text_of(&pieces)) {
+            Some(Ok(body)) => self.desk.take(Text { body, ..text }).await,
+            Some(Err(_)) | None => self.desk.unreadable(text).await,
         };
-        let outcome = self.desk.take(Text { body, ..self.text(of, id(of, first)) }).await;
-        if !matches!(outcome, Outcome::Unavailable(_) | Outcome::Limited(..)) {
-            self.done(of).await;
-        }
-        Some(outcome)
+        self.done_unless_unavailable(of, outcome).await
     }
 
     fn read(&self, part: &Part) -> Option<Piece> {
@@ -150,10 +132,13 @@ impl Parts {
     }
 
     /// If this fails, the text is dealt with again, as the same job.
-    async fn done(&self, of: &LongText) {
-        if let Err(error) = self.store.parts_done(of).await {
+    async fn done_unless_unavailable(&self, of: &LongText, outcome: Outcome) -> Outcome {
+        if !matches!(outcome, Outcome::Unavailable(_))
+            && let Err(error) = self.store.parts_done(of).await
+        {
             tracing::warn!(via = self.via.name(), "parts of a finished text are still kept: {error}");
         }
+        outcome
     }
 
     fn text(&self, of: &LongText, id: String) -> Text {
@@ -169,16 +154,16 @@ impl Parts {
     }
 }
 
+fn first(parts: &[Part]) -> Option<&Part> {
+    parts.iter().min_by_key(|part| part.created)
+}
+
 /// The same for all parts of this text, and for no later text with the same reference.
 fn id(of: &LongText, first: &Part) -> String {
     format!("parts-{}-{}-{}", of.reference, of.total, first.created.timestamp_millis())
 }
 
-fn reference(reference: &Reference) -> String {
-    match reference {
-        Reference::Byte(number) => format!("b{number}"),
-        Reference::Word(number) => format!("w{number}"),
-        Reference::Sar(number) => format!("s{number}"),
-        Reference::Named(name) => format!("n{name}"),
-    }
+/// The same for all parts of a text that are turned away at about the same time.
+fn surplus(part: &Part) -> String {
+    format!("surplus-{}-{}-{}", part.of.reference, part.of.total, part.created.timestamp() / 600)
 }

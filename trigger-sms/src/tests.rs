@@ -1,5 +1,7 @@
 //! Texts over HTTP and answers over HTTP, with a real store and queue on SQLite. The engine is played by the test.
 
+mod wary;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use chrono::{FixedOffset, Offset, Utc};
 use serde::Deserialize;
 
 use super::Secret;
@@ -20,6 +21,8 @@ pub struct JasminConfig {
     pub queue: String,
     /// How many texts are in hand at a time.
     pub prefetch: u16,
+    /// How far the clock of Jasmin's machine is from UTC, `+02:00`: it stamps texts with its local time.
+    pub utc_offset: String,
     /// Jasmin's HTTP interface for replies, `http://HOST:1401/send`; empty: no replies.
     pub send_url: String,
     /// Jasmin's user who sends replies.
@@ -38,6 +41,7 @@ impl Default for JasminConfig {
             connectors: vec!["#".to_owned()],
             queue: "ringback.jasmin".to_owned(),
             prefetch: 32,
+            utc_offset: "+00:00".to_owned(),
             send_url: String::new(),
             username: String::new(),
             password: Secret::default(),
@@ -47,6 +51,11 @@ impl Default for JasminConfig {
 }
 
 impl JasminConfig {
+    /// The zone of Jasmin's clock.
+    pub fn zone(&self) -> FixedOffset {
+        self.utc_offset.parse().unwrap_or(Utc.fix())
+    }
+
     /// What does not fit: the key and what to write instead.
     pub(super) fn mistakes(&self) -> Vec<(&'static str, String)> {
         let mut wrong = Vec::new();
@@ -67,6 +76,9 @@ impl JasminConfig {
         }
         if self.queue.is_empty() || self.queue.len() > 128 {
             wrong.push(("queue", "write 1 to 128 characters".to_owned()));
+        }
+        if self.utc_offset.parse::<FixedOffset>().is_err() {
+            wrong.push(("utc_offset", "write it like +02:00".to_owned()));
         }
         if self.prefetch == 0 || self.prefetch > 1000 {
             wrong.push(("prefetch", format!("{} is out of range; write 1 to 1000", self.prefetch)));

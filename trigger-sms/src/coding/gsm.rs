@@ -45,6 +45,13 @@ pub fn text(septets: &[u8], locking: Language, single: Language) -> String {
     text
 }
 
+/// Whether the default alphabet with its extension has every character of this text.
+pub fn fits(text: &str) -> bool {
+    let (main, shifted) = (locking_table(Language(0)), single_table(Language(0)));
+    let is_there = |c| main.iter().enumerate().any(|(at, one)| *one == c && at != usize::from(ESCAPE));
+    text.chars().all(|c| c != NOTHING && (is_there(c) || shifted.contains(&c)))
+}
+
 /// Septets packed eight to seven bytes, from bit `skip` on. Seven bits of padding at the end are a septet 0 that nobody sent.
 pub fn unpack(bytes: &[u8], skip: usize) -> Vec<u8> {
     let bits = bytes.len() * 8;
@@ -301,6 +308,17 @@ mod tests {
         assert_eq!(text(b"a\x1b", default, default), "a ");
         assert_eq!(text(b"\x1b\x1ba", default, default), " a");
         assert_eq!(Language::by_id(200), default);
+    }
+
+    #[test]
+    fn a_text_fits_if_the_alphabet_has_all_of_it() {
+        for text in ["Your call lasted 50 s: @£$ {€}", "Él señor ñandú no: ¿Quién?", "àéèùì ÄÖÜß", ""]
+        {
+            assert_eq!(fits(text), !text.contains('ú'), "{text}");
+        }
+        for text in ["‘quoted’", "余额", "ê", "`"] {
+            assert!(!fits(text), "{text}");
+        }
     }
 
     #[test]

@@ -26,8 +26,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::coding::text_of;
 use crate::desk::{Desk, Outcome, Text};
+use crate::parts::{self, Parts};
 use crate::replies::Via;
-use crate::smpp::{Deliver, Held, Message, Parts};
+use crate::smpp::{Deliver, Message};
 
 /// The name of this source: no section of `[sms.sources]` can have a point in it.
 pub const NAME: &str = "jasmin.amqp";
@@ -35,8 +36,6 @@ pub const NAME: &str = "jasmin.amqp";
 const EXCHANGE: &str = "messaging";
 /// Nothing asked of the broker may take longer.
 const PATIENCE: Duration = Duration::from_secs(4);
-/// How long the parts of a long text have to come together.
-const PARTS_WITHIN: Duration = Duration::from_secs(120);
 /// The first pause before something is tried again; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -77,9 +76,8 @@ impl Jasmin {
         if config.url.is_empty() {
             return None;
         }
-        let Deliver { desk, store, site_key } = deliver;
-        let parts = Parts::new(store.clone(), site_key.clone(), desk.clone(), Via::new(NAME), PARTS_WITHIN);
-        Some(Arc::new(Jasmin { config: config.clone(), desk: desk.clone(), parts }))
+        let parts = Parts::new(deliver, Via::new(NAME), parts::WITHIN);
+        Some(Arc::new(Jasmin { config: config.clone(), desk: deliver.desk.clone(), parts }))
     }
 
     /// Takes texts until the shutdown.
@@ -172,7 +170,7 @@ impl Jasmin {
     /// Tries until it is clear what becomes of the text.
     async fn take(&self, delivery: &Delivery, shutdown: &Shutdown) -> End {
         let joined_by_jasmin = flag(delivery, "concatenated");
-        let message = match routable::read(&delivery.data) {
+        let message = match routable::read(&delivery.data, self.config.zone()) {
             Ok(message) if message.notice || joined_by_jasmin => return End::Done,
             Ok(message) => message,
             Err(error) => {
@@ -198,24 +196,26 @@ impl Jasmin {
 
     /// False: not now.
     async fn once(&self, message: &Message, id: &str) -> bool {
-        let Ok((piece, place)) = message.piece() else { return true };
-        if let Some(place) = place.filter(|place| place.total > 1) {
-            return !matches!(
-                self.parts.take(message, &place).await,
-                Held::NotNow | Held::Whole(Outcome::Limited(..) | Outcome::Unavailable(_))
-            );
+        let read = message.piece();
+        if let Ok((_, Some(place))) = &read
+            && place.total > 1
+        {
+            return !matches!(self.parts.take(message, place).await, Outcome::Unavailable(_));
         }
-        let Ok(body) = text_of(&[piece]) else { return true };
         let text = Text {
             via: Via::new(NAME),
             id: id.to_owned(),
             from: message.from.clone(),
             to: message.to.clone(),
-            body,
-            received: None,
+            body: String::new(),
+            received: message.received,
             metadata: Default::default(),
         };
-        !matches!(self.desk.take(text).await, Outcome::Limited(..) | Outcome::Unavailable(_))
+        let outcome = match read.and_then(|(piece, _)| text_of(&[piece])) {
+            Ok(body) => self.desk.take(Text { body, ..text }).await,
+            Err(_) => self.desk.unreadable(text).await,
+        };
+        !matches!(outcome, Outcome::Unavailable(_))
     }
 }
 

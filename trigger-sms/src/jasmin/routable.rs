@@ -2,9 +2,11 @@
 //! from. Its enumerations are pickled by their place in Jasmin's lists.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use chrono::{DateTime, FixedOffset, NaiveDate, TimeZone, Utc};
+
 use super::pickle::{Id, Node, Pickle, PickleError};
 use crate::coding::{Place, Reference};
-use crate::smpp::pdu::Message;
+use crate::smpp::pdu::{Kind, Message, address, sender};
 
 /// Why a message is no text of Jasmin's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,18 +21,19 @@ pub enum RoutableError {
 
 /// The members of Jasmin's `DataCodingDefault`, in its order.
 const DATA_CODINGS: [u8; 13] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0x0a, 0x0d, 0x0e];
-/// The place of INTERNATIONAL in `AddrTon`.
+/// The places of INTERNATIONAL and ALPHANUMERIC in `AddrTon`.
 const INTERNATIONAL: i64 = 2;
+const ALPHANUMERIC: i64 = 6;
 /// The place of DEFAULT in `EsmClassType`.
 const PLAIN: i64 = 1;
 /// The place of UDHI_INDICATOR_SET in `EsmClassGsmFeatures`.
 const UDHI: i64 = 1;
 
-/// Reads one.
+/// Reads one. Jasmin's clock has no zone of its own: it is so far from UTC.
 ///
 /// # Errors
 /// It is none.
-pub fn read(bytes: &[u8]) -> Result<Message, RoutableError> {
+pub fn read(bytes: &[u8], zone: FixedOffset) -> Result<Message, RoutableError> {
     let pickle = Pickle::read(bytes)?;
     let pdu = pickle.get(pickle.root, "pdu").ok_or(RoutableError::Missing("pdu"))?;
     let params = pickle.get(pdu, "params").ok_or(RoutableError::Missing("params"))?;
@@ -38,11 +41,11 @@ pub fn read(bytes: &[u8]) -> Result<Message, RoutableError> {
     let bytes = |key| get(key).and_then(|id| pickle.octets(id));
     let text = bytes("short_message").filter(|text| !text.is_empty()).or_else(|| bytes("message_payload"));
     let (notice, has_header) = esm_class(&pickle, get("esm_class"));
-    let address = |number, ton| {
-        let digits = bytes(number).map(|digits| String::from_utf8_lossy(&digits).into_owned()).unwrap_or_default();
-        let ton = get(ton).and_then(|id| pickle.member(id));
-        let international = ton == Some(("AddrTon", INTERNATIONAL)) && digits.starts_with(|c: char| c.is_ascii_digit());
-        if international { format!("+{digits}") } else { digits }
+    let digits = |number| bytes(number).map(|digits| String::from_utf8_lossy(&digits).into_owned()).unwrap_or_default();
+    let kind = |ton| match get(ton).and_then(|id| pickle.member(id)) {
+        Some(("AddrTon", INTERNATIONAL)) => Kind::International,
+        Some(("AddrTon", ALPHANUMERIC)) => Kind::Name,
+        _ => Kind::Other,
     };
     let number = |key| match get(key).map(|id| pickle.node(id)) {
         Some(Node::Number(number)) => Some(*number),
@@ -54,14 +57,24 @@ pub fn read(bytes: &[u8]) -> Result<Message, RoutableError> {
     };
     Ok(Message {
         notice: notice || pickle.get(pdu, "dlr").is_some_and(|dlr| *pickle.node(dlr) != Node::Nothing),
-        from: address("source_addr", "source_addr_ton"),
-        to: address("destination_addr", "dest_addr_ton"),
+        from: sender(kind("source_addr_ton"), &digits("source_addr")),
+        to: address(kind("dest_addr_ton"), &digits("destination_addr")),
         user_data: text.ok_or(RoutableError::Missing("short_message"))?,
         has_header,
         data_coding: data_coding(&pickle, get("data_coding")),
         sar,
         id: None,
+        received: pickle.get(pickle.root, "datetime").and_then(|id| moment(&pickle, id, zone)),
     })
+}
+
+/// `datetime(ten bytes)`: year, month, day, hour, minute, second, microseconds.
+fn moment(pickle: &Pickle, id: Id, zone: FixedOffset) -> Option<DateTime<Utc>> {
+    let packed: [u8; 10] = pickle.octets(pickle.item(id, 0)?)?.try_into().ok()?;
+    let [century, year, month, day, hour, minute, second, ..] = packed;
+    let date = NaiveDate::from_ymd_opt(u16::from_be_bytes([century, year]).into(), month.into(), day.into())?;
+    let naive = date.and_hms_opt(hour.into(), minute.into(), second.into())?;
+    zone.from_local_datetime(&naive).single().map(|moment| moment.to_utc())
 }
 
 fn place(reference: i64, total: i64, number: i64) -> Option<Place> {
@@ -107,38 +120,64 @@ mod tests {
         std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
+    fn utc(bytes: &[u8]) -> Result<Message, RoutableError> {
+        read(bytes, FixedOffset::east_opt(0).unwrap())
+    }
+
+    #[test]
+    fn a_text_is_as_old_as_jasmin_says_in_the_zone_of_its_clock() {
+        for name in ["plain", "plain-5"] {
+            let received = utc(&fixture(name)).unwrap().received.unwrap();
+            assert!((2024..2027).contains(&chrono::Datelike::year(&received)), "{received}");
+            let hour_ahead = FixedOffset::east_opt(3_600).unwrap();
+            let there = read(&fixture(name), hour_ahead).unwrap().received.unwrap();
+            assert_eq!((received - there).num_seconds(), 3_600);
+        }
+    }
+
+    #[test]
+    fn a_name_made_of_digits_is_a_name() {
+        let mut name = fixture("plain");
+        // AddrTon(2) of the source becomes AddrTon(6): the first member that is pickled after the key.
+        let key = name.windows(15).position(|bytes| bytes == b"source_addr_ton").expect("it is there");
+        let member = key + name[key..].windows(2).position(|bytes| bytes == b"K\x02").expect("it is there");
+        name[member + 1] = 6;
+        assert_eq!(utc(&name).unwrap().from, "name 447700900001");
+    }
+
     #[test]
     fn texts_of_jasmin_are_read() {
         for name in ["plain", "udh-part"] {
-            let newer = read(&fixture(&format!("{name}-5"))).unwrap();
-            assert_eq!(read(&fixture(name)).unwrap(), newer, "the protocol makes no difference");
+            let newer = Message { received: None, ..utc(&fixture(&format!("{name}-5"))).unwrap() };
+            let older = Message { received: None, ..utc(&fixture(name)).unwrap() };
+            assert_eq!(older, newer, "the protocol makes no difference");
         }
-        let message = read(&fixture("plain")).unwrap();
+        let message = utc(&fixture("plain")).unwrap();
         assert_eq!((message.from.as_str(), message.to.as_str()), ("+447700900001", "777"));
         assert_eq!(message.user_data, b"alice s3cret 004412345678 004498765432");
         assert_eq!((message.data_coding, message.has_header, message.notice), (0, false, false));
-        let wide = read(&fixture("ucs2-payload")).unwrap();
+        let wide = utc(&fixture("ucs2-payload")).unwrap();
         assert_eq!((wide.data_coding, wide.user_data), (8, b"\0h\0i".to_vec()));
-        let part = read(&fixture("udh-part")).unwrap();
+        let part = utc(&fixture("udh-part")).unwrap();
         assert_eq!(part.piece().unwrap().1, Place::new(Reference::Byte(7), 2, 1));
-        let sar = read(&fixture("sar-part")).unwrap();
+        let sar = utc(&fixture("sar-part")).unwrap();
         assert_eq!(sar.piece().unwrap().1, Place::new(Reference::Sar(300), 3, 2));
-        assert!(read(&fixture("receipt")).unwrap().notice);
-        assert_eq!(read(&fixture("class-1-8bit")).unwrap().data_coding, 0xf5);
-        assert_eq!(read(&fixture("raw")).unwrap().data_coding, 0x19);
+        assert!(utc(&fixture("receipt")).unwrap().notice);
+        assert_eq!(utc(&fixture("class-1-8bit")).unwrap().data_coding, 0xf5);
+        assert_eq!(utc(&fixture("raw")).unwrap().data_coding, 0x19);
     }
 
     #[test]
     fn every_cut_and_every_changed_byte_ends_well() {
         let whole = fixture("plain");
         for at in 0..whole.len() {
-            assert!(read(&whole[..at]).is_err(), "{at}");
+            assert!(utc(&whole[..at]).is_err(), "{at}");
             for change in [0x00, 0x01, 0x28, 0x80, 0xff] {
                 let mut changed = whole.clone();
                 changed[at] ^= change;
-                let _ = read(&changed);
+                let _ = utc(&changed);
             }
         }
-        assert_eq!(read(b"N."), Err(RoutableError::Missing("pdu")));
+        assert_eq!(utc(b"N."), Err(RoutableError::Missing("pdu")));
     }
 }

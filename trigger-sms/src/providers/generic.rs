@@ -46,6 +46,7 @@ pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
         body: posted.text,
         received: posted.received_at,
         metadata: posted.metadata,
+        place: None,
     }]))
 }
 

@@ -10,6 +10,7 @@ use ringback_common::config::SourceConfig;
 use super::fields::{Parameters, bytes};
 use super::outgoing::{at, encoded};
 use super::{Outgoing, Raw, Read, Refusal, Told, only_by_path};
+use crate::coding::{self, Coding, fits_gsm};
 use crate::send::Reply;
 use crate::sign::same;
 
@@ -43,16 +44,26 @@ fn decoded(text: Vec<u8>, charset: &str) -> Result<String, Refusal> {
             let units: Vec<u16> = pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect();
             if rest.is_empty() { String::from_utf16(&units).map_err(|_| unreadable()) } else { Err(unreadable()) }
         }
-        "ISO-8859-1" | "LATIN1" | "WINDOWS-1252" | "CP1252" => Ok(text.into_iter().map(char::from).collect()),
+        "ISO-8859-1" | "LATIN1" => Ok(text.into_iter().map(char::from).collect()),
+        "WINDOWS-1252" | "CP1252" => Ok(text.into_iter().map(cp1252).collect()),
+        "8-BIT" | "BINARY" => coding::decode(&text, Coding::new(4)).map_err(|_| unreadable()),
         _ => Err(Refusal::malformed("charset is unknown here; add charset=UTF-8 to Kannel's sms-service")),
     }
+}
+
+/// The places that are controls in Latin-1; five of them stand for nothing.
+const CP1252: &str = "€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8d}Ž\u{8f}\u{90}‘’“”•–—˜™š›œ\u{9d}žŸ";
+
+fn cp1252(byte: u8) -> char {
+    let place = byte.checked_sub(0x80).map(usize::from);
+    place.and_then(|place| CP1252.chars().nth(place)).unwrap_or(char::from(byte))
 }
 
 /// Asks `sendsms`. <https://kannel.org/download/1.4.5/userguide-1.4.5/userguide.html#AEN4627>
 pub fn reply(config: &SourceConfig, reply: &Reply) -> Option<Outgoing> {
     let mut url = at(Some(config.api_base.as_deref()?), "", &["cgi-bin", "sendsms"])?;
     let from = config.from.as_ref().unwrap_or(&reply.note.from);
-    let coding = if reply.text.is_ascii() { "0" } else { "2" };
+    let coding = if fits_gsm(&reply.text) { "0" } else { "2" };
     let fields = [
         ("username", config.account.as_deref()?),
         ("password", config.token.reveal()),
@@ -77,9 +88,14 @@ mod tests {
             (b"\0Z\0o\0\xeb", "UTF-16BE"),
             (b"Zo\xeb", "iso-8859-1"),
             ("Zoë".as_bytes(), "utf-8"),
+            (b"Zo\xeb", "Windows-1252"),
+            (b"Zo\xeb", "8-BIT"),
+            ("Zoë".as_bytes(), "8-bit"),
+            ("Zoë".as_bytes(), "BINARY"),
         ] {
             assert_eq!(decoded(bytes.to_vec(), charset).unwrap(), "Zoë", "{charset}");
         }
+        assert_eq!(decoded(b"\x80 5 \x93ok\x94 \x9f\xa0\xff".to_vec(), "CP1252").unwrap(), "€ 5 “ok” Ÿ\u{a0}ÿ");
         for (bytes, charset) in
             [(&b"Zo\xeb"[..], "UTF-8"), (b"\0Z\0", "UTF-16BE"), (b"\xd8\0", "UCS-2"), (b"x", "KOI8-R")]
         {

@@ -32,6 +32,7 @@ use url::Url;
 
 use serde_json::Value;
 
+use crate::coding::Place;
 use crate::desk::Outcome;
 use crate::http::later;
 use crate::send::{Reply, Sent};
@@ -96,6 +97,8 @@ pub struct Told {
     pub received: Option<DateTime<Utc>>,
     /// The provider's own data.
     pub metadata: BTreeMap<String, Value>,
+    /// It is one part of several, which the provider does not join.
+    pub place: Option<Place>,
 }
 
 /// What a request that proved itself holds.
@@ -105,8 +108,13 @@ pub enum Read {
     Texts(Vec<Told>),
     /// Something else that the provider tells, and what.
     Nothing(&'static str),
-    /// It cannot be checked before this certificate is known: [`Provider::learn`] it and read again.
-    Certificate(Url),
+    /// It cannot be checked before this certificate is here: [`Provider::learn`] it and read again.
+    Certificate {
+        /// Where it stands.
+        url: Url,
+        /// It was there before, and got too old.
+        known: bool,
+    },
     /// The provider wants this address to be asked for, once, to see that we are here.
     Confirm(Url),
 }
@@ -183,7 +191,8 @@ impl Provider {
     /// It is turned away.
     pub fn read(&self, raw: &Raw<'_>) -> Result<Read, Refusal> {
         let config = &self.config;
-        if !config.allow_from.is_empty() && !config.allow_from.iter().any(|net| net.contains(&raw.from)) {
+        if !config.allow_from.is_empty() && !config.allow_from.iter().any(|net| net.contains(&raw.from.to_canonical()))
+        {
             return Err(Refusal::Unproven("requests of this source do not come from that address"));
         }
         let in_query = matches!(self.kind, Kind::Kannel) && raw.secret.is_empty();
@@ -248,6 +257,11 @@ impl Provider {
                 base
             },
         )
+    }
+
+    /// Whether it brings long texts in parts.
+    pub fn brings_parts(&self) -> bool {
+        matches!(self.kind, Kind::Vonage)
     }
 
     /// Whether replies can be sent through it.

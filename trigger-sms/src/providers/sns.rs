@@ -61,9 +61,11 @@ impl Certificates {
         Ok(())
     }
 
-    fn key(&self, url: &Url, now: DateTime<Utc>) -> Option<Vec<u8>> {
+    /// The key behind this address; without one, whether there was one.
+    fn key(&self, url: &Url, now: DateTime<Utc>) -> Result<Vec<u8>, bool> {
         let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.get(url.as_str()).filter(|key| key.until >= now).map(|key| key.public.clone())
+        let key = keys.get(url.as_str());
+        key.filter(|key| key.until >= now).map(|key| key.public.clone()).ok_or(key.is_some())
     }
 }
 
@@ -110,7 +112,10 @@ pub fn read(config: &SourceConfig, certificates: &Certificates, raw: &Raw<'_>) -
     if !raw.is_recent(moment(&posted.timestamp).map(|moment| moment.timestamp()), WINDOW) {
         return Err(Refusal::Unproven("the message is more than an hour old, or the clocks differ"));
     }
-    let Some(key) = certificates.key(&certificate, raw.now) else { return Ok(Read::Certificate(certificate)) };
+    let key = match certificates.key(&certificate, raw.now) {
+        Ok(key) => key,
+        Err(known) => return Ok(Read::Certificate { url: certificate, known }),
+    };
     if !is_signed(&posted, &key) {
         return Err(Refusal::Unproven("the signature does not fit"));
     }
@@ -243,6 +248,6 @@ mod tests {
         for garbage in [&b""[..], b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &[0; 70_000]] {
             assert!(certificates.learn(&url, garbage, now).is_err());
         }
-        assert_eq!(certificates.key(&url, now), None);
+        assert_eq!(certificates.key(&url, now), Err(false), "it is not known");
     }
 }

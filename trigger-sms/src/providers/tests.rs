@@ -103,7 +103,8 @@ impl Vectors {
         };
         assert!(provider.speaks(raw.method), "{}: {}", self.name, request.what);
         match provider.read(&raw)? {
-            Read::Certificate(url) => {
+            Read::Certificate { url, known } => {
+                assert!(!known, "this provider knows none yet");
                 let certificate = self.certificate.as_ref().expect("only who has certificates asks for them");
                 provider.learn(&url, certificate.as_bytes(), raw.now).unwrap();
                 provider.read(&raw)
@@ -144,6 +145,43 @@ fn the_right_proof_is_accepted_and_the_text_is_read() {
             assert_eq!(told, request.told, "{}, {}", vectors.name, request.what);
             assert_eq!(vectors.read(request), vectors.read(request), "{}: a repeat is the same", vectors.name);
         }
+    }
+}
+
+#[test]
+fn a_source_is_known_by_its_address_however_the_socket_writes_it() {
+    let mut settings = all().into_iter().find(|vectors| vectors.name == "kannel").unwrap().settings;
+    settings.allow_from = vec!["192.0.2.0/24".parse().unwrap()];
+    let provider = Provider::new(settings.clone()).unwrap();
+    for (from, allowed) in [("192.0.2.7", true), ("::ffff:192.0.2.7", true), ("::ffff:198.51.100.7", false)] {
+        let raw = Raw {
+            method: &Method::GET,
+            secret: settings.path_secret.reveal(),
+            query: "id=1&from=%2B447700900001&to=777&text=bal",
+            headers: &HeaderMap::new(),
+            body: b"",
+            from: from.parse().unwrap(),
+            local: false,
+            now: DateTime::UNIX_EPOCH,
+        };
+        assert_eq!(provider.read(&raw).is_ok(), allowed, "{from}");
+    }
+}
+
+#[test]
+fn an_alphabet_that_has_all_letters_is_kept_narrow() {
+    for name in ["vonage-md5", "kannel"] {
+        let vectors = all().into_iter().find(|vectors| vectors.name == name).unwrap();
+        let provider = Provider::new(vectors.settings.clone()).unwrap();
+        let shown = |text: &str| {
+            let note = Note { via: Via::new(name), to: "+34911234567".to_owned(), from: "777".to_owned() };
+            let reply = Reply { job: JobId("j".to_owned()), kind: "final", note, text: text.to_owned() };
+            let request = provider.reply(&reply, vectors.moment(0)).unwrap();
+            format!("{} {}", request.uri(), String::from_utf8_lossy(request.body()))
+        };
+        let wide = |request: &str| request.contains("type=unicode") || request.contains("coding=2");
+        assert!(!wide(&shown("Señor: costo 0,20 €")), "{name}: the GSM alphabet has it");
+        assert!(wide(&shown("余额")), "{name}");
     }
 }
 

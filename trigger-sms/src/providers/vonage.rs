@@ -14,6 +14,7 @@ use sha2::{Sha256, Sha512};
 use super::fields::{Parameters, international, moment};
 use super::outgoing::{at, form};
 use super::{Outgoing, Raw, Read, Refusal, Told};
+use crate::coding::{Place, Reference, fits_gsm};
 use crate::send::{Reply, Sent};
 use crate::sign::{mac, same};
 
@@ -49,8 +50,17 @@ pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
         to: posted.get("to").map(international).unwrap_or_default(),
         body: posted.need("text")?,
         received: posted.get("message-timestamp").and_then(moment),
+        place: place(&posted),
         ..Told::default()
     }]))
+}
+
+/// Vonage posts each part of a long text by itself: `concat=true`, and which part of which text.
+fn place(posted: &Parameters) -> Option<Place> {
+    let number = |name| posted.get(name).and_then(|text| text.parse().ok());
+    let reference = Reference::named(posted.get("concat-ref")?);
+    let is_part = posted.get("concat") == Some("true");
+    Place::new(reference, number("concat-total")?, number("concat-part")?).filter(|place| is_part && place.total > 1)
 }
 
 const UNSIGNED: &str = "the signature does not fit; are signing_key and signature those of Vonage's API settings?";
@@ -85,7 +95,7 @@ pub fn reply(config: &SourceConfig, reply: &Reply) -> Option<Outgoing> {
     let url = at(config.api_base.as_deref(), "https://rest.nexmo.com", &["sms", "json"])?;
     let from = config.from.as_ref().unwrap_or(&reply.note.from).trim_start_matches('+');
     let to = reply.note.to.trim_start_matches('+');
-    let kind = if reply.text.is_ascii() { "text" } else { "unicode" };
+    let kind = if fits_gsm(&reply.text) { "text" } else { "unicode" };
     let (key, secret) = (config.account.as_deref()?, config.token.reveal());
     let text = reply.text.as_str();
     let fields = [("api_key", key), ("api_secret", secret), ("from", from), ("to", to), ("type", kind), ("text", text)];

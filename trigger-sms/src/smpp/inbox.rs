@@ -4,17 +4,18 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use chrono::{TimeDelta, Utc};
 use ringback_common::config::{SmppAlphabet, SmppConfig};
 use ringback_common::service::Shutdown;
-use ringback_common::store::Store;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::parts::{Held, Parts};
+use super::link::Deliver;
 use super::pdu::Message;
 use super::repeats::{Mark, Repeats, id, mark};
 use super::status;
 use crate::coding::text_of;
-use crate::desk::{Desk, Outcome, Text};
+use crate::desk::{Outcome, Text};
+use crate::parts::Parts;
 use crate::replies::Via;
 
 /// How long a shutdown waits for texts in hand.
@@ -24,8 +25,7 @@ const LAST_TEXTS: Duration = Duration::from_secs(10);
 pub struct Inbox {
     name: String,
     via: Via,
-    desk: Arc<Desk>,
-    store: Store,
+    deliver: Deliver,
     parts: Parts,
     repeats: Mutex<Repeats>,
     default_alphabet: SmppAlphabet,
@@ -43,19 +43,11 @@ pub struct Taken {
 
 impl Inbox {
     /// The inbox of a bind.
-    pub fn new(
-        name: &str,
-        config: &SmppConfig,
-        desk: Arc<Desk>,
-        store: Store,
-        parts: Parts,
-        shutdown: Shutdown,
-    ) -> Inbox {
+    pub fn new(name: &str, config: &SmppConfig, deliver: &Deliver, parts: Parts, shutdown: Shutdown) -> Inbox {
         Inbox {
             name: name.to_owned(),
             via: Via::smpp(name),
-            desk,
-            store,
+            deliver: deliver.clone(),
             parts,
             repeats: Mutex::default(),
             default_alphabet: config.alphabet,
@@ -119,67 +111,61 @@ impl Inbox {
     }
 
     async fn take_text(&self, message: Message) -> Taken {
-        let (piece, place) = match message.piece() {
-            Ok(read) => read,
-            Err(error) => return self.unreadable(error.code()),
-        };
-        if let Some(place) = place.filter(|place| place.total > 1) {
-            let held = self.parts.take(&message, &place).await;
-            return Taken { status: held_status(&held), mark: None };
+        let read = message.piece();
+        if let Ok((_, Some(place))) = &read
+            && place.total > 1
+        {
+            return Taken { status: outcome_status(&self.parts.take(&message, place).await), mark: None };
         }
-        let text = match text_of(&[piece]) {
-            Ok(text) => text,
-            Err(error) => return self.unreadable(error.code()),
+        let mark = mark(&self.deliver.site_key, &self.name, &message);
+        let (id, first) = self.known_as(&message, &mark).await;
+        let text = self.text(&message, id, first);
+        let outcome = match read.and_then(|(piece, _)| text_of(&[piece])) {
+            Ok(body) => self.deliver.desk.take(Text { body, ..text }).await,
+            Err(_) => self.deliver.desk.unreadable(text).await,
         };
-        let mark = mark(&self.name, &message);
-        let id = self.id_of(&message, &mark).await;
-        let outcome = self.desk.take(self.text(&message, id, text)).await;
-        Taken { status: outcome_status(&outcome), mark: message.id.is_none().then_some(mark) }
+        Taken { status: outcome_status(&outcome), mark: Some(mark) }
     }
 
-    fn unreadable(&self, code: &'static str) -> Taken {
-        tracing::info!(bind = self.name, reason = code, "a text that nobody can read");
-        Taken { status: status::OK, mark: None }
-    }
-
-    fn text(&self, message: &Message, id: String, body: String) -> Text {
+    /// A text that comes again is as old as when it came first.
+    fn text(&self, message: &Message, id: String, first: Instant) -> Text {
         Text {
             via: self.via.clone(),
             id,
             from: message.from.clone(),
             to: message.to.clone(),
-            body,
-            received: None,
+            body: String::new(),
+            received: TimeDelta::from_std(first.elapsed()).ok().map(|age| Utc::now() - age),
             metadata: Default::default(),
         }
     }
 
-    /// The message centre's id; without one the text is known by what it says, for a minute or until it is answered.
-    async fn id_of(&self, message: &Message, mark: &Mark) -> String {
-        if let Some(id) = &message.id {
-            return id.clone();
-        }
-        let known = self.repeats().known(mark, Instant::now());
-        let id = match known {
-            Some(id) => id,
-            None => self.id_before_a_restart(message, mark).await,
+    /// The id of this text and when it came first: known for a minute, or until it is answered. The id is the message centre's;
+    /// without one it is made of what the text says.
+    async fn known_as(&self, message: &Message, mark: &Mark) -> (String, Instant) {
+        let now = Instant::now();
+        let known = self.repeats().known(mark, now);
+        let (id, first) = match (known, &message.id) {
+            (Some(known), _) => known,
+            (None, Some(id)) => (id.clone(), now),
+            (None, None) => (self.id_before_a_restart(message, mark).await, now),
         };
-        self.repeats().remember(*mark, id.clone(), Instant::now());
-        id
+        self.repeats().remember(*mark, id.clone(), now);
+        (id, first)
     }
 
     /// What this text was called if it came a moment ago, to this process before it started anew or to another one.
     async fn id_before_a_restart(&self, message: &Message, mark: &Mark) -> String {
+        let Deliver { desk, store, .. } = &self.deliver;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let before = id(mark, now.saturating_sub(60));
-        let from = self.desk.sender(&message.from).ok();
-        let job = from.map(|from| self.desk.job(&self.via, &before, &from));
+        let job = desk.sender(&message.from).ok().map(|from| desk.job(&self.via, &before, &from));
         let row = match job {
-            Some(job) => self.store.find(&job).await.ok().flatten(),
+            Some(job) => store.find(&job).await.ok().flatten(),
             None => None,
         };
         match row {
-            Some(row) if (chrono::Utc::now() - row.creation_time).num_seconds() < 60 => before,
+            Some(row) if (Utc::now() - row.creation_time).num_seconds() < 60 => before,
             _ => id(mark, now),
         }
     }
@@ -189,19 +175,10 @@ impl Inbox {
     }
 }
 
-/// A refused text is answered yes: it is ours, and its sender hears of it by a reply. A limit of one sender slows that sender's
-/// texts alone, so it does not throttle the bind.
-pub(super) fn outcome_status(outcome: &Outcome) -> u32 {
+/// A refused text is answered yes: it is ours, and its sender hears of it by a reply.
+fn outcome_status(outcome: &Outcome) -> u32 {
     match outcome {
         Outcome::Accepted(_) | Outcome::Rejected(_) | Outcome::Done(_) | Outcome::Ignored(_) => status::OK,
         Outcome::Limited(..) | Outcome::Unavailable(_) => status::TEMPORARY,
-    }
-}
-
-fn held_status(held: &Held) -> u32 {
-    match held {
-        Held::Waits | Held::Known => status::OK,
-        Held::Whole(outcome) => outcome_status(outcome),
-        Held::NotNow => status::TEMPORARY,
     }
 }

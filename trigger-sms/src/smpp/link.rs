@@ -14,11 +14,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::inbox::Inbox;
-use super::parts::Parts;
 use super::session::{Ended, Session, Submitted, open};
 use super::status;
 use super::write::{Way, submits};
 use crate::desk::Desk;
+use crate::parts::Parts;
 use crate::replies::Via;
 use crate::send::Sent;
 
@@ -34,6 +34,7 @@ const PERSISTENCE: Duration = Duration::from_secs(60);
 pub struct Binds(BTreeMap<String, Arc<Link>>);
 
 /// What texts are delivered to.
+#[derive(Clone)]
 pub struct Deliver {
     /// Takes texts.
     pub desk: Arc<Desk>,
@@ -65,12 +66,8 @@ impl Binds {
     pub async fn run(&self, deliver: &Deliver, shutdown: &Shutdown, leave: &Shutdown) {
         let mut running = JoinSet::new();
         for link in self.0.values().cloned() {
-            let Deliver { desk, store, site_key } = deliver;
-            let within = link.config.parts_within;
-            let parts = Parts::new(store.clone(), site_key.clone(), desk.clone(), Via::smpp(&link.name), within);
-            let inbox =
-                Inbox::new(&link.name, &link.config, desk.clone(), store.clone(), parts.clone(), shutdown.clone());
-            let inbox = Arc::new(inbox);
+            let parts = Parts::new(deliver, Via::smpp(&link.name), link.config.parts_within);
+            let inbox = Arc::new(Inbox::new(&link.name, &link.config, deliver, parts.clone(), shutdown.clone()));
             for way in link.ways() {
                 let (link, inbox, leave) = (link.clone(), inbox.clone(), leave.clone());
                 running.spawn(async move { link.keep(*way, &inbox, &leave).await });

@@ -2,19 +2,55 @@
 //! its header.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
+use chrono::{DateTime, Utc};
 use rusmpp::decode::DecodeWithLength;
 use rusmpp::pdus::DeliverSm;
 use rusmpp::tlvs::TlvValue;
 use rusmpp::values::Ton;
 use rusmpp::{Command, CommandId, Pdu};
+use tokio_util::codec::Decoder;
 
 use crate::coding::{CodingError, Piece, Place, Raw, Reference, piece};
 
 /// A PDU has at least this header: length, command, status, sequence number, four bytes each.
 pub const HEADER: usize = 16;
-/// No PDU may be longer. A `message_payload` may carry 64 kB, but no text that anybody could mean does.
-pub const LONGEST: usize = 8 * 1024;
+/// The longest PDU that is read: a `message_payload` of 64 kB, and the rest of it.
+pub const LONGEST: usize = 68 * 1024;
+/// A PDU that says that it is longer than this is none.
+const ABSURD: usize = 16 << 20;
+
+/// Cuts a stream into PDUs. Of one that is too long only the header is kept, so that it can be answered.
+#[derive(Default)]
+pub struct Pdus {
+    /// Bytes of a PDU that was too long and still come.
+    skip: usize,
+}
+
+impl Decoder for Pdus {
+    type Item = BytesMut;
+    type Error = std::io::Error;
+
+    fn decode(&mut self, stream: &mut BytesMut) -> Result<Option<BytesMut>, std::io::Error> {
+        let skipped = self.skip.min(stream.len());
+        stream.advance(skipped);
+        self.skip -= skipped;
+        let Some(header) = stream.get(..HEADER).filter(|_| self.skip == 0) else { return Ok(None) };
+        let length = u32::from_be_bytes([header[0], header[1], header[2], header[3]]);
+        match usize::try_from(length) {
+            Ok(length @ HEADER..=LONGEST) if stream.len() < length => {
+                stream.reserve(length - stream.len());
+                Ok(None)
+            }
+            Ok(length @ HEADER..=LONGEST) => Ok(Some(stream.split_to(length))),
+            Ok(length @ HEADER..=ABSURD) => {
+                self.skip = length - HEADER;
+                Ok(Some(stream.split_to(HEADER)))
+            }
+            _ => Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "the length of a PDU makes no sense")),
+        }
+    }
+}
 
 /// What was heard.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,7 +72,7 @@ pub enum Heard {
 }
 
 /// A message for us.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
     /// A receipt or another notice of the network, not a text.
     pub notice: bool,
@@ -54,6 +90,8 @@ pub struct Message {
     pub sar: Option<Place>,
     /// The message centre's own id.
     pub id: Option<String>,
+    /// When it came to whoever hands it to us, if that is told.
+    pub received: Option<DateTime<Utc>>,
 }
 
 impl Message {
@@ -80,7 +118,8 @@ pub fn read(frame: &[u8]) -> (u32, Heard) {
         return (0, Heard::Nonsense);
     };
     if usize::try_from(length).ok() != Some(frame.len()) {
-        return (sequence, Heard::Nonsense);
+        let only_the_header = frame.len() == HEADER && (LONGEST..=ABSURD).contains(&(length as usize));
+        return (sequence, if only_the_header { too_long(id) } else { Heard::Nonsense });
     }
     let heard = match CommandId::from(id) {
         CommandId::DeliverSm => deliver(frame).map_or(Heard::Unreadable, |message| Heard::Deliver(Box::new(message))),
@@ -90,6 +129,11 @@ pub fn read(frame: &[u8]) -> (u32, Heard) {
         _ => Heard::Unknown,
     };
     (sequence, heard)
+}
+
+/// What a PDU is of which only the header was kept.
+fn too_long(id: u32) -> Heard {
+    if CommandId::from(id) == CommandId::DeliverSm { Heard::Unreadable } else { Heard::Unknown }
 }
 
 fn deliver(frame: &[u8]) -> Option<Message> {
@@ -123,13 +167,14 @@ fn message(sm: &DeliverSm) -> Message {
     };
     Message {
         notice: esm_class & MESSAGE_TYPE != 0,
-        from: address(sm.source_addr_ton, sm.source_addr.as_str()),
-        to: address(sm.dest_addr_ton, sm.destination_addr.as_str()),
+        from: sender(kind(sm.source_addr_ton), sm.source_addr.as_str()),
+        to: address(kind(sm.dest_addr_ton), sm.destination_addr.as_str()),
         user_data,
         has_header: esm_class & UDHI != 0,
         data_coding: u8::from(sm.data_coding),
         sar,
         id,
+        received: None,
     }
 }
 
@@ -138,9 +183,34 @@ const UDHI: u8 = 0x40;
 /// The bits of `esm_class` that are zero for a text and not for receipts and acknowledgements.
 const MESSAGE_TYPE: u8 = 0x3c;
 
-fn address(ton: Ton, digits: &str) -> String {
-    let international = ton == Ton::International && digits.starts_with(|c: char| c.is_ascii_digit());
+/// What kind of address a message centre says that it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A number with its country.
+    International,
+    /// A name, whatever it looks like.
+    Name,
+    /// Anything else.
+    Other,
+}
+
+fn kind(ton: Ton) -> Kind {
+    match ton {
+        Ton::International => Kind::International,
+        Ton::Alphanumeric => Kind::Name,
+        _ => Kind::Other,
+    }
+}
+
+/// An address as it is understood everywhere: an international number has a plus.
+pub fn address(kind: Kind, digits: &str) -> String {
+    let international = kind == Kind::International && digits.starts_with(|c: char| c.is_ascii_digit());
     if international { format!("+{digits}") } else { digits.to_owned() }
+}
+
+/// The sender. A name is nobody's number, even if it is made of digits: anybody may write there what he likes.
+pub fn sender(kind: Kind, digits: &str) -> String {
+    if kind == Kind::Name { format!("name {digits}") } else { address(kind, digits) }
 }
 
 #[cfg(test)]
@@ -183,6 +253,11 @@ mod tests {
         let mut national = sm(0, b"x");
         national.source_addr_ton = Ton::National;
         assert_eq!(heard(&frame(national)).from, "447700900001");
+        let mut name = sm(0, b"x");
+        name.source_addr_ton = Ton::Alphanumeric;
+        let site = ringback_common::number::Dialling { country: None, extensions: &[] };
+        let ignored = crate::parse::sender(&heard(&frame(name)).from, &site);
+        assert_eq!(ignored.err(), Some(crate::parse::Ignored::SenderIsNoNumber), "a name made of digits is a name");
     }
 
     #[test]
@@ -227,6 +302,35 @@ mod tests {
         )));
         assert!(Pdu::from(long.clone()).length() > 900);
         assert_eq!(heard(&frame(long)).user_data.len(), 900);
+    }
+
+    #[test]
+    fn what_is_too_long_can_be_answered_and_what_follows_is_read() {
+        let mut payload = sm(0, b"");
+        let whole = rusmpp::types::AnyOctetString::from_slice(&[b'x'; 65_000]);
+        payload.push_tlv(delivery(TlvValue::MessagePayload(whole.into())));
+        let (payload, short) = (frame(payload), frame(sm(0, b"hello")));
+        let too_long = |id: u32| [&[80_000, id, 0, 9].map(u32::to_be_bytes).concat()[..], &[b'x'; 79_984]].concat();
+        let stream = [&payload[..], &too_long(5), &too_long(0x0b), &short].concat();
+        for cut in [1, 15, 1_000, stream.len()] {
+            let (mut pdus, mut coming, mut heard) = (Pdus::default(), BytesMut::new(), Vec::new());
+            for bytes in stream.chunks(cut) {
+                coming.extend_from_slice(bytes);
+                while let Some(frame) = pdus.decode(&mut coming).unwrap() {
+                    heard.push(read(&frame));
+                }
+                assert!(coming.len() <= stream.len().min(LONGEST + cut), "what is too long is not kept");
+            }
+            assert!(matches!(&heard[0], (7, Heard::Deliver(message)) if message.user_data.len() == 65_000));
+            assert_eq!(heard[1..3], [(9, Heard::Unreadable), (9, Heard::Unknown)]);
+            assert!(
+                matches!(&heard[3], (7, Heard::Deliver(message)) if message.user_data == b"hello") && heard.len() == 4
+            );
+        }
+        for length in [0, 15, 17 << 20, u32::MAX] {
+            let mut header = BytesMut::from(&[length, 5, 0, 9].map(u32::to_be_bytes).concat()[..]);
+            assert!(Pdus::default().decode(&mut header).is_err(), "{length}");
+        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! Which texts are the same text, where the message centre gives no id: same bind, sender, number and characters within a
-//! minute, or as long as the first has not been answered. Pure: the moment is an argument. Bounded.
+//! Which texts are the same text: same bind, sender, number, characters and, if the message centre gives one, id, within a minute
+//! or as long as the first has not been answered. Pure: the moment is an argument. Bounded.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
+use ringback_common::secret::{self, SiteKey};
 
 use super::pdu::Message;
 
@@ -32,15 +32,12 @@ struct Known {
 }
 
 /// The mark of a text of this bind.
-pub fn mark(bind: &str, message: &Message) -> Mark {
-    let mut hash = Sha256::new();
-    for field in [bind.as_bytes(), message.from.as_bytes(), message.to.as_bytes(), &message.user_data] {
-        hash.update((field.len() as u64).to_be_bytes());
-        hash.update(field);
-    }
-    hash.update([message.data_coding]);
+pub fn mark(key: &SiteKey, bind: &str, message: &Message) -> Mark {
+    let id = message.id.as_deref().unwrap_or_default().as_bytes();
+    let (from, to) = (message.from.as_bytes(), message.to.as_bytes());
+    let whole = secret::mark(key, &[bind.as_bytes(), from, to, &message.user_data, &[message.data_coding], id]);
     let mut mark = Mark::default();
-    mark.copy_from_slice(&hash.finalize()[..16]);
+    mark.copy_from_slice(&whole[..16]);
     mark
 }
 
@@ -50,9 +47,9 @@ pub fn id(mark: &Mark, unix: u64) -> String {
 }
 
 impl Repeats {
-    /// The id under which this text is known.
-    pub fn known(&self, mark: &Mark, now: Instant) -> Option<String> {
-        self.known.get(mark).filter(|known| now < known.until).map(|known| known.id.clone())
+    /// The id under which this text is known, and since when.
+    pub fn known(&self, mark: &Mark, now: Instant) -> Option<(String, Instant)> {
+        self.known.get(mark).filter(|known| now < known.until).map(|known| (known.id.clone(), known.first))
     }
 
     /// A text is known by this id from now on, until it has been answered and its minute is over.
@@ -60,11 +57,10 @@ impl Repeats {
         if self.known.len() >= MOST {
             self.forget(now);
         }
-        self.known.entry(mark).and_modify(|known| known.until = now + OWED).or_insert(Known {
-            id,
-            first: now,
-            until: now + OWED,
-        });
+        match self.known.get_mut(&mark) {
+            Some(known) if now < known.until => known.until = now + OWED,
+            _ => drop(self.known.insert(mark, Known { id, first: now, until: now + OWED })),
+        }
     }
 
     /// The message centre has been told that the text is ours.
@@ -91,27 +87,27 @@ impl Repeats {
 mod tests {
     use super::*;
 
+    const KEY: SiteKey = SiteKey::from_bytes([9; 32]);
+
     fn text(body: &str) -> Message {
-        Message {
-            notice: false,
-            from: "+447700900001".to_owned(),
-            to: "777".to_owned(),
-            user_data: body.as_bytes().to_vec(),
-            has_header: false,
-            data_coding: 0,
-            sar: None,
-            id: None,
-        }
+        let (from, to) = ("+447700900001".to_owned(), "777".to_owned());
+        Message { from, to, user_data: body.as_bytes().to_vec(), ..Message::default() }
+    }
+
+    fn mark(bind: &str, message: &Message) -> Mark {
+        super::mark(&KEY, bind, message)
     }
 
     #[test]
     fn a_text_is_itself_by_everything_that_it_says() {
         let one = mark("a", &text("x"));
         assert_eq!(one, mark("a", &text("x")));
+        assert_ne!(one, super::mark(&SiteKey::from_bytes([8; 32]), "a", &text("x")), "no PIN is guessed from it");
         assert_ne!(one, mark("b", &text("x")));
         assert_ne!(one, mark("a", &text("y")));
         assert_ne!(one, mark("a", &Message { to: "77".to_owned(), user_data: b"7x".to_vec(), ..text("") }));
         assert_ne!(one, mark("a", &Message { data_coding: 3, ..text("x") }));
+        assert_ne!(one, mark("a", &Message { id: Some("1".to_owned()), ..text("x") }));
         assert_eq!(id(&one, 119), id(&one, 60));
         assert_ne!(id(&one, 120), id(&one, 119));
     }
@@ -119,15 +115,19 @@ mod tests {
     #[test]
     fn an_answered_text_is_known_for_a_minute_and_an_unanswered_one_for_long() {
         let (now, mark) = (Instant::now(), mark("a", &text("x")));
+        let first = Some(("first".to_owned(), now));
         let mut repeats = Repeats::default();
         assert_eq!(repeats.known(&mark, now), None);
         repeats.remember(mark, "first".to_owned(), now);
-        assert_eq!(repeats.known(&mark, now + WINDOW * 30).as_deref(), Some("first"));
+        assert_eq!(repeats.known(&mark, now + WINDOW * 30), first, "it is as old as when it came first");
         repeats.remember(mark, "second".to_owned(), now + WINDOW * 30);
-        assert_eq!(repeats.known(&mark, now + WINDOW * 31).as_deref(), Some("first"), "it keeps its id");
+        assert_eq!(repeats.known(&mark, now + WINDOW * 31), first, "it keeps its id");
         repeats.answered(&mark);
         assert_eq!(repeats.known(&mark, now + WINDOW * 31), None);
-        assert_eq!(repeats.known(&mark, now + WINDOW / 2).as_deref(), Some("first"));
+        assert_eq!(repeats.known(&mark, now + WINDOW / 2), first);
+        repeats.remember(mark, "new".to_owned(), now + WINDOW * 31);
+        let new = Some(("new".to_owned(), now + WINDOW * 31));
+        assert_eq!(repeats.known(&mark, now + WINDOW * 31), new, "a text of its own, as old as itself");
     }
 
     #[test]

@@ -17,10 +17,10 @@ use rusmpp::pdus::SubmitSm;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
+use tokio_util::codec::FramedRead;
 
 use super::inbox::Inbox;
-use super::pdu::{HEADER, Heard, LONGEST, Message, read};
+use super::pdu::{Heard, Message, Pdus, read};
 use super::status;
 use super::wire::{Wire, connect};
 use super::write::{Way, answer, bind, bytes_of};
@@ -116,7 +116,7 @@ pub struct Run {
     enquire_link: Duration,
 }
 
-type Reader = FramedRead<ReadHalf<Wire>, LengthDelimitedCodec>;
+type Reader = FramedRead<ReadHalf<Wire>, Pdus>;
 
 /// Connects and binds.
 ///
@@ -126,9 +126,7 @@ pub async fn open(config: &SmppConfig, way: Way) -> Result<Run, Ended> {
     let patience = config.response_timeout;
     let wire = timeout(patience, connect(config)).await.map_err(|_| Ended::Silent)??;
     let (reader, mut writer) = tokio::io::split(wire);
-    let codec =
-        LengthDelimitedCodec::builder().length_field_length(4).num_skip(0).max_frame_length(LONGEST).new_codec();
-    let mut reader = FramedRead::new(reader, codec);
+    let mut reader = FramedRead::new(reader, Pdus::default());
     timeout(patience, writer.write_all(&bind(config, way, 1))).await.map_err(|_| Ended::Silent)??;
     let bound = async {
         loop {
@@ -157,8 +155,7 @@ pub async fn open(config: &SmppConfig, way: Way) -> Result<Run, Ended> {
 /// The next PDU, with its header.
 async fn next(reader: &mut Reader) -> Result<BytesMut, Ended> {
     match reader.next().await {
-        Some(Ok(frame)) if frame.len() >= HEADER => Ok(frame),
-        Some(Ok(_)) => Err(Ended::Nonsense),
+        Some(Ok(frame)) => Ok(frame),
         Some(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => Err(Ended::Nonsense),
         Some(Err(error)) => Err(Ended::Connect(error)),
         None => Err(Ended::ByPeer),
