@@ -103,6 +103,9 @@ fn what_is_no_text_or_cannot_be_read_becomes_no_job_and_harms_nobody() {
     // A deliver_sm whose source address never ends; then an unknown request.
     let broken = [&[0, 0, 0, 60, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 99, 0, 1, 1][..], &[b'4'; 41]].concat();
     scene.smsc.order(json!({ "raw": hex::encode(broken) }));
+    // One that is longer than any text: it is answered, and what follows is read.
+    let too_long = [&[80_000_u32, 5, 0, 98].map(u32::to_be_bytes).concat()[..], &[b'4'; 79_984]].concat();
+    scene.smsc.order(json!({ "raw": hex::encode(too_long) }));
     scene.smsc.order(json!({ "raw": "0000001000000009000000000000004d" }));
     scene.smsc.order(json!({ "ask": true }));
     scene.smsc.wait_count("alive", 1, SOON);
@@ -111,6 +114,11 @@ fn what_is_no_text_or_cannot_be_read_becomes_no_job_and_harms_nobody() {
     let refused = scene.smsc.deliver(FROM, TO, json!({}), b"alice wrong 004412345678 004498765432");
     assert_eq!(scene.smsc.wait_answer(refused, SOON), OK);
     assert!(scene.smsc.wait_taken(1, SOON)[0].text().starts_with("No callback"));
+    let half = scene.smsc.deliver(FROM, TO, json!({ "data_coding": 8 }), b"\0half a charact");
+    assert_eq!(scene.smsc.wait_answer(half, SOON), OK);
+    assert!(scene.smsc.wait_taken(2, SOON)[1].text().starts_with("No callback"), "nobody can read it, and it is said");
+    let name = scene.smsc.deliver(FROM, TO, json!({ "source_addr_ton": 5 }), TEXT.as_bytes());
+    assert_eq!(scene.smsc.wait_answer(name, SOON), OK, "a name made of digits is nobody's number");
     scene.no_call();
 }
 

@@ -144,16 +144,14 @@ impl Inbox {
     /// without one it is made of what the text says.
     async fn known_as(&self, message: &Message, mark: &Mark) -> (String, Instant) {
         let now = Instant::now();
-        if let Some(known) = self.repeats().known(mark, now) {
-            self.repeats().remember(*mark, known.0.clone(), now);
-            return known;
-        }
-        let id = match &message.id {
-            Some(id) => id.clone(),
-            None => self.id_before_a_restart(message, mark).await,
+        let known = self.repeats().known(mark, now);
+        let (id, first) = match (known, &message.id) {
+            (Some(known), _) => known,
+            (None, Some(id)) => (id.clone(), now),
+            (None, None) => (self.id_before_a_restart(message, mark).await, now),
         };
         self.repeats().remember(*mark, id.clone(), now);
-        (id, now)
+        (id, first)
     }
 
     /// What this text was called if it came a moment ago, to this process before it started anew or to another one.
