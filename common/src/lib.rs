@@ -13,6 +13,7 @@ pub mod intake;
 pub mod job;
 pub mod lock;
 pub mod money;
+pub mod notice;
 pub mod number;
 pub mod queue;
 pub mod secret;

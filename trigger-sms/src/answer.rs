@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use ringback_common::answer::{Channel, Language, Speaker};
 use ringback_common::event::{Envelope, RequestEvent};
+use ringback_common::notice::{NOTICE_TYPE, Notice};
 use ringback_common::number::{Country, Number};
 use ringback_common::queue::{Consumer, Delivery, Queue, Source};
 use ringback_common::service::Shutdown;
@@ -15,7 +16,7 @@ use ringback_common::store::{Begun, Store, StoreError};
 use tokio::task::JoinSet;
 
 use crate::desk::SOURCE;
-use crate::replies::{ADMITTED_TYPE, FINISHED_TYPE, Note, REFUSAL_TYPE, Refused};
+use crate::replies::{ADMITTED_TYPE, FINISHED_TYPE, Note, REFUSAL_TYPE, Refused, Via};
 use crate::send::{Channels, Reply, Sent};
 
 /// How many replies are in hand at a time; a killed replica leaves at most so many unknown.
@@ -31,7 +32,17 @@ pub struct Answerer {
     store: Store,
     channels: Arc<Channels>,
     announce: bool,
+    notices: Option<Notices>,
     shutdown: Shutdown,
+}
+
+/// The way of texts that answer none.
+#[derive(Clone)]
+pub struct Notices {
+    /// The source.
+    pub via: Via,
+    /// Whom they come from.
+    pub from: String,
 }
 
 /// What a delivery asks for.
@@ -56,7 +67,12 @@ enum End {
 impl Answerer {
     /// Sends through these channels; with `announce`, also that a call begins.
     pub fn new(store: Store, channels: Arc<Channels>, announce: bool, shutdown: Shutdown) -> Answerer {
-        Answerer { store, channels, announce, shutdown }
+        Answerer { store, channels, announce, notices: None, shutdown }
+    }
+
+    /// Sends also texts that answer none.
+    pub fn with_notices(self, notices: Option<Notices>) -> Answerer {
+        Answerer { notices, ..self }
     }
 
     /// Answers until shutdown, then ends what is in hand.
@@ -77,7 +93,7 @@ impl Answerer {
     }
 
     async fn settle(self: Arc<Self>, delivery: Delivery) {
-        match wanted(&delivery.kind, &delivery.body, self.announce) {
+        match self.wanted(&delivery) {
             Wanted::News { event, note } => match self.said(*event, note).await {
                 Some(reply) => self.settle_reply(delivery, &reply).await,
                 None => delivery.requeue().await,
@@ -88,6 +104,15 @@ impl Answerer {
                 delivery.reject().await;
             }
             Wanted::Reply(reply) => self.settle_reply(delivery, &reply).await,
+        }
+    }
+
+    fn wanted(&self, delivery: &Delivery) -> Wanted {
+        match &self.notices {
+            Some(notices) if delivery.kind == NOTICE_TYPE => {
+                notice(&delivery.body, notices).unwrap_or_else(|error| Wanted::Broken(error.to_string()))
+            }
+            _ => wanted(&delivery.kind, &delivery.body, self.announce),
         }
     }
 
@@ -232,4 +257,10 @@ fn refused(body: &[u8]) -> Result<Wanted, serde_json::Error> {
     let Refused { job, note, text, answer } = envelope.data;
     let kind = if answer { "answer" } else { "refused" };
     Ok(Wanted::Reply(Box::new(Reply { job, kind, note, text })))
+}
+
+fn notice(body: &[u8], notices: &Notices) -> Result<Wanted, serde_json::Error> {
+    let Notice { job, to, text } = serde_json::from_slice::<Envelope<Notice>>(body)?.data;
+    let note = Note { via: notices.via.clone(), to: to.as_str().to_owned(), from: notices.from.clone() };
+    Ok(Wanted::Reply(Box::new(Reply { job, kind: "notice", note, text })))
 }

@@ -31,7 +31,7 @@ use ringback_common::service::Shutdown;
 use ringback_common::store::{Store, StoreError};
 use tokio::net::TcpListener;
 
-use crate::answer::Answerer;
+use crate::answer::{Answerer, Notices};
 use crate::desk::Desk;
 use crate::http::Doors;
 use crate::jasmin::Jasmin;
@@ -117,7 +117,10 @@ pub async fn run_on(
     let binds = Arc::new(Binds::new(&config.smpp));
     load_numbering_plans().await;
     let channels = Arc::new(Channels::new(sources.clone(), binds.clone())?);
-    let answerer = Arc::new(Answerer::new(world.store.clone(), channels.clone(), config.announce, shutdown.clone()));
+    let notices =
+        config.notices.as_deref().map(|name| Notices { via: Via::new(name), from: config.notices_from.clone() });
+    let answerer = Answerer::new(world.store.clone(), channels.clone(), config.announce, shutdown.clone());
+    let answerer = Arc::new(answerer.with_notices(notices));
     let intake = Intake::new(world.store.clone(), world.queue.clone(), world.site_key.clone(), world.rules);
     let desk = Arc::new(Desk::new(intake, world.queue.clone(), channels.clone(), codes));
     let deliver = Deliver { desk: desk.clone(), store: world.store, site_key: world.site_key };

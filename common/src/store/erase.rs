@@ -125,6 +125,7 @@ impl Store {
             erased.cdrs = cdrs.bind(number).bind(ERASED).execute(&mut *tx).await?.rows_affected();
             let address = sqlx::query("DELETE FROM account_addresses WHERE kind IN ('number', 'did') AND value = $1");
             erased.addresses = address.bind(number).execute(&mut *tx).await?.rows_affected();
+            sqlx::query("UPDATE dids SET b = NULL WHERE b = $1").bind(number).execute(&mut *tx).await?;
             sqlx::query("DELETE FROM auth_failures WHERE sender = $1").bind(number).execute(&mut *tx).await?;
             let parts = sqlx::query("DELETE FROM sms_parts WHERE sender = $1 OR '+' || sender = $1");
             parts.bind(number).execute(&mut *tx).await?;

@@ -9,12 +9,14 @@ const SQLITE: &[Migration] = &[
     ("0001_base", include_str!("../../migrations/sqlite/0001_base.sql")),
     ("0003_triggers", include_str!("../../migrations/sqlite/0003_triggers.sql")),
     ("0004_parts", include_str!("../../migrations/sqlite/0004_parts.sql")),
+    ("0006_ani", include_str!("../../migrations/sqlite/0006_ani.sql")),
 ];
 
 const POSTGRES: &[Migration] = &[
     ("0001_base", include_str!("../../migrations/postgres/0001_base.sql")),
     ("0003_triggers", include_str!("../../migrations/postgres/0003_triggers.sql")),
     ("0004_parts", include_str!("../../migrations/postgres/0004_parts.sql")),
+    ("0006_ani", include_str!("../../migrations/postgres/0006_ani.sql")),
 ];
 
 /// Functions keep nothing, so they are written anew whenever their text has changed.
