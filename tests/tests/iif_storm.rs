@@ -66,11 +66,14 @@ fn a_thousand_requests_in_a_second_thrice_each_and_a_trigger_killed_in_the_middl
     ended("what was acknowledged to be over, while nobody is there to say so");
 
     trigger = house.site.start(Part::OnlyIif);
-    let acked: BTreeSet<usize> =
-        heard.iter().filter(|one| one.starts_with("ACK")).filter_map(|one| id_of(one)).collect();
+    let acked = ids(&heard, "ACK");
+    let ended_unsaid = acked.len() - ids(&heard, "RESPONSE").len();
+    assert!(
+        acked.len() < REQUESTS && ended_unsaid > 0,
+        "it was killed in the middle, and calls ended while it was down"
+    );
     let unheard = |all: &[String]| {
-        let heard: BTreeSet<usize> =
-            all.iter().filter(|one| one.starts_with("ACK")).filter_map(|one| id_of(one)).collect();
+        let heard = ids(all, "ACK");
         (0..REQUESTS).filter(|n| !acked.contains(n) && !heard.contains(n)).collect::<Vec<_>>()
     };
     // Who hears no answer asks again, as UDP wants it.
@@ -85,8 +88,7 @@ fn a_thousand_requests_in_a_second_thrice_each_and_a_trigger_killed_in_the_middl
         assert!(trigger.process.ended().is_none(), "{}", trigger.process.tail(20));
     }
     heard.extend(again);
-    let mut responded: BTreeSet<usize> =
-        heard.iter().filter(|one| one.starts_with("RESPONSE")).filter_map(|one| id_of(one)).collect();
+    let mut responded = ids(&heard, "RESPONSE");
     heard.extend(server.hears_all(secs(180), |all| {
         responded.extend(all.last().filter(|one| one.starts_with("RESPONSE")).and_then(|one| id_of(one)));
         responded.len() == REQUESTS
@@ -100,6 +102,11 @@ fn all_over(house: &House) -> bool {
     !requests.is_empty()
         && requests.iter().all(|request| request.finished)
         && house.site.probe().waiting("callback.jobs") == 0
+}
+
+/// The ids of the messages of this method.
+fn ids(messages: &[String], method: &str) -> BTreeSet<usize> {
+    messages.iter().filter(|message| message.starts_with(method)).filter_map(|message| id_of(message)).collect()
 }
 
 fn id_of(message: &str) -> Option<usize> {

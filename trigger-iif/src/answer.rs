@@ -23,13 +23,13 @@ const MOST_REPEATED: usize = 2_000;
 /// Replies by UDP.
 pub struct ByUdp {
     port: Arc<Port>,
-    setup: watch::Receiver<Setup>,
+    setup: watch::Receiver<Arc<Setup>>,
     repeating: Arc<Semaphore>,
 }
 
 impl ByUdp {
     /// From this port.
-    pub fn new(port: Arc<Port>, setup: watch::Receiver<Setup>) -> ByUdp {
+    pub fn new(port: Arc<Port>, setup: watch::Receiver<Arc<Setup>>) -> ByUdp {
         ByUdp { port, setup, repeating: Arc::new(Semaphore::new(MOST_REPEATED)) }
     }
 
@@ -127,7 +127,7 @@ mod tests {
 
     fn channel(settings: &str) -> ByUdp {
         let config = Config::read(settings, "test", std::path::Path::new("/srv"), Role::Trigger, []).unwrap();
-        ByUdp::new(Arc::default(), watch::channel(Setup::new(&config.iif)).1)
+        ByUdp::new(Arc::default(), watch::channel(Arc::new(Setup::new(&config.iif))).1)
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ringback_common::intake::{Intake, Verdict};
@@ -28,19 +28,19 @@ const MOST_REFUSALS: usize = 10_000;
 /// Takes datagrams.
 pub struct Desk {
     intake: Intake,
-    setup: watch::Receiver<Setup>,
+    setup: watch::Receiver<Arc<Setup>>,
     refused: Mutex<Refused>,
 }
 
 impl Desk {
     /// A desk before this intake.
-    pub fn new(intake: Intake, setup: watch::Receiver<Setup>) -> Desk {
+    pub fn new(intake: Intake, setup: watch::Receiver<Arc<Setup>>) -> Desk {
         Desk { intake, setup, refused: Mutex::default() }
     }
 
     /// Takes one datagram; the answer goes back to where it came from.
     pub async fn take(&self, datagram: &[u8], from: SocketAddr) -> Option<String> {
-        let setup = self.setup.borrow().clone();
+        let setup = Arc::clone(&self.setup.borrow());
         let Judged { judgement, method, tolerated } = judge(&setup, datagram, from, unix_now());
         let method = method.map_or("none", |method| method.as_str());
         for what in tolerated {

@@ -143,3 +143,77 @@ pub fn wish_of(server: &Server, request: Request, from: SocketAddr) -> Wish {
         metadata: Default::default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringback_common::config::{Config, Role};
+
+    fn judged(settings: &str, datagram: &str, from: &str) -> String {
+        let config = Config::read(settings, "test", std::path::Path::new("/srv"), Role::Trigger, []).unwrap();
+        match judge(&Setup::new(&config.iif), datagram.as_bytes(), from.parse().unwrap(), 0).judgement {
+            Judgement::Silence(why) => format!("silence: {why}"),
+            Judgement::Refuse(refusal) => format!("fail {}: {}", refusal.id, refusal.code),
+            Judgement::Ask(asked) => format!("{} asks for {} and {}", asked.0.name, asked.1.user1, asked.1.user2),
+            Judgement::Release(job) => format!("release {}", if job == of("127.0.0.1") { "it" } else { "another" }),
+        }
+    }
+
+    fn of(server: &str) -> JobId {
+        JobId::of_message(SOURCE, "1", server)
+    }
+
+    #[test]
+    fn who_says_what_and_what_becomes_of_it() {
+        let plain = "[iif]\naccount = 'alice'";
+        let v1 = "[iif]\naccount = 'alice'\ndialect = 'v1'";
+        let secret = "[iif]\naccount = 'alice'\nsecret = 'key'";
+        let peer = "[iif]\naccount = 'alice'\n[iif.peers.one]\nhost = '127.0.0.1'\nport = 7";
+        let (here, there) = ("127.0.0.1:4000", "192.0.2.1:4000");
+        let good = "REQUEST: id=1;user1=2;user2=3;";
+        let right = format!("RELEASE: id=1;sid={};", message::sid(&of("127.0.0.1")));
+        for (settings, datagram, from, becomes) in [
+            (plain, good, here, "127.0.0.1 asks for 2 and 3"),
+            (plain, good, there, "silence: stranger"),
+            (plain, "REQUEST: id=1;user1=2;", here, "fail 1: user2_missing"),
+            (plain, "HELLO: id=1;", here, "silence: no_message"),
+            (plain, "ACK: id=1;sid=2;code=ok;", here, "silence: not_for_us"),
+            (plain, "RESPONSE: id=1;sid=2;real_duration=3;", here, "silence: not_for_us"),
+            (plain, "RELEASE: id=1;", here, "release it"),
+            (plain, "RELEASE: id=2;", here, "release another"),
+            (plain, right.as_str(), here, "release it"),
+            (plain, "RELEASE: id=1;sid=5;", here, "silence: wrong_sid"),
+            (plain, "RELEASE: sid=5;", here, "silence: release_without_id"),
+            (plain, "RELEASE: id=1;id=2;", here, "silence: parameter_twice"),
+            (v1, good, here, "127.0.0.1 asks for 2 and 3"),
+            (v1, "RELEASE: id=1;", here, "silence: release_in_v1"),
+            (secret, good, here, "silence: not_signed"),
+            (secret, "REQUEST: id=1;", here, "silence: not_signed"),
+            (secret, "RELEASE: id=1;", here, "silence: not_signed"),
+            (peer, good, here, "fail 1: wrong_port"),
+            (peer, "RELEASE: id=1;", here, "silence: wrong_port"),
+            (peer, good, "127.0.0.1:7", "one asks for 2 and 3"),
+        ] {
+            assert_eq!(judged(settings, datagram, from), becomes, "{settings}: {datagram} from {from}");
+        }
+    }
+
+    #[test]
+    fn the_way_back_fits_into_a_job_however_long_its_parts_are() {
+        let name = "n".repeat(64);
+        let server = Server { name, account: "a".to_owned(), dialect: Dialect::V1, secret: Default::default() };
+        let id = "\u{10ffff}".repeat(31);
+        let request = Request {
+            id: id.clone(),
+            user1: String::new(),
+            user2: String::new(),
+            forwards: Vec::new(),
+            terms: Default::default(),
+        };
+        let from = "[2001:db8::1]:65535".parse().unwrap();
+        let note = wish_of(&server, request, from).reply.unwrap();
+        assert!(note.len() <= ringback_common::job::MAX_REPLY_BYTES, "{}", note.len());
+        let back = Note { to: from, id, server: server.name, v1: true };
+        assert_eq!(serde_json::from_str::<Note>(&note).unwrap(), back);
+    }
+}

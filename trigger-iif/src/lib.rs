@@ -91,7 +91,7 @@ pub async fn run(config: IifConfig, world: World, shutdown: Shutdown) -> Result<
     warn(&config);
     let port = Arc::new(Port::default());
     port.open(config.listen).map_err(|error| RunError::Listen(config.listen, error))?;
-    let (changes, setup) = watch::channel(setup);
+    let (changes, setup) = watch::channel(Arc::new(setup));
     let intake = Intake::new(world.store.clone(), world.queue.clone(), world.site_key, world.rules);
     let desk = Arc::new(Desk::new(intake, setup.clone()));
     let courier = Courier::new(SOURCE, world.store, ByUdp::new(Arc::clone(&port), setup.clone()), shutdown.clone());
@@ -101,7 +101,12 @@ pub async fn run(config: IifConfig, world: World, shutdown: Shutdown) -> Result<
 }
 
 /// At each SIGHUP the settings are read again: who may speak, how, and where we listen. What is wrong changes nothing.
-async fn reload(config: IifConfig, port: &Port, changes: &watch::Sender<Setup>, shutdown: &Shutdown) -> io::Result<()> {
+async fn reload(
+    config: IifConfig,
+    port: &Port,
+    changes: &watch::Sender<Arc<Setup>>,
+    shutdown: &Shutdown,
+) -> io::Result<()> {
     let mut hangups = signal(SignalKind::hangup())?;
     loop {
         tokio::select! {
@@ -119,7 +124,7 @@ async fn reload(config: IifConfig, port: &Port, changes: &watch::Sender<Setup>, 
                         tracing::error!(address = %now.iif.listen, "SIGHUP: [iif] listen stays as it was: {error}")
                     }
                 }
-                changes.send_replace(Setup::new(&now.iif));
+                changes.send_replace(Arc::new(Setup::new(&now.iif)));
             }
         }
     }

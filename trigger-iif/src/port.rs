@@ -67,7 +67,7 @@ impl Port {
     }
 
     /// Takes datagrams to the desk and its answers back until shutdown, then lets the desk end what it has in hand.
-    pub async fn serve(self: &Arc<Self>, desk: Arc<Desk>, setup: watch::Receiver<Setup>, shutdown: &Shutdown) {
+    pub async fn serve(self: &Arc<Self>, desk: Arc<Desk>, setup: watch::Receiver<Arc<Setup>>, shutdown: &Shutdown) {
         let (waiting, mut datagrams) = mpsc::channel::<Datagram>(WAITING);
         let hands = Arc::new(Semaphore::new(AT_THE_DESK));
         let handing = async {
@@ -96,7 +96,7 @@ impl Port {
         let _ended = hands.acquire_many(all).await;
     }
 
-    async fn read(&self, waiting: &mpsc::Sender<Datagram>, setup: &watch::Receiver<Setup>) {
+    async fn read(&self, waiting: &mpsc::Sender<Datagram>, setup: &watch::Receiver<Arc<Setup>>) {
         let mut buffer = vec![0; LONGEST + 1];
         loop {
             let socket = self.socket().clone();
@@ -119,7 +119,7 @@ impl Port {
     }
 }
 
-fn pass_on(datagram: &[u8], from: SocketAddr, waiting: &mpsc::Sender<Datagram>, setup: &watch::Receiver<Setup>) {
+fn pass_on(datagram: &[u8], from: SocketAddr, waiting: &mpsc::Sender<Datagram>, setup: &watch::Receiver<Arc<Setup>>) {
     let dropped = |why: &'static str| metrics::counter!("ringback_iif_dropped_total", "reason" => why).increment(1);
     if setup.borrow().speaker(from) == Speaker::Stranger {
         dropped("stranger");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 
 use super::sections::{address, filled, seconds};
+use super::sms::is_source_name;
 use super::{Config, ConfigErrors, Mistake, Role, Secret, secret};
 use crate::terms::Cli;
 
@@ -214,8 +215,9 @@ impl IifConfig {
                     }
                 }
             }
-            if name.parse::<IpAddr>().is_ok() {
-                add(&format!("peers.{name}.host"), format!("{name:?}: name it otherwise than by an address"));
+            if !is_source_name(name) {
+                let what = format!("{name:?}: name a peer in up to 32 lower-case letters, digits and dashes");
+                add(&format!("peers.{name}.host"), what);
             }
         }
         wrong
