@@ -3,6 +3,7 @@
 //! Every mistake is found and reported at once. Each override is tried alone on top of the defaults, so one wrong value
 //! hides no other; only then are the good ones taken together and checked against each other.
 
+mod ani;
 mod check;
 mod email;
 mod iif;
@@ -25,6 +26,9 @@ use serde::Deserialize;
 pub use crate::queue::QueueConfig;
 pub use crate::service::ServiceConfig;
 pub use crate::store::StoreConfig;
+pub use ani::{
+    AniConfig, AniOptions, AniProfile, CliSource, MinimumBalance, OptionError, RingbackType, SIPPY_CODES, VerstatRule,
+};
 pub use email::{EmailConfig, ImapConfig, LmtpConfig, SmtpConfig, Tls};
 pub use iif::{Dialect, IifConfig, IifPeerConfig, IifProfile, Reread, ServerAddress};
 pub use jasmin::JasminConfig;
@@ -63,6 +67,8 @@ pub struct Config {
     pub sms: SmsConfig,
     /// The e-mail trigger.
     pub email: EmailConfig,
+    /// The missed-call trigger.
+    pub ani: AniConfig,
     /// The IIF trigger.
     pub iif: IifConfig,
     /// The web trigger.
@@ -175,6 +181,8 @@ impl Config {
             self.engine.id = host_name();
         }
         self.sms.settle(folder, place, mistakes);
+        (self.ani.media_ip, self.ani.currency) = (self.media.ip, self.tariff.currency.clone());
+        self.ani.sms_out = self.sms.notices.is_some();
         self.iif.settle(folder, place, mistakes);
         let ImapConfig { password, password_file, .. } = &mut self.email.imap;
         secret::from_file(password, password_file, folder, "email.imap.password", place, mistakes);

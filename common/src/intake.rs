@@ -280,7 +280,7 @@ impl Intake {
             b: approved.b.clone(),
             sender: Some(wish.sender),
             created: now,
-            not_before: self.lead.map(|lead| now + lead),
+            not_before: wish.not_before.max(self.lead.map(|lead| now + lead)),
             not_after: received + lifetime,
             terms: Terms { forwards: approved.forwards.clone(), ..wish.terms },
             reply: wish.reply,

@@ -14,6 +14,7 @@ pub mod job;
 pub mod json;
 pub mod lock;
 pub mod money;
+pub mod notice;
 pub mod number;
 pub mod queue;
 pub mod secret;

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::number::Number;
 
-/// The terms of one callback. The engine honours `cli_a`, `cli_b` and `max_seconds`; the rest is carried for what will play,
-/// forward and record.
+/// The terms of one callback. The engine honours who is shown what, how often, for how long and through which trunk; the rest is
+/// carried for what will play, forward, record and ask.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Terms {
     /// What A sees while it rings, unless the trunk shows a number of its own.
@@ -39,6 +39,68 @@ pub struct Terms {
     /// Whether the call is to be recorded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub record: bool,
+    /// Attempts at A in all; never more than the account may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// The time between two attempts (seconds).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff_seconds: Option<u32>,
+    /// How long a phone rings (seconds, at most 600).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_answer_seconds: Option<u32>,
+    /// The only trunk that may carry A's call, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trunk_a: Option<String>,
+    /// For whom A's call was diverted, and why: its Diversion header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diversion: Option<Diversion>,
+    /// What A comes to speak with on answering, where that is an application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
+}
+
+/// A Diversion header (RFC 5806).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Diversion {
+    /// The number that was rung.
+    pub from: Cli,
+    /// One word: `unconditional`.
+    #[schemars(regex(pattern = "^[A-Za-z0-9-]{1,40}$"))]
+    pub reason: String,
+}
+
+/// A session of an application, as the application sees it: a call from this CLI to this CLD.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Session {
+    /// The caller.
+    pub cli: Cli,
+    /// What was called: `callingcard_en_th`, or B's number.
+    pub cld: String,
+    /// Which application: `callingcard` or `2waycallback`.
+    pub application: String,
+    /// Whether the real account is charged for the first call too, where the default account pays for it.
+    pub anon_acct_enabled: bool,
+    /// Whether the default account pays.
+    pub default_user_used: bool,
+    /// The caller's own account, where another one pays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub real_account: Option<String>,
+}
+
+impl Diversion {
+    /// Its value in SIP, at this host; `None` where the reason is not one word.
+    pub fn value(&self, host: &str) -> Option<String> {
+        let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        let fits = (1..=40).contains(&self.reason.len()) && self.reason.bytes().all(is_word);
+        fits.then(|| format!("<sip:{}@{host}>;reason={};counter=1", self.from.as_str(), self.reason))
+    }
+}
+
+impl Session {
+    /// Whether the carrier is to be told that the account which makes the second call pays for the first one too.
+    pub fn needs_bind(&self) -> bool {
+        self.default_user_used && self.anon_acct_enabled
+    }
 }
 
 impl Terms {
@@ -194,6 +256,16 @@ mod tests {
         }
         for bad in ["", "a b", "a@b", "a;b", "a>b", "a\r\nX: y", "é", "%0d", &"9".repeat(32)] {
             assert_eq!(Cli::read(bad), Err(NoCli), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_forged_diversion_adds_no_header() {
+        let of = |reason: &str| Diversion { from: Cli::read("+12065550100").unwrap(), reason: reason.to_owned() };
+        let value = of("unconditional").value("192.0.2.1:5060");
+        assert_eq!(value.as_deref(), Some("<sip:+12065550100@192.0.2.1:5060>;reason=unconditional;counter=1"));
+        for bad in ["", "a b", "x\r\nVia: y", &"x".repeat(41)] {
+            assert_eq!(of(bad).value("h"), None, "{bad:?}");
         }
     }
 

@@ -15,7 +15,7 @@ use ringback_common::event::{
 use ringback_common::job::{JOB_TYPE, Job, JobId, JobKind};
 use ringback_common::money::Money;
 use ringback_common::number::Number;
-use ringback_common::terms::{Announcement, Cli, Terms};
+use ringback_common::terms::{Announcement, Cli, Diversion, Session, Terms};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
@@ -135,6 +135,19 @@ fn a_job() -> Job {
             announce_b: None,
             say_b: Some("1234".to_owned()),
             record: true,
+            attempts: Some(3),
+            backoff_seconds: Some(10),
+            no_answer_seconds: Some(300),
+            trunk_a: Some("main".to_owned()),
+            diversion: Some(Diversion { from: Cli::read("+12065550100").unwrap(), reason: "unconditional".to_owned() }),
+            session: Some(Session {
+                cli: Cli::read("801").unwrap(),
+                cld: "callingcard_en_th".to_owned(),
+                application: "callingcard".to_owned(),
+                anon_acct_enabled: true,
+                default_user_used: true,
+                real_account: Some("alice".to_owned()),
+            }),
         },
         reply: Some("opaque".to_owned()),
         metadata: [("order".to_owned(), json!({ "number": 7 }))].into(),

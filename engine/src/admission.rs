@@ -97,7 +97,16 @@ pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Refusal> {
 
     let Terms { cli_a, cli_b, .. } = &job.terms;
     let shown = |asked: &Option<Cli>, other: &Number| asked.as_ref().map_or(other.as_str(), Cli::as_str).to_owned();
-    let a = party(situation, account, LegName::A, &job.a, &shown(cli_a, b))?;
+    let mut a = party(situation, account, LegName::A, &job.a, &shown(cli_a, b))?;
+    if let Some(trunk) = &job.terms.trunk_a {
+        a.routes.retain(|route| route.trunk == *trunk);
+        if a.routes.is_empty() {
+            return Err(no(
+                Verdict::Rejected,
+                "the trunk that is to carry the first call does not carry this number now",
+            ));
+        }
+    }
     let b = party(situation, account, LegName::B, b, &shown(cli_b, &job.a))?;
     let asked = job.terms.max_seconds.map_or(Duration::MAX, |seconds| Duration::from_secs(seconds.into()));
     let longest = Duration::from_secs(u64::from(limits.max_call_seconds)).min(engine.max_call).min(asked);
@@ -105,9 +114,9 @@ pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Refusal> {
         a,
         b,
         attempt: situation.call_count + 1,
-        attempts: engine.attempts.min(limits.max_leg_attempts).max(1),
-        no_answer: engine.no_answer,
-        backoff: engine.backoff,
+        attempts: job.terms.attempts.unwrap_or(engine.attempts).min(limits.max_leg_attempts).max(1),
+        no_answer: asked_seconds(job.terms.no_answer_seconds, 1..=600).unwrap_or(engine.no_answer),
+        backoff: asked_seconds(job.terms.backoff_seconds, 0..=3_600).unwrap_or(engine.backoff),
         max_call: longest,
         slice_seconds: engine.hold_seconds.max(LEAST_SECONDS),
     };
@@ -117,6 +126,11 @@ pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Refusal> {
     }
     let minutes = minutes_for(account.available, plan.a.tariff, plan.b.tariff, plan.max_call);
     Ok(Admitted { plan, account_id: account.id, currency: account.currency.clone(), hold, minutes })
+}
+
+/// What a job asks for, within what the settings could say too.
+fn asked_seconds(asked: Option<u32>, within: std::ops::RangeInclusive<u32>) -> Option<Duration> {
+    asked.map(|seconds| Duration::from_secs(seconds.clamp(*within.start(), *within.end()).into()))
 }
 
 /// Whole minutes of both calls side by side that this much money pays for, at most the longest call; `None`: they are free.

@@ -12,13 +12,12 @@ use libfuzzer_sys::fuzz_target;
 mod media {
     pub type Ms = u64;
     pub mod digits;
-    pub mod g711;
     pub mod leg;
     pub mod packet;
     pub mod source;
     pub mod stream;
     pub mod terms;
-    pub mod tone;
+    pub use ringback_sip::{g711, tone};
 }
 
 use media::g711::Codec;

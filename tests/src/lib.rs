@@ -13,6 +13,7 @@ pub mod http;
 pub mod iif;
 pub mod judge;
 pub mod kamailio;
+pub mod missed;
 pub mod net;
 pub mod peers;
 pub mod phone;

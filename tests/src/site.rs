@@ -48,6 +48,8 @@ pub enum Part {
     OnlyEngine,
     /// `ringback run --only sms`, beside it.
     OnlySms,
+    /// `ringback run --only ani`, beside it.
+    OnlyAni,
     /// `ringback run --only iif`, beside it.
     OnlyIif,
     /// `ringback-engine`, on an address of its own.
@@ -56,6 +58,8 @@ pub enum Part {
     Sms(u8),
     /// `ringback-trigger-email`, on an address of its own but for what `email.lmtp.listen` says.
     Email(u8),
+    /// `ringback-trigger-ani`, on an address of its own.
+    Ani(u8),
     /// `ringback-trigger-iif`, on an address of its own.
     Iif(u8),
 }
@@ -213,8 +217,8 @@ impl Site {
     /// Starts a process armed with a failpoint, or without; does not wait.
     pub fn start_failing(&self, part: Part, failpoint: Option<&str>) -> Running {
         let ip = match part {
-            Part::All | Part::OnlyEngine | Part::OnlySms | Part::OnlyIif => self.ip,
-            Part::Engine(_) | Part::Sms(_) | Part::Email(_) | Part::Iif(_) => net::own_address(),
+            Part::All | Part::OnlyEngine | Part::OnlySms | Part::OnlyAni | Part::OnlyIif => self.ip,
+            Part::Engine(_) | Part::Sms(_) | Part::Email(_) | Part::Ani(_) | Part::Iif(_) => net::own_address(),
         };
         self.start_at(part, ip, failpoint).unwrap_or_else(|e| panic!("{part:?}: {e}"))
     }
@@ -225,10 +229,12 @@ impl Site {
             Part::All => ("ringback", &["run"], "ringback.log".to_owned()),
             Part::OnlyEngine => ("ringback", &["run", "--only", "engine"], "engine.log".to_owned()),
             Part::OnlySms => ("ringback", &["run", "--only", "sms"], "sms.log".to_owned()),
+            Part::OnlyAni => ("ringback", &["run", "--only", "ani"], "ani.log".to_owned()),
             Part::OnlyIif => ("ringback", &["run", "--only", "iif"], "iif.log".to_owned()),
             Part::Engine(number) => ("ringback-engine", &[], format!("engine-{number}.log")),
             Part::Sms(number) => ("ringback-trigger-sms", &[], format!("sms-{number}.log")),
             Part::Email(number) => ("ringback-trigger-email", &[], format!("email-{number}.log")),
+            Part::Ani(number) => ("ringback-trigger-ani", &[], format!("ani-{number}.log")),
             Part::Iif(number) => ("ringback-trigger-iif", &[], format!("iif-{number}.log")),
         };
         let mut command = Command::new(binary(program));
@@ -246,8 +252,9 @@ impl Site {
             Part::All => (5060, 9090),
             Part::OnlySms => (5060, 9091),
             Part::OnlyIif => (5060, 9092),
+            Part::OnlyAni => (5068, 9093),
             Part::OnlyEngine | Part::Engine(_) => (5068, 9090),
-            Part::Sms(_) | Part::Email(_) | Part::Iif(_) => (5060, 9090),
+            Part::Sms(_) | Part::Email(_) | Part::Ani(_) | Part::Iif(_) => (5060, 9090),
         };
         let id = match part {
             Part::Engine(number) => format!("e{number}"),
@@ -260,6 +267,8 @@ impl Site {
             ("media.ip", ip.to_string()),
             ("sms.listen", at(8081)),
             ("web.listen", at(8080)),
+            ("ani.listen", at(5060)),
+            ("ani.sippy_listen", at(5062)),
             ("iif.listen", at(5080)),
             ("service.listen", at(health)),
         ]
@@ -338,6 +347,7 @@ impl Running {
         let port = match self.part {
             Part::OnlySms => 9091,
             Part::OnlyIif => 9092,
+            Part::OnlyAni => 9093,
             _ => 9090,
         };
         SocketAddr::new(self.ip, port)

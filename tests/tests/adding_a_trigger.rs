@@ -42,7 +42,7 @@ fn the_all_in_one_has_one_line_a_trigger() {
     let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let read = |name: &str| std::fs::read_to_string(repository.join(name)).expect(name);
     let lines = read("compose/all-in-one/src/run.rs");
-    for (name, section) in [("sms", "sms"), ("email", "email"), ("web", "web"), ("iif", "iif")] {
+    for (name, section) in [("sms", "sms"), ("email", "email"), ("web", "web"), ("ani", "ani"), ("iif", "iif")] {
         let line = format!("trigger!(\"{name}\", ringback_trigger_{name}, {section}, ");
         assert_eq!(lines.matches(&line).count(), 1, "{line}");
     }

@@ -304,6 +304,7 @@ pub(crate) fn wish_of(source: &str, mail: &Mail<'_>, form: &Form, trust: &Trust)
         ask,
         terms: Default::default(),
         forwards: Vec::new(),
+        not_before: None,
         received: None,
         reply: None,
         metadata: Default::default(),

@@ -137,6 +137,7 @@ pub fn wish_of(server: &Server, request: Request, from: SocketAddr) -> Wish {
         ask: Ask::call(request.user1, request.user2),
         terms: request.terms,
         forwards: request.forwards,
+        not_before: None,
         received: None,
         reply: serde_json::to_string(&note).ok(),
         metadata: Default::default(),

@@ -85,6 +85,7 @@ impl Request {
             announce_b: announcement(message.value("ann_id2"))?,
             say_b: digits(message.value("ann_digit2"))?,
             record: message.value("record_call").is_some(),
+            ..Terms::default()
         };
         Ok(Request { id, user1, user2, forwards: forwards.into_iter().flatten().map(str::to_owned).collect(), terms })
     }
@@ -155,6 +156,7 @@ mod tests {
             announce_b: announcement("00080004"),
             say_b: Some("12*3#".to_owned()),
             record: true,
+            ..Terms::default()
         };
         assert_eq!(request.terms, terms);
     }

@@ -6,10 +6,11 @@ use ringback_common::answer::{Channel as Room, Language, Speaker};
 use ringback_common::courier::{Channel, Sent, Unread};
 use ringback_common::event::{Envelope, RequestEvent};
 use ringback_common::job::JobId;
+use ringback_common::notice::{NOTICE_TYPE, Notice};
 use ringback_common::number::{Country, Number};
 use ringback_common::store::Store;
 
-use crate::replies::{ADMITTED_TYPE, FINISHED_TYPE, Note, REFUSAL_TYPE, Refused};
+use crate::replies::{ADMITTED_TYPE, FINISHED_TYPE, Note, REFUSAL_TYPE, Refused, Via};
 use crate::send::{Channels, Reply};
 
 /// Replies by SMS.
@@ -18,6 +19,16 @@ pub struct BySms {
     pub channels: Arc<Channels>,
     /// Senders also hear that a call begins.
     pub announce: bool,
+    /// The way of texts that answer none, if there is one.
+    pub notices: Option<Notices>,
+}
+
+/// The way of texts that answer none.
+pub struct Notices {
+    /// The source.
+    pub via: Via,
+    /// Whom they come from.
+    pub from: String,
 }
 
 impl Channel for BySms {
@@ -28,6 +39,7 @@ impl Channel for BySms {
             FINISHED_TYPE => news(store, body).await,
             ADMITTED_TYPE if self.announce => news(store, body).await,
             REFUSAL_TYPE => Ok(Some(refused(body)?)),
+            NOTICE_TYPE => self.notices.as_ref().map(|notices| notice(body, notices)).transpose().map_err(Unread::from),
             _ => Ok(None),
         }
     }
@@ -74,4 +86,9 @@ fn refused(body: &[u8]) -> Result<Reply, serde_json::Error> {
     let envelope: Envelope<Refused> = serde_json::from_slice(body)?;
     let Refused { job, note, text, answer } = envelope.data;
     Ok(Reply { job, kind: if answer { "answer" } else { "refused" }, note, text })
+}
+fn notice(body: &[u8], notices: &Notices) -> Result<Reply, serde_json::Error> {
+    let Notice { job, to, text } = serde_json::from_slice::<Envelope<Notice>>(body)?.data;
+    let note = Note { via: notices.via.clone(), to: to.as_str().to_owned(), from: notices.from.clone() };
+    Ok(Reply { job, kind: "notice", note, text })
 }

@@ -428,6 +428,7 @@ pub fn wish_of(source: &str, message_id: &str, from: &Number, payer: Payer, ask:
         ask,
         terms: Default::default(),
         forwards: Vec::new(),
+        not_before: None,
         received: None,
         reply: None,
         metadata: BTreeMap::new(),

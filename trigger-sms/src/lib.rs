@@ -33,7 +33,7 @@ use ringback_common::service::Shutdown;
 use ringback_common::store::{Store, StoreError};
 use tokio::net::TcpListener;
 
-use crate::answer::BySms;
+use crate::answer::{BySms, Notices};
 use crate::desk::{Desk, SOURCE};
 use crate::http::Doors;
 use crate::jasmin::Jasmin;
@@ -119,7 +119,9 @@ pub async fn run_on(
     let binds = Arc::new(Binds::new(&config.smpp));
     load_numbering_plans().await;
     let channels = Arc::new(Channels::new(sources.clone(), binds.clone())?);
-    let by_sms = BySms { channels: channels.clone(), announce: config.announce };
+    let notices =
+        config.notices.as_deref().map(|name| Notices { via: Via::new(name), from: config.notices_from.clone() });
+    let by_sms = BySms { channels: channels.clone(), announce: config.announce, notices };
     let courier = Courier::new(SOURCE, world.store.clone(), by_sms, shutdown.clone());
     let intake = Intake::new(world.store.clone(), world.queue.clone(), world.site_key.clone(), world.rules);
     let desk = Arc::new(Desk::new(intake, world.queue.clone(), channels.clone(), codes));

@@ -57,6 +57,7 @@ impl Asker {
             ask: Ask::call(a, b),
             terms: Default::default(),
             forwards: Vec::new(),
+            not_before: None,
             received: None,
             reply: None,
             metadata: BTreeMap::new(),

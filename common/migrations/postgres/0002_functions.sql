@@ -28,7 +28,8 @@ BEGIN
     present := clock_timestamp();
     FOR t IN SELECT * FROM jsonb_to_recordset(takes) AS j(n int, job text, account text, source text, sender text, a text, b text,
                                                           next_call timestamptz, not_after timestamptz, claim boolean, kind text,
-                                                          same_call double precision) ORDER BY n LOOP
+                                                          same_call double precision, cld text, set_cli text, anon_acct boolean,
+                                                          default_user boolean) ORDER BY n LOOP
         SELECT id INTO payer FROM accounts WHERE name = t.account;
         lost := EXISTS (SELECT 1 FROM cancels WHERE job_id = t.job);
         doubled := t.kind = 'callback' AND (
@@ -40,11 +41,13 @@ BEGIN
                        AND r.account_id = payer AND r.a = t.a AND r.source <> t.source AND r.finished AND NOT r.canceled
                        AND r.setup_time IS NOT NULL AND r.job_id <> t.job));
         INSERT INTO callback_requests (creation_time, next_call, canceled, original_cli, username, authname, job_id, account_id,
-                                       source, a, b, owner, epoch, not_after, job, kind, twin)
+                                       source, a, b, owner, epoch, not_after, job, kind, twin, original_cld, original_set_cli,
+                                       anon_acct_enabled, default_user_used)
         VALUES (present, coalesce(t.next_call, present), lost, t.sender, t.account, t.account, t.job, payer, t.source, t.a, t.b,
                 CASE WHEN t.claim AND NOT lost AND NOT doubled AND coalesce(t.next_call <= present, true) THEN p_engine END,
                 CASE WHEN t.claim AND NOT lost AND NOT doubled AND coalesce(t.next_call <= present, true) THEN 1 ELSE 0 END,
-                t.not_after, p_jobs[t.n], t.kind, doubled)
+                t.not_after, p_jobs[t.n], t.kind, doubled, t.cld, t.set_cli, coalesce(t.anon_acct, true),
+                coalesce(t.default_user, false))
         ON CONFLICT (job_id) DO NOTHING;
         IF NOT FOUND THEN
             answers := answers || 1::bigint;

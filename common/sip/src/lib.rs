@@ -11,11 +11,13 @@
 //! | `talk` | what an answered call is from either end: re-INVITE, BYE, session timer, requests of the peer |
 //! | `digest` | answers to the trunk's challenges |
 //! | [`ping`] | is that trunk alive |
+//! | [`g711`], [`tone`] | how voice is written, and the tones that are played |
 //! | [`net`] | the only file with sockets |
 
 mod dialog;
 pub mod digest;
 pub mod frame;
+pub mod g711;
 pub mod identity;
 pub mod incoming;
 pub mod invite;
@@ -25,6 +27,7 @@ pub mod net;
 pub mod ping;
 pub mod stray;
 mod talk;
+pub mod tone;
 mod transaction;
 pub mod transmit;
 pub mod uri;

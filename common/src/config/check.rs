@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::sms::{is_source_name, is_web_address};
-use super::{Config, EmailConfig, Mistake, SmsConfig, Tls};
+use super::{AniProfile, Config, EmailConfig, Mistake, SmsConfig, Tls};
 
 /// Adds everything that does not fit.
 pub(super) fn check(config: &Config, place: &str, mistakes: &mut Vec<Mistake>) {
@@ -17,10 +17,11 @@ pub(super) fn check(config: &Config, place: &str, mistakes: &mut Vec<Mistake>) {
     addresses(config, &mut wrong);
     triggers(config, &mut wrong);
     email(&config.email, &mut wrong);
-    for (key, what) in config.iif.mistakes() {
+    for (key, what) in config.ani.mistakes().into_iter().chain(config.iif.mistakes()) {
         wrong(&key, what);
     }
     overlaps(config, &mut wrong);
+    overlaps_of_ani(config, &mut wrong);
 }
 
 fn urls(config: &Config, wrong: &mut impl FnMut(&str, String)) {
@@ -122,6 +123,12 @@ fn triggers(config: &Config, wrong: &mut impl FnMut(&str, String)) {
             "sms.generic.allow_unsigned",
             "unsigned texts are taken only on a loopback address; set a secret".to_owned(),
         );
+    }
+    if let Some(source) = &config.sms.notices {
+        let smpp = source.strip_prefix("smpp.").is_some_and(|name| config.sms.smpp.contains_key(name));
+        if !smpp && source != "jasmin" && !config.sms.all_sources().contains_key(source) {
+            wrong("sms.notices", format!("there is no source {source}; name one, like generic"));
+        }
     }
     for (key, url) in [
         ("sms.generic.reply_url", generic.reply_url.as_deref()),
@@ -264,6 +271,24 @@ fn overlaps(config: &Config, wrong: &mut impl FnMut(&str, String)) {
     }
     if iif.port() != 0 && iif.port() == sip.port() && meet(iif.ip(), sip.ip()) {
         wrong("iif.listen", format!("{iif} is taken by sip.listen ({sip}); give it a port of its own"));
+    }
+}
+
+/// Sippy's second address is one more socket; the first may be the engine's own, which then carries both.
+fn overlaps_of_ani(config: &Config, wrong: &mut impl FnMut(&str, String)) {
+    let (ani, media) = (&config.ani, &config.media);
+    let second = (ani.profile == AniProfile::Sippy).then_some(("ani.sippy_listen", ani.sippy_listen));
+    for (key, udp) in [("ani.listen", ani.listen)].into_iter().chain(second) {
+        if media.ports.range().contains(&udp.port()) && meet(udp.ip(), media.ip) {
+            wrong(key, format!("{udp} is one of [media] ports {}; move one of them", media.ports));
+        }
+        let others = [("sip.listen", config.sip.listen), ("iif.listen", config.iif.listen), ("ani.listen", ani.listen)];
+        for (other, address) in others {
+            let shared = key == "ani.listen" && matches!(other, "sip.listen" | "ani.listen");
+            if !shared && udp.port() != 0 && udp.port() == address.port() && meet(udp.ip(), address.ip()) {
+                wrong(key, format!("{udp} is taken by {other} ({address}); give it a port of its own"));
+            }
+        }
     }
 }
 

@@ -20,6 +20,11 @@ pub struct SmsConfig {
     pub listen: SocketAddr,
     /// The sender is told when the call is about to be made, not only how it ended.
     pub announce: bool,
+    /// The source through which texts go that answer none; `None`: there are none.
+    #[serde(deserialize_with = "filled")]
+    pub notices: Option<String>,
+    /// Whom they come from.
+    pub notices_from: String,
     /// Proxies whose `X-Forwarded-For` is believed.
     #[serde(deserialize_with = "networks")]
     pub proxies: Vec<IpNet>,

@@ -25,6 +25,8 @@ pub struct Wish {
     pub terms: Terms,
     /// Numbers to be tried in turn when B is busy.
     pub forwards: Vec<String>,
+    /// Nobody is dialled before.
+    pub not_before: Option<DateTime<Utc>>,
     /// When the source received the message, if it says so.
     pub received: Option<DateTime<Utc>>,
     /// What the trigger needs to answer.

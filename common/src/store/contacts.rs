@@ -147,6 +147,24 @@ impl Store {
         })
     }
 
+    /// Another callback than this one that this sender asked for through this source after `since`.
+    pub async fn asked_since(
+        &self,
+        source: &str,
+        sender: &str,
+        since: DateTime<Utc>,
+        but: &JobId,
+    ) -> Result<bool, StoreError> {
+        on!(self, read, pool => {
+            let query = sqlx::query(
+                "SELECT 1 AS found FROM callback_requests
+                  WHERE creation_time > $3 AND source = $1 AND original_cli = $2 AND kind = 'callback' AND job_id <> $4 LIMIT 1",
+            );
+            let query = query.bind(source).bind(sender).bind(since).bind(but.as_str());
+            Ok(query.fetch_optional(pool).await?.is_some())
+        })
+    }
+
     /// The unfinished callbacks that this sender asked for on this account, oldest first, at most a thousand.
     pub async fn unfinished_of(&self, account_id: i64, sender: &str) -> Result<Vec<JobId>, StoreError> {
         on!(self, read, pool => {

@@ -133,6 +133,7 @@ impl Store {
                 let failures = sqlx::query("DELETE FROM auth_failures WHERE sender = $1");
                 failures.bind(format!("{before}{number}")).execute(&mut *tx).await?;
             }
+            sqlx::query("UPDATE dids SET b = NULL WHERE b = $1").bind(number).execute(&mut *tx).await?;
             let parts = sqlx::query("DELETE FROM sms_parts WHERE sender = $1 OR '+' || sender = $1");
             parts.bind(number).execute(&mut *tx).await?;
             Ok(erased)

@@ -10,6 +10,7 @@ const SQLITE: &[Migration] = &[
     ("0003_triggers", include_str!("../../migrations/sqlite/0003_triggers.sql")),
     ("0004_parts", include_str!("../../migrations/sqlite/0004_parts.sql")),
     ("0005_commands", include_str!("../../migrations/sqlite/0005_commands.sql")),
+    ("0006_ani", include_str!("../../migrations/sqlite/0006_ani.sql")),
 ];
 
 const POSTGRES: &[Migration] = &[
@@ -17,6 +18,7 @@ const POSTGRES: &[Migration] = &[
     ("0003_triggers", include_str!("../../migrations/postgres/0003_triggers.sql")),
     ("0004_parts", include_str!("../../migrations/postgres/0004_parts.sql")),
     ("0005_commands", include_str!("../../migrations/postgres/0005_commands.sql")),
+    ("0006_ani", include_str!("../../migrations/postgres/0006_ani.sql")),
 ];
 
 /// Functions keep nothing, so they are written anew whenever their text has changed.

@@ -38,6 +38,12 @@ struct TakeJson<'a> {
     kind: JobKind,
     /// Seconds.
     same_call: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cld: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_cli: Option<&'a str>,
+    anon_acct: bool,
+    default_user: bool,
 }
 
 /// Takes jobs from the queue.
@@ -62,6 +68,7 @@ pub async fn take(db: &Postgres, me: &Me, takes: &[Take], same_call: Duration) -
 impl<'a> TakeJson<'a> {
     fn of(n: usize, take: &'a Take, same_call: Duration) -> TakeJson<'a> {
         let job = &take.job;
+        let (anon_acct, default_user) = take.accounting();
         TakeJson {
             n,
             job: clean(job.id.as_str()),
@@ -75,6 +82,10 @@ impl<'a> TakeJson<'a> {
             claim: take.claim,
             kind: job.kind,
             same_call: same_call.as_secs_f64(),
+            cld: take.original_cld().map(clean),
+            set_cli: take.original_set_cli(),
+            anon_acct,
+            default_user,
         }
     }
 }

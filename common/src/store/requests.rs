@@ -13,6 +13,7 @@ use super::error::StoreError;
 use super::rows::{Alive, Me, OwnedRequest, RequestFilter, RequestRow, RequestStory, Take, Taken};
 use super::{Store, owned, postgres, sqlite};
 use crate::job::JobId;
+use crate::terms::Cli;
 
 /// How long after a wish the same one from another source is the same callback, where nobody says otherwise.
 const SAME_CALL: Duration = Duration::from_secs(30);
@@ -35,6 +36,22 @@ impl Take {
     /// Sippy's `original_cli`: who sent the message, else the first party.
     pub(super) fn original_cli(&self) -> &str {
         self.job.sender.as_deref().unwrap_or(self.job.a.as_str())
+    }
+
+    /// Sippy's `original_cld`: what the application is called by.
+    pub(super) fn original_cld(&self) -> Option<&str> {
+        self.job.terms.session.as_ref().map(|session| session.cld.as_str())
+    }
+
+    /// Sippy's `original_set_cli`: what A sees, where the message said so.
+    pub(super) fn original_set_cli(&self) -> Option<&str> {
+        self.job.terms.cli_a.as_ref().map(Cli::as_str)
+    }
+
+    /// Sippy's `anon_acct_enabled` and `default_user_used`.
+    pub(super) fn accounting(&self) -> (bool, bool) {
+        let session = self.job.terms.session.as_ref();
+        session.map_or((true, false), |session| (session.anon_acct_enabled, session.default_user_used))
     }
 
     /// The wish as it is kept.

@@ -44,11 +44,13 @@ async fn take_one(tx: &mut SqliteConnection, me: &Me, take: &Take, same_call: Du
     let cancelled = cancel.fetch_optional(&mut *tx).await?.is_some();
     let doubled = job.kind == JobKind::Callback && has_twin(tx, take, account_id, present, same_call).await?;
     let due = job.not_before.map_or(present, writable);
+    let accounting = take.accounting();
     let claimed = take.claim && !cancelled && !doubled && due <= present;
     let inserted = sqlx::query(
         "INSERT INTO callback_requests (creation_time, next_call, canceled, original_cli, username, authname, job_id, account_id,
-                                        source, a, b, owner, epoch, not_after, job, kind, twin)
-         VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (job_id) DO NOTHING",
+                                        source, a, b, owner, epoch, not_after, job, kind, twin, original_cld, original_set_cli,
+                                        anon_acct_enabled, default_user_used)
+         VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) ON CONFLICT (job_id) DO NOTHING",
     )
     .bind(present)
     .bind(due)
@@ -66,6 +68,10 @@ async fn take_one(tx: &mut SqliteConnection, me: &Me, take: &Take, same_call: Du
     .bind(take.json()?)
     .bind(job.kind.as_str())
     .bind(doubled)
+    .bind(take.original_cld().map(clean))
+    .bind(take.original_set_cli())
+    .bind(accounting.0)
+    .bind(accounting.1)
     .execute(&mut *tx)
     .await?;
     Ok(match (inserted.rows_affected(), cancelled || doubled, claimed) {

@@ -8,6 +8,7 @@ mod limits;
 mod money;
 mod ownership;
 mod parts;
+mod pool;
 mod privacy;
 mod requests;
 
@@ -273,6 +274,9 @@ checks! {
     limits::limits_count_distinct_jobs,
     limits::rates_and_trunks_are_kept,
     limits::the_summary_tells_the_state,
+    pool::a_number_leads_to_one_application_or_account,
+    pool::who_is_being_called_is_on_the_line_until_it_is_over,
+    pool::what_an_application_was_told_stands_in_sippys_columns,
     parts::a_long_text_is_whole_when_all_its_parts_are_there,
     parts::a_finished_text_knows_its_repeats_and_gives_its_reference_free,
     parts::parts_of_two_texts_are_never_one_text,

@@ -15,13 +15,14 @@ use ringback_common::secret::{SiteKey, SiteKeyError};
 use ringback_common::service::{self, Service, Shutdown};
 use ringback_common::store::{Store, StoreError};
 use ringback_engine::Surroundings;
+use ringback_sip::Endpoint;
 
 use crate::cli::{Common, Fail, make_data_folder, settings};
 
 /// How to run.
 #[derive(Args)]
 pub struct RunArgs {
-    /// Only these parts: engine, sms, email, web, iif (ani is not in this version)
+    /// Only these parts: engine, sms, email, web, ani, iif
     #[arg(long, value_name = "PART,...", value_delimiter = ',')]
     only: Vec<String>,
 }
@@ -43,9 +44,6 @@ impl Parts {
                 ("engine", _) => parts.engine = true,
                 (_, Some(trigger)) if parts.triggers.contains(&trigger.name) => {}
                 (_, Some(trigger)) => parts.triggers.push(trigger.name),
-                ("ani", None) => {
-                    return Err(Fail::Usage(format!("--only {part}: not in this version; there are {}", names())));
-                }
                 (other, None) => {
                     return Err(Fail::Usage(format!("--only {other}: no such part; there are {}", names())));
                 }
@@ -88,6 +86,8 @@ struct Shared {
     queue: Queue,
     site_key: SiteKey,
     shutdown: Shutdown,
+    /// The SIP socket, where the engine and a trigger are both heard by it.
+    endpoint: Option<Endpoint>,
 }
 
 type Running<'a> = Pin<Box<dyn Future<Output = Result<(), RunError>> + Send + 'a>>;
@@ -100,17 +100,18 @@ struct Trigger {
     run: fn(Shared) -> Running<'static>,
 }
 
-/// A trigger by its name, its crate, its section of the settings, and what is missing there.
+/// A trigger by its name, its crate, its section of the settings, what is missing there, and what else it shares with the engine.
 macro_rules! trigger {
-    ($name:literal, $library:ident, $section:ident, $missing:expr) => {
+    ($name:literal, $library:ident, $section:ident, $missing:expr $(, $more:ident)*) => {
         Trigger {
             name: $name,
             missing: $missing,
             run: |shared| {
                 Box::pin(async move {
                     let rules = Rules::from(&*shared.config);
-                    let Shared { config, store, queue, site_key, shutdown } = shared;
-                    let world = $library::World { store, queue, site_key, rules };
+                    $(let $more = shared.$more.clone();)*
+                    let Shared { config, store, queue, site_key, shutdown, .. } = shared;
+                    let world = $library::World { store, queue, site_key, rules $(, $more)* };
                     let ran = $library::run(config.$section.clone(), world, shutdown).await;
                     ran.map_err(|error| RunError::Trigger($name, Box::new(error)))
                 })
@@ -121,10 +122,11 @@ macro_rules! trigger {
 
 /// The triggers, a line each.
 #[rustfmt::skip]
-const TRIGGERS: [Trigger; 4] = [
+const TRIGGERS: [Trigger; 5] = [
     trigger!("sms", ringback_trigger_sms, sms, |_| None),
     trigger!("email", ringback_trigger_email, email, |config| (!config.email.configured()).then_some("no mail can come in; set [email.imap] host or [email.lmtp] listen")),
     trigger!("web", ringback_trigger_web, web, |config| config.web.account.is_none().then_some("[web] account is empty; name the account that pays for callbacks from the page")),
+    trigger!("ani", ringback_trigger_ani, ani, |_| None, endpoint),
     trigger!("iif", ringback_trigger_iif, iif, |config| (!config.iif.configured()).then_some("[iif] account is empty; name the account that pays for the calls of application servers")),
 ];
 
@@ -182,8 +184,11 @@ pub async fn together(config: Config, parts: Parts, service: Service) -> Result<
         // The engine says itself when it is ready; triggers alone are, once they are here.
         service.health.part("triggers").set(true);
     }
+    let is_shared = parts.engine && parts.triggers.contains(&"ani");
+    let endpoint =
+        is_shared.then(|| Endpoint::bind(config.sip.listen)).transpose().map_err(ringback_engine::RunError::from)?;
     let engine = async {
-        let surroundings = Surroundings { store: store.clone(), queue: queue.clone(), endpoint: None };
+        let surroundings = Surroundings { store: store.clone(), queue: queue.clone(), endpoint: endpoint.clone() };
         ringback_engine::run(&config, surroundings, service.clone()).await.map_err(RunError::from)
     };
     let shared = Shared {
@@ -192,6 +197,7 @@ pub async fn together(config: Config, parts: Parts, service: Service) -> Result<
         queue: queue.clone(),
         site_key,
         shutdown: service.shutdown.clone(),
+        endpoint: endpoint.clone(),
     };
     let mut running: Vec<Running<'_>> = Vec::new();
     if parts.engine {
@@ -221,9 +227,9 @@ mod tests {
         let read = |text: &str| {
             Parts::read(&text.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>())
         };
-        assert_eq!(read("").unwrap(), Parts { engine: true, triggers: vec!["sms", "email", "web", "iif"] });
+        assert_eq!(read("").unwrap(), Parts { engine: true, triggers: vec!["sms", "email", "web", "ani", "iif"] });
         assert_eq!(read("engine,sms,sms").unwrap(), Parts { engine: true, triggers: vec!["sms"] });
-        assert!(read("ani").is_err_and(|fail| fail.code() == 2 && fail.to_string().contains("not in this version")));
+        assert_eq!(read("ani").unwrap(), Parts { engine: false, triggers: vec!["ani"] });
         assert!(read("fax").is_err_and(|fail| fail.code() == 2));
     }
 }

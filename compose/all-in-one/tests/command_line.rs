@@ -270,6 +270,47 @@ fn trunks_are_added_listed_switched_and_removed() {
 }
 
 #[test]
+fn applications_and_numbers_are_added_listed_changed_and_removed() {
+    let site = Site::new();
+    site.ok(&["account", "add", "alice", "--number", "+447700900111", "--did", "+12065550190"]);
+    site.ok(&["app", "add", "cards", "--type", "calling-card", "--cld", "callingcard_en_th"]);
+    let missed =
+        ["app", "add", "missed", "--type", "ani-callback", "--application", "cards", "--set", "Ringback Time=4"];
+    let missed = site.json(&missed);
+    assert_eq!(keys(&missed), ["application", "b", "cld", "name", "options", "type"]);
+    assert_eq!((&missed["type"], &missed["options"]["Ringback Time"]), (&"ani-callback".into(), &"4".into()));
+    for (wrong, says) in [
+        (&["app", "add", "x", "--type", "2way-callback"][..], "needs --to"),
+        (&["app", "add", "x", "--type", "ani-callback"], "needs --application"),
+        (&["app", "add", "x", "--type", "calling-card", "--to", "+442071838750"], "does not belong"),
+        (&["app", "set", "missed", "Ringback Tim=4"], "no option"),
+        (&["app", "set", "missed", "Ringback Time=900"], "out of range"),
+        (&["app", "set", "missed", "Hangup SIP Response Code=200"], "refuses no call"),
+        (&["did", "add", "12", "--app", "missed"], "12"),
+    ] {
+        site.fails(wrong, 2, says);
+    }
+    site.fails(&["app", "add", "x", "--type", "ani-callback", "--application", "none"], 4, "no application none");
+    site.fails(&["did", "add", "+12065550100", "--app", "none"], 4, "no application none");
+    site.fails(&["did", "add", "+12065550100", "--app", "cards"], 1, "ani-callback");
+    let did = site.json(&["did", "add", "+12065550100", "--app", "missed"]);
+    assert_eq!(keys(&did), ["account", "app", "b", "number"]);
+    site.fails(&["did", "add", "1 206 555 0100", "--account", "alice"], 1, "taken");
+    site.ok(&["did", "add", "+12065550199", "--account", "alice", "--to", "+442071838750"]);
+    let all = site.json(&["did", "list"]);
+    let numbers: Vec<&str> = all.as_array().unwrap().iter().map(|did| did["number"].as_str().unwrap()).collect();
+    assert_eq!(numbers, ["+12065550100", "+12065550190", "+12065550199"], "the account's own is among them");
+    assert_eq!((&all[2]["account"], &all[2]["b"]), (&"alice".into(), &"+442071838750".into()));
+    let back = site.json(&["app", "set", "missed", "Ringback Time=", "delay_before_callback=0"]);
+    assert_eq!(back["options"], serde_json::json!({ "delay_before_callback": "0" }));
+    site.fails(&["app", "remove", "missed"], 1, "in use");
+    assert_eq!(site.json(&["did", "remove", "+12065550100"])["removed"], true);
+    assert_eq!(site.json(&["app", "remove", "missed"])["removed"], true);
+    assert_eq!(site.json(&["app", "list"]).as_array().unwrap().len(), 1);
+    site.fails(&["app", "remove", "missed"], 4, "missed");
+}
+
+#[test]
 fn a_rate_is_set_for_one_leg_or_both() {
     let site = Site::new();
     let both = site.json(&["rate", "set", "44", "0.10"]);
@@ -409,9 +450,8 @@ fn check_knows_what_is_dangerous_and_what_cannot_work_about_application_servers(
 }
 
 #[test]
-fn what_this_version_has_not_says_so() {
+fn a_part_that_cannot_run_says_what_is_missing() {
     let site = Site::new();
-    site.fails(&["run", "--only", "ani"], 2, "not in this version");
     site.fails(&["run", "--only", "iif"], 2, "[iif] account is empty");
     site.fails(&["run", "--only", "email"], 2, "no mail can come in");
     site.fails(&["run", "--only", "fax"], 2, "no such part");

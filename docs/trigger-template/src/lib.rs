@@ -111,6 +111,7 @@ async fn take(folder: &Path, name: &str, intake: &Intake) {
                 ask,
                 terms: Default::default(),
                 forwards: Vec::new(),
+                not_before: None,
                 received: None,
                 reply: Some(name.to_owned()),
                 metadata: Default::default(),

@@ -102,3 +102,24 @@ fn a_forward_number_that_must_not_be_dialled_refuses_the_job() {
     }
     assert!(refused("+4498765430").is_ok());
 }
+
+#[test]
+fn a_job_says_how_often_and_how_long_a_rings_and_by_which_trunk() {
+    let asks = |attempts, ring, backoff| Terms {
+        attempts: Some(attempts),
+        no_answer_seconds: Some(ring),
+        backoff_seconds: Some(backoff),
+        ..Terms::default()
+    };
+    let plan = admitted(asks(2, 300, 7), None).unwrap();
+    assert_eq!((plan.attempts, plan.no_answer.as_secs(), plan.backoff.as_secs()), (2, 300, 7));
+    let forged = admitted(asks(1_000, 1_000_000, 1_000_000), None).unwrap();
+    assert_eq!(
+        (forged.attempts, forged.no_answer.as_secs(), forged.backoff.as_secs()),
+        (3, 600, 3_600),
+        "within limits"
+    );
+    let by = |trunk: &str| admitted(Terms { trunk_a: Some(trunk.to_owned()), ..Terms::default() }, None);
+    assert_eq!(by("one").unwrap().a.routes.len(), 1);
+    assert_eq!(by("two").map(|_| ()).unwrap_err().verdict, Verdict::Rejected);
+}

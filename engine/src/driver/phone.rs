@@ -67,7 +67,7 @@ impl Driver {
             caller: Caller {
                 from_uri: format!("sip:{}@{}", route.cli, local),
                 display: None,
-                extra_headers: Vec::new(),
+                extra_headers: self.record.headers(leg, &local.to_string()),
             },
             local,
             sdp: offer.text().to_owned(),

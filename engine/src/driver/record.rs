@@ -10,6 +10,7 @@ use ringback_common::money::Money;
 use ringback_common::store::{
     DialogState, FinalResponse, HoldChange, NewInvite, OutboxEvent, RequestChange, Settlement, Step,
 };
+use ringback_common::terms::Session;
 use ringback_sip::Moment;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -144,6 +145,17 @@ pub struct Keeper {
 }
 
 impl Record {
+    /// What the INVITE of this leg says beside the usual: for whom A's call was diverted, and on B's that the account which makes
+    /// this call pays for the other one too (Sippy's).
+    pub fn headers(&self, leg: LegName, host: &str) -> Vec<(String, String)> {
+        let terms = &self.job.terms;
+        let diversion =
+            terms.diversion.as_ref().filter(|_| leg == LegName::A).and_then(|diversion| diversion.value(host));
+        let binds = leg == LegName::B && terms.session.as_ref().is_some_and(Session::needs_bind);
+        let bind = binds.then(|| ("X-2Way-Need-Bind".to_owned(), "yes".to_owned()));
+        diversion.map(|value| ("Diversion".to_owned(), value)).into_iter().chain(bind).collect()
+    }
+
     /// The record of a call that is about to begin, with the hold that its first step opens.
     pub fn begin(
         keeper: Keeper,

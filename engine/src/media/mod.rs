@@ -10,16 +10,16 @@
 //!
 //! | File | Its story |
 //! |---|---|
-//! | `packet`, `g711`, `digits`, `source`, `stream`, `leg` | what to make of a datagram: pure |
+//! | `packet`, `digits`, `source`, `stream`, `leg` | what to make of a datagram: pure |
 //! | `board` | who hears whom, and whose tone is due |
 //! | `relay`, `wire`, `epoll`, `uring` | the thread: sockets, clock, rings |
 //! | `post` | the rings between the threads and the calls |
-//! | `ports`, `terms`, `tone` | who has which port, what was agreed on, what is played |
+//! | `ports`, `terms` | who has which port, what was agreed on |
+//! | `g711`, `tone` of ringback-sip | how voice is written, what is played |
 
 mod board;
 mod digits;
 mod epoll;
-pub mod g711;
 mod leg;
 mod packet;
 mod ports;
@@ -30,7 +30,6 @@ mod stream;
 mod terms;
 #[cfg(test)]
 mod tests;
-pub mod tone;
 mod uring;
 mod wire;
 
@@ -52,11 +51,12 @@ use ports::{Lease, Ports};
 use post::{Command, Crew};
 use stream::Stream;
 
-pub use g711::Codec;
 pub use leg::Counters;
 pub use packet::{Header, Malformed, TelephoneEvent};
+pub use ringback_sip::g711::Codec;
+pub use ringback_sip::tone::{Sound, tone_heard};
+pub use ringback_sip::{g711, tone};
 pub use terms::{Direction, Forbidden, Home, Negotiated};
-pub use tone::{Sound, tone_heard};
 pub use wire::Kind;
 
 /// Milliseconds since a media thread began.

@@ -101,6 +101,13 @@ pub(super) async fn a_senders_last_and_unfinished_requests_are_found(bench: Benc
     let last = bench.other.last_request(alice.id, mine).await.unwrap().unwrap();
     assert_eq!((last.job.id, last.job.b), (jobs[1].id.clone(), jobs[1].b.clone()));
     assert!(bench.other.last_request(alice.id, "+447911000003").await.unwrap().is_none());
+    let asked = |sender: &'static str, since, but: usize| {
+        let (store, job) = (bench.other.clone(), jobs[but].id.clone());
+        async move { store.asked_since("sms", sender, since, &job).await.unwrap() }
+    };
+    let ago = moment() - TimeDelta::minutes(1);
+    assert!(asked(mine, ago, 0).await && !asked(other, ago, 2).await, "its own job is no other");
+    assert!(!asked(mine, moment() + TimeDelta::minutes(1), 0).await && !asked("+447911000003", ago, 0).await);
     let unfinished = bench.other.unfinished_of(alice.id, mine).await.unwrap();
     assert_eq!(unfinished, [jobs[0].id.clone(), jobs[1].id.clone()]);
     bench.store.cancel(&jobs[0].id).await.unwrap();

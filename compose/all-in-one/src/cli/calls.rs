@@ -50,6 +50,7 @@ pub async fn call(common: &Common, args: CallArgs) -> Result<(), Fail> {
         ask: Ask::call(args.a, args.b),
         terms: Default::default(),
         forwards: Vec::new(),
+        not_before: None,
         received: None,
         reply: None,
         metadata: BTreeMap::new(),

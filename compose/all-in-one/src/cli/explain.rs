@@ -16,6 +16,8 @@ pub enum ExplainCommand {
     Sms(SmsArgs),
     /// A mail
     Email(super::explain_email::EmailArgs),
+    /// A missed call
+    Ani(super::explain_ani::AniArgs),
     /// A message of an application server
     Iif(super::explain_iif::IifArgs),
 }

@@ -4,9 +4,11 @@ mod accounts;
 mod calls;
 mod events;
 mod explain;
+mod explain_ani;
 mod explain_email;
 mod explain_iif;
 mod fail;
+mod pool;
 mod print;
 mod privacy;
 mod routes;
@@ -64,6 +66,12 @@ enum Command {
     /// Where calls leave
     #[command(subcommand)]
     Trunk(routes::TrunkCommand),
+    /// What a missed call starts
+    #[command(subcommand)]
+    App(pool::AppCommand),
+    /// Numbers that may be rung, and what they lead to
+    #[command(subcommand)]
+    Did(pool::DidCommand),
     /// What calls cost
     #[command(subcommand)]
     Rate(routes::RateCommand),
@@ -110,6 +118,8 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => return crate::demo::main(&args).unwrap_or_else(|fail| fail.tell(common.json)),
         Command::Account(command) => block(accounts::account(common, command)),
         Command::Trunk(command) => block(routes::trunk(common, command)),
+        Command::App(command) => block(pool::app(common, command)),
+        Command::Did(command) => block(pool::did(common, command)),
         Command::Rate(command) => block(routes::rate(common, command)),
         Command::Call(args) => block(calls::call(common, args)),
         Command::Request(command) => block(calls::request(common, command)),
@@ -120,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Status => block(status::status(common)),
         Command::Drain(args) => status::drain(common, &args),
         Command::Explain(explain::ExplainCommand::Sms(args)) => block(explain::sms(common, args)),
+        Command::Explain(explain::ExplainCommand::Ani(args)) => block(explain_ani::ani(common, args)),
         Command::Explain(explain::ExplainCommand::Email(args)) => block(explain_email::email(common, args)),
         Command::Explain(explain::ExplainCommand::Iif(args)) => block(explain_iif::iif(common, args)),
     };

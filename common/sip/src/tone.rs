@@ -13,8 +13,10 @@ const AMPLITUDE: f32 = 6_000.0;
 /// Something to play to a leg: samples at 8 kHz, decoded before and shared by all who play them.
 #[derive(Clone, Debug)]
 pub struct Sound {
-    pub(super) samples: Arc<[i16]>,
-    pub(super) repeat: bool,
+    /// At 8 kHz.
+    pub samples: Arc<[i16]>,
+    /// Over and over.
+    pub repeat: bool,
 }
 
 impl Sound {

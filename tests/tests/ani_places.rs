@@ -1,0 +1,244 @@
+//! Where missed calls come in, and what else comes in there: one socket or two, strangers, floods, and a broker that is away.
+
+use ringback_tests::clock;
+use ringback_tests::iif::counted;
+use ringback_tests::missed::Caller;
+use ringback_tests::net;
+use ringback_tests::peers::Peers;
+use ringback_tests::phone::{Bank, Manner, Who};
+use ringback_tests::site::{Part, Running, Site};
+use ringback_tests::story::{A, B, SOON, millis, secs};
+
+/// The number that is rung.
+const ACCESS: &str = "+12065550100";
+
+/// Phones at a trunk, alice at A, and [`ACCESS`], which connects who calls it to B after a second.
+fn furnish(site: &Site, a: Manner, b: Manner) -> Bank {
+    let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
+    phones.when(A, a);
+    phones.when(B, b);
+    site.trunk("phones", &phones.uri(), "");
+    let account =
+        ["account", "add", "alice", "--balance", "10.00", "--number", A, "--allow", "44,33", "--limits", "off"];
+    site.cli(&account, "");
+    site.cli(&["app", "add", "hotline", "--type", "2way-callback", "--to", B], "");
+    let missed = [
+        "app",
+        "add",
+        "missed",
+        "--type",
+        "ani-callback",
+        "--application",
+        "hotline",
+        "--set",
+        "Delay Before Callback=1",
+    ];
+    site.cli(&missed, "");
+    site.cli(&["did", "add", ACCESS, "--app", "missed"], "");
+    phones
+}
+
+fn talking(site: &Site) -> Bank {
+    furnish(site, Manner::answers(millis(200)), Manner::answers(millis(200)))
+}
+
+fn outcomes(process: &Running, outcome: &str) -> u64 {
+    counted(process.health(), "ringback_ani_total", &[&format!("outcome=\"{outcome}\"")])
+}
+
+#[test]
+fn on_one_socket_calls_reach_the_trigger_and_what_belongs_to_a_call_the_engine() {
+    let site = Site::small();
+    let phones = talking(&site);
+    let gateway = site.start(Part::All);
+    let caller = Caller::start(site.at(5071), site.at(5060));
+    caller.wait_answered();
+    assert_eq!(caller.to_the_end(&caller.calls(A, ACCESS, ""), SOON).codes, [100, 603]);
+    let b = phones.wait_call(B, "talks", SOON, |call| call.acked_us.is_some());
+    assert_eq!(b.gateway, site.at(5060).to_string(), "the engine calls from the socket that is rung");
+    assert_eq!(
+        caller.to_the_end(&caller.calls("+447700900999", ACCESS, ""), SOON).codes,
+        [100, 603],
+        "while they talk"
+    );
+    let options = format!(
+        "OPTIONS sip:{} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKo\r\nMax-Forwards: 70\r\nFrom: <sip:x@y>;tag=1\r\nTo: <sip:x@y>\r\nCall-ID: o\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
+        site.at(5060),
+        site.at(5071)
+    );
+    caller.says(&options);
+    assert_eq!(caller.hears(SOON).and_then(|answer| answer.status()), Some(200));
+    phones.hang_up(B);
+    let a = phones.wait_call(A, "is hung up on", SOON, |call| call.ended_us.is_some());
+    assert_eq!(a.ended_by, Some(Who::Gateway), "B's BYE reached the engine");
+    site.wait_idle(1, SOON);
+    assert_eq!((outcomes(&gateway, "accepted"), outcomes(&gateway, "unknown_caller")), (1, 1));
+}
+
+#[test]
+fn as_processes_of_their_own_each_has_its_port_and_strangers_hear_nothing() {
+    let mut site = Site::small();
+    site.set("ani.profile", "sippy");
+    let phones = talking(&site);
+    let engine = site.start(Part::OnlyEngine);
+    let trigger = site.start(Part::OnlyAni);
+    for (port, to) in [(5071, 5060), (5072, 5062)] {
+        let from = if to == 5060 { A } else { "+447700900999" };
+        let caller = Caller::start(site.at(port), site.at(to));
+        caller.wait_answered();
+        assert_eq!(caller.to_the_end(&caller.calls(from, ACCESS, ""), SOON).codes, [100, 603], "{to}");
+    }
+    let to_engine = Caller::start(site.at(5073), site.at(5068));
+    to_engine.wait_answered();
+    assert_eq!(to_engine.to_the_end(&to_engine.calls(A, ACCESS, ""), SOON).codes, [480], "the engine takes no calls");
+    let b = phones.wait_call(B, "talks", SOON, |call| call.acked_us.is_some());
+    assert_eq!(b.gateway, site.at(5068).to_string());
+    phones.hang_up(B);
+    site.wait_idle(1, SOON);
+
+    let elsewhere = net::own_address();
+    for to in [5060, 5062, 5068] {
+        let stranger = Caller::start(std::net::SocketAddr::new(elsewhere, to), site.at(to));
+        stranger.calls(A, ACCESS, "");
+        stranger.says("OPTIONS sip:x SIP/2.0\r\n\r\n");
+        assert!(stranger.hears(millis(700)).is_none(), "a stranger at {to}");
+    }
+    assert_eq!((outcomes(&trigger, "accepted"), outcomes(&trigger, "unknown_caller")), (1, 1));
+    assert_eq!(counted(engine.health(), "ringback_ani_total", &[]), 0);
+}
+
+#[test]
+fn a_trigger_that_was_killed_knows_the_call_and_the_window_again() {
+    let site = Site::small();
+    let phones = talking(&site);
+    let _engine = site.start(Part::OnlyEngine);
+    let mut trigger = site.start(Part::OnlyAni);
+    let caller = Caller::start(site.at(5071), site.at(5060));
+    caller.wait_answered();
+    let call = caller.calls(A, ACCESS, "");
+    assert_eq!(caller.to_the_end(&call, SOON).codes, [100, 603]);
+    trigger.process.kill9();
+    phones.wait_call(B, "talks", SOON, |call| call.acked_us.is_some());
+    phones.hang_up(B);
+    site.wait_idle(1, SOON);
+    let trigger = site.start(Part::OnlyAni);
+    caller.wait_answered();
+    caller.says(&call.invite);
+    assert_eq!(caller.to_the_end(&call, SOON).codes, [100, 603], "the same call again");
+    assert_eq!(outcomes(&trigger, "accepted"), 1, "it is the same job");
+    assert_eq!(
+        caller.to_the_end(&caller.calls(A, ACCESS, ""), SOON).codes,
+        [100, 603],
+        "another call within the window"
+    );
+    assert_eq!(outcomes(&trigger, "same_window"), 1);
+    site.wait_idle(1, SOON);
+    assert_eq!(phones.calls_to(A).len(), 1);
+}
+
+#[test]
+fn the_calls_of_a_trunk_that_is_not_named_are_not_for_us() {
+    let mut site = Site::small();
+    site.set("ani.trunks", r#"["other"]"#);
+    let phones = talking(&site);
+    let gateway = site.start(Part::All);
+    let caller = Caller::start(site.at(5071), site.at(5060));
+    caller.wait_answered();
+    assert_eq!(caller.to_the_end(&caller.calls(A, ACCESS, ""), SOON).codes, [100, 480]);
+    assert_eq!(outcomes(&gateway, "not_a_trunk"), 1);
+    assert!(phones.calls().is_empty());
+}
+
+#[test]
+fn while_the_broker_is_away_callers_are_told_to_try_again_and_who_hung_up_is_not_forgotten() {
+    let mut peers = Peers::start();
+    let mut site = Site::beside(&peers);
+    site.set("ani.options.ringback_time", "1");
+    let phones = talking(&site);
+    let _engine = site.start(Part::Engine(1));
+    let trigger = site.start(Part::Ani(1));
+    let at = |port| std::net::SocketAddr::new(trigger.ip, port);
+    // The trunk calls from its own address; the trigger is at another.
+    let caller = Caller::start(site.at(5071), at(5060));
+    caller.wait_answered();
+    peers.rabbit.kill9();
+    let heard = caller.to_the_end(&caller.calls("+447700900998", ACCESS, ""), SOON);
+    assert_eq!(heard.codes.last(), Some(&603), "who would be refused anyway is refused");
+    let heard = caller.to_the_end(&caller.calls(A, ACCESS, ""), secs(30));
+    assert_eq!(heard.codes, [100, 180, 503], "not now");
+    assert_eq!(outcomes(&trigger, "unavailable"), 1);
+    let attempt = caller.calls(A, ACCESS, "");
+    clock::wait_for("180", SOON, || caller.hears(SOON).filter(|message| message.status() == Some(180)));
+    caller.cancels(&attempt);
+    assert_eq!(caller.to_the_end(&attempt, SOON).codes.last(), Some(&487));
+    peers.rabbit.restart().expect("the broker starts again");
+    phones.wait_call(A, "is called back", secs(60), |_| true);
+    phones.hang_up(B);
+    assert_eq!(phones.calls_to(A).len(), 1);
+}
+
+#[test]
+fn nonsense_and_floods_get_the_stated_answer_or_none_and_cost_little() {
+    let site = Site::small();
+    let _phones = talking(&site);
+    let gateway = site.start(Part::All);
+    let caller = Caller::start(site.at(5071), site.at(5060));
+    caller.wait_answered();
+    let request = |method: &str, n: u32| {
+        format!(
+            "{method} sip:{ACCESS}@{} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKn{n}\r\nMax-Forwards: 70\r\nFrom: <sip:{A}@y>;tag=1\r\n\
+             To: <sip:{ACCESS}@y>\r\nCall-ID: n{n}\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n",
+            site.at(5060),
+            site.at(5071)
+        )
+    };
+    let stated = [
+        ("OPTIONS", 200),
+        ("REGISTER", 405),
+        ("MESSAGE", 405),
+        ("SUBSCRIBE", 405),
+        ("REFER", 403),
+        ("BYE", 481),
+        ("NONSENSE", 501),
+    ];
+    for (n, (method, code)) in (0..).zip(stated) {
+        caller.says(request(method, n));
+        assert_eq!(caller.hears(SOON).and_then(|answer| answer.status()), Some(code), "{method}");
+    }
+    for text in [
+        &b"\0\0\0\0"[..],
+        b"INVITE",
+        &[b'x'; 10_000],
+        b"INVITE sip:x SIP/2.0\r\n\r\n",
+        b"\xff\xfe\r\n\r\n",
+        b"SIP/2.0 200 OK\r\n\r\n",
+    ] {
+        caller.says(text);
+    }
+    caller.says(request("ACK", 99));
+    while caller.hears(millis(300)).is_some() {}
+    let hostile = ["'; DROP TABLE dids;--", "%00", "ani_", "ani_callingcard%0d%0a", "+", "anonymous", &"9".repeat(200)];
+    for cld in hostile.map(|cld| cld.replace(' ', "%20")) {
+        let heard = caller.to_the_end(&caller.calls(A, &cld, ""), SOON);
+        assert!(heard.codes.last().is_some_and(|code| (400..500).contains(code)), "{cld}: {:?}", heard.codes);
+    }
+    let memory = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.process.id())).unwrap_or_default();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .and_then(|line| line.split_whitespace().nth(1))
+            .map(str::to_owned);
+        line.and_then(|kib| kib.parse::<u64>().ok()).expect("the process lives")
+    };
+    let before = memory();
+    for n in 0..3_000 {
+        caller.says(caller.attempt("<sip:+447700900777@y>", &format!("+1206556{n:04}"), "", None).invite);
+    }
+    while caller.hears(millis(500)).is_some() {}
+    assert!(memory() < before + 100_000, "{} KiB before, {} after", before, memory());
+    let later = Caller::start(site.at(5074), site.at(5060));
+    let heard = later.to_the_end(&later.calls(A, ACCESS, ""), SOON);
+    assert_eq!(heard.codes, [100, 603], "a good call right after the flood");
+    assert_eq!(outcomes(&gateway, "accepted"), 1);
+}

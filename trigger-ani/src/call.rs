@@ -1,0 +1,158 @@
+//! One missed call, from its INVITE to the job: judged, rung, asked for, and only then refused. It is never answered.
+
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use ringback_common::config::RingbackType;
+use ringback_common::intake::{Intake, RETRY_AFTER, Verdict};
+use ringback_common::service::Shutdown;
+use ringback_common::store::StoreError;
+use ringback_sip::{Arrival, Endpoint};
+use tokio::time::sleep;
+
+use crate::SOURCE;
+use crate::desk::{Desk, From, Judged, Plan, Refusal};
+use crate::early::Ringback;
+use crate::line::MissedCall;
+use crate::notice::{self, Teller};
+use crate::window::Windows;
+
+/// Told to a caller whose callback cannot be taken now: their network may try again.
+const NOT_NOW: u16 = 503;
+/// Told to a trunk whose calls are not for us.
+const NOT_OURS: u16 = 480;
+/// A refusal that is on its way reaches the caller's phone before ours rings it.
+const LEAD: Duration = Duration::from_millis(200);
+
+/// What every call needs.
+pub struct Counter {
+    /// Says what becomes of a call.
+    pub desk: Desk,
+    /// Takes the wish.
+    pub intake: Intake,
+    /// One callback of a number within a while.
+    pub windows: Windows,
+    /// Tells callers why not.
+    pub teller: Teller,
+    /// Nothing is tried again after it began.
+    pub shutdown: Shutdown,
+}
+
+impl Counter {
+    /// Takes one call; answers it when it is refused and only its ACK is missing.
+    pub async fn take(&self, arrival: Arrival, endpoint: &Endpoint, from: Option<From>) -> Option<MissedCall> {
+        let Some(mut call) = MissedCall::take(arrival, endpoint) else {
+            count("unsupported");
+            return None;
+        };
+        let Some(from) = from else {
+            count("not_a_trunk");
+            call.reject(NOT_OURS);
+            return Some(call);
+        };
+        let invite = call.invite().clone();
+        match call.during(self.desk.judge(&invite, &from)).await {
+            Err(error) => unavailable(&mut call, &error),
+            Ok(Judged::Refused(refusal)) => {
+                call.reject(refusal.code);
+                call.during(self.refused(&refusal)).await;
+            }
+            Ok(Judged::Callback(plan)) => self.call_back(&mut call, &plan).await,
+        }
+        Some(call)
+    }
+
+    async fn call_back(&self, call: &mut MissedCall, plan: &Plan) {
+        let code = plan.options.hangup_sip_response_code;
+        let lately = match call.during(self.desk.had_one_lately(plan)).await {
+            Ok(lately) => lately,
+            Err(error) => return unavailable(call, &error),
+        };
+        let claim = self.windows.claim(plan.numbers.clone(), Instant::now()).filter(|_| !lately);
+        self.ring(call, plan).await;
+        let Some(claim) = claim else {
+            count("same_window");
+            return call.reject(code);
+        };
+        match self.ask(call, plan).await {
+            Verdict::Accepted { job } => {
+                tracing::info!(%job, "a missed call is a job");
+                count("accepted");
+                claim.keep();
+                call.reject(code);
+            }
+            Verdict::Rejected { reason, .. } | Verdict::Limited { reason, .. } => {
+                count(reason.code());
+                call.reject(code);
+                if let (Some((caller, account)), Some(why)) = (&plan.known, notice::of_reason(reason)) {
+                    call.during(self.teller.tell(caller, account, why)).await;
+                }
+            }
+            Verdict::Unavailable { .. } => {
+                count("unavailable");
+                call.reject(NOT_NOW);
+            }
+        }
+    }
+
+    /// Lets the caller hear it ring, as long as the settings say and the caller stays.
+    async fn ring(&self, call: &mut MissedCall, plan: &Plan) {
+        let time = Duration::from_secs(plan.options.ringback_time.into());
+        if time.is_zero() || call.gone {
+            return;
+        }
+        let early = match plan.options.ringback_type {
+            RingbackType::Indicate => None,
+            RingbackType::EarlyMedia => Ringback::answer(call.offer(), self.desk.config().media_ip).await,
+        };
+        match early {
+            Some((ringback, sdp)) => {
+                call.ring(183, Some(sdp));
+                let _playing = ringback.play();
+                call.while_it_rings(time).await;
+            }
+            None => {
+                call.ring(180, None);
+                call.while_it_rings(time).await;
+            }
+        }
+    }
+
+    /// Asks for the job. While the caller waits, once: they may try again. When they have gone already, until it is taken or too
+    /// late: nobody else would bring it again.
+    async fn ask(&self, call: &mut MissedCall, plan: &Plan) -> Verdict {
+        let over = Utc::now();
+        let wish = plan.wish_at(over, if call.gone { Duration::ZERO } else { LEAD });
+        let end = Instant::now() + self.intake.checks().rules().job_lifetime;
+        loop {
+            match call.during(Box::pin(self.intake.submit(wish.clone()))).await {
+                Verdict::Unavailable { .. } if call.gone && Instant::now() < end && !self.shutdown.begun() => {
+                    call.during(sleep(RETRY_AFTER)).await
+                }
+                verdict => return verdict,
+            }
+        }
+    }
+
+    async fn refused(&self, refusal: &Refusal) {
+        count(refusal.reason);
+        tracing::info!(reason = refusal.reason, "a missed call is no job");
+        let caller = refusal.caller.as_ref().map_or("anonymous", |number| number.as_str());
+        self.intake.refused(SOURCE, caller, refusal.account.as_deref(), refusal.reason).await;
+        if let (Some(caller), Some(account), Some(why)) =
+            (&refusal.caller, &refusal.account, notice::of_no_payer(refusal.reason))
+        {
+            self.teller.tell(caller, account, why).await;
+        }
+    }
+}
+
+fn unavailable(call: &mut MissedCall, error: &StoreError) {
+    tracing::warn!("a missed call cannot be looked into now, and is told to come back: {error}");
+    count("unavailable");
+    call.reject(NOT_NOW);
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("ringback_ani_total", "outcome" => outcome).increment(1);
+}

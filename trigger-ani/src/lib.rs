@@ -1,0 +1,179 @@
+//! Ringback's missed-call trigger: somebody calls, is never answered, and becomes a job.
+//!
+//! [`cld`] reads what was called, [`caller`] who calls, [`payer`] says who pays, [`window`] what is one callback: all pure. The
+//! [`desk`] puts them together, `call` takes one call from its INVITE to the job, `line` carries its messages, `early` lets the
+//! caller hear it ring, `notice` tells a known caller why not, `trunks` knows whose calls are taken.
+
+mod call;
+pub mod caller;
+pub mod cld;
+pub mod desk;
+mod early;
+pub mod explain;
+mod line;
+mod notice;
+pub mod payer;
+mod replies;
+mod trunks;
+pub mod window;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringback_common::config::{AniConfig, AniProfile};
+use ringback_common::courier::Courier;
+use ringback_common::intake::{Intake, Rules};
+use ringback_common::queue::{Queue, QueueError};
+use ringback_common::secret::{SiteKey, SiteKeyError};
+use ringback_common::service::Shutdown;
+use ringback_common::store::{Store, StoreError};
+use ringback_sip::{Arrival, Endpoint, EndpointError};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::call::Counter;
+use crate::desk::Desk;
+use crate::notice::Teller;
+use crate::replies::Silent;
+use crate::trunks::Trunks;
+use crate::window::Windows;
+
+/// The name of this trigger: `source` of its jobs, and where its replies go.
+pub const SOURCE: &str = "ani";
+
+/// INVITEs that may wait to be looked at; more are told to come back.
+const WAITING: usize = 256;
+
+/// For each call in hand so many more may wait for the ACK of their refusal.
+const LINGERING: usize = 4;
+
+/// What the trigger works with.
+pub struct World {
+    /// Accounts, applications, numbers and requests.
+    pub store: Store,
+    /// Jobs go out, outcomes come in.
+    pub queue: Queue,
+    /// Seals secrets.
+    pub site_key: SiteKey,
+    /// The site's rules.
+    pub rules: Rules,
+    /// The SIP socket that is shared with the engine; `None` binds `[ani] listen`.
+    pub endpoint: Option<Endpoint>,
+}
+
+/// Why the trigger does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The address is taken, or not ours.
+    #[error("[ani] {0}: {1}")]
+    Listen(&'static str, EndpointError),
+    /// The store is away.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The queue's settings are wrong, or its file cannot be opened.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// There is no site key.
+    #[error(transparent)]
+    SiteKey(#[from] SiteKeyError),
+}
+
+/// Takes calls until shutdown, and ends those in hand.
+///
+/// # Errors
+/// It cannot start.
+pub async fn run(config: AniConfig, world: World, shutdown: Shutdown) -> Result<(), RunError> {
+    let World { store, queue, site_key, rules, endpoint } = world;
+    let first = match endpoint {
+        Some(shared) => shared,
+        None => Endpoint::bind(config.listen).map_err(|error| RunError::Listen("listen", error))?,
+    };
+    let mut endpoints = vec![first];
+    if config.profile == AniProfile::Sippy {
+        let second = Endpoint::bind(config.sippy_listen).map_err(|error| RunError::Listen("sippy_listen", error))?;
+        endpoints.push(second);
+    }
+    let intake = Intake::new(store.clone(), queue.clone(), site_key, lasting(rules, &config));
+    let counter = Arc::new(Counter {
+        desk: Desk::new(config.clone(), intake.checks().clone(), store.clone()),
+        intake,
+        windows: Windows::new(config.window),
+        teller: Teller::new(store.clone(), queue.clone(), config.sms_out),
+        shutdown: shutdown.clone(),
+    });
+    let trunks = Arc::new(Trunks::new(config.trunks.clone()));
+    trunks.read(&store, &endpoints).await?;
+    let places = Arc::new(Semaphore::new(config.calls));
+    let lingering = Arc::new(Semaphore::new(config.calls * LINGERING));
+    let mut listening = JoinSet::new();
+    for endpoint in &endpoints {
+        tracing::info!(sip = %endpoint.local_addr(), "missed calls are taken");
+        let (calls, arrivals) = mpsc::channel(WAITING);
+        endpoint.on_invite(calls);
+        let reception = Reception {
+            counter: counter.clone(),
+            trunks: trunks.clone(),
+            places: places.clone(),
+            lingering: lingering.clone(),
+            endpoint: endpoint.clone(),
+        };
+        listening.spawn(reception.listen(arrivals, shutdown.clone()));
+    }
+    let courier = Courier::new(SOURCE, store.clone(), Silent, shutdown.clone());
+    tokio::join!(trunks.follow(&store, &endpoints, &shutdown), courier.run(&queue), listening.join_all());
+    Ok(())
+}
+
+/// The rules of the site; a job may live as long as all of its attempts take.
+fn lasting(rules: Rules, config: &AniConfig) -> Rules {
+    let options = &config.options;
+    let attempt = options.no_answer(config.profile).unwrap_or(0) + options.backoff_interval;
+    let all = Duration::from_secs(u64::from(options.delay_before_callback + attempt * options.max_callback_attempts));
+    Rules { job_lifetime: rules.job_lifetime.max(all + Duration::from_secs(60)), ..rules }
+}
+
+/// Takes the calls of one socket.
+struct Reception {
+    counter: Arc<Counter>,
+    trunks: Arc<Trunks>,
+    places: Arc<Semaphore>,
+    lingering: Arc<Semaphore>,
+    endpoint: Endpoint,
+}
+
+impl Reception {
+    async fn listen(self, mut arrivals: mpsc::Receiver<Arrival>, shutdown: Shutdown) {
+        let mut in_hand = JoinSet::new();
+        loop {
+            let arrival = tokio::select! {
+                () = shutdown.wait() => break,
+                Some(_) = in_hand.join_next(), if !in_hand.is_empty() => continue,
+                Some(next) = next(&mut arrivals, &self.places) => next,
+            };
+            let (arrival, place) = arrival;
+            let from = self.trunks.at(arrival.from.ip());
+            let (counter, endpoint) = (self.counter.clone(), self.endpoint.clone());
+            let (lingering, shutdown) = (self.lingering.clone(), shutdown.clone());
+            in_hand.spawn(async move {
+                let call = counter.take(arrival, &endpoint, from).await;
+                drop(place);
+                // Where there is no room to wait for the ACK, a repeat of the INVITE is a new call, and becomes the same job.
+                let (Some(call), Ok(_room)) = (call, lingering.try_acquire_owned()) else { return };
+                tokio::select! {
+                    () = call.linger() => {}
+                    () = shutdown.wait() => {}
+                }
+            });
+        }
+        while in_hand.join_next().await.is_some() {}
+    }
+}
+
+/// The next call, once there is a place for it: until then it waits with the socket, which tells more of them to come back.
+async fn next(
+    arrivals: &mut mpsc::Receiver<Arrival>,
+    places: &Arc<Semaphore>,
+) -> Option<(Arrival, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.ok()?;
+    Some((arrivals.recv().await?, place))
+}
