@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use ringback_common::config::JasminConfig;
 use ringback_trigger_sms::coding::text_of;
 use ringback_trigger_sms::jasmin::routable;
 use ringback_trigger_sms::smpp::Message;
@@ -20,7 +21,7 @@ fuzz_target!(|input: &[u8]| {
     let (sequence, heard) = read(&deliver);
     assert_eq!(sequence, 7);
     look(heard);
-    if let Ok(message) = routable::read(input) {
+    if let Ok(message) = routable::read(input, JasminConfig::default().zone()) {
         check(&message);
     }
 });

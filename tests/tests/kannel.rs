@@ -1,5 +1,8 @@
 //! Texts from a real Kannel and replies through it.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+
 use ringback_tests::peers::kannel::{Kannel, USER, USER_PASSWORD};
 use ringback_tests::phone::{Bank, Manner};
 use ringback_tests::site::{Part, Site};
@@ -10,6 +13,16 @@ const A: &str = "+4412345678";
 const B: &str = "+4498765432";
 const PATH_SECRET: &str = "only-kannel-knows-this";
 const MESSAGE: &str = "447700900001 777 text alice s3cret 004412345678 004498765432";
+
+/// Answers one request as a gateway does whose store is away; Kannel repeats it.
+fn not_now(at: SocketAddr) {
+    let listener = TcpListener::bind(at).expect("the gateway's address is free");
+    let (mut stream, _) = listener.accept().expect("Kannel asks");
+    let _ = stream.read(&mut [0; 2_048]).expect("it says what");
+    stream
+        .write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        .expect("it listens");
+}
 
 #[test]
 fn a_text_through_kannel_places_the_call_and_the_replies_come_back() {
@@ -31,9 +44,9 @@ fn a_text_through_kannel_places_the_call_and_the_replies_come_back() {
     phones.when(B, Manner::answers(millis(300)).hangs_up_after(secs(1)));
     site.account("alice", "10.00");
     site.trunk("phones", &phones.uri(), "");
-    let _gateway = site.start(Part::All);
-
     let phone = kannel.phone("phone.log", &[MESSAGE]);
+    not_now(site.at(8081));
+    let _gateway = site.start(Part::All);
     phones.wait_call(B, "is hung up on", SOON, |call| call.ended_us.is_some());
     site.wait_idle(1, SOON);
     let shown = |words: &str| phone.output().contains(words);

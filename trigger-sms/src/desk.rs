@@ -1,14 +1,13 @@
 //! The desk: takes a text that came through one of the doors and says what becomes of it.
 
 use std::collections::BTreeMap;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use ringback_common::answer::{Channel, Language, Speaker, Why, is_ours};
 use ringback_common::event::Envelope;
-use ringback_common::guard;
+use ringback_common::guard::{self, Block};
 use ringback_common::intake::{Ask, Checks, Intake, Party, Payer, RETRY_AFTER, Reason, Unavailable, Verdict, Wish};
 use ringback_common::job::JobId;
 use ringback_common::number::{Country, Number, read};
@@ -16,8 +15,8 @@ use ringback_common::queue::{Destination, Message, Queue};
 use ringback_common::store::{AccountView, Carried};
 use serde_json::Value;
 
-use crate::gate::Buckets;
 use crate::parse::{Act, Command, Here, Ignored, Reading, Refusal, Request, ShortCodes, parse, sender};
+use crate::patience::Patience;
 use crate::replies::{Note, REFUSAL_TYPE, Refused, Via};
 use crate::send::Channels;
 
@@ -68,14 +67,7 @@ pub struct Desk {
     queue: Queue,
     channels: Arc<Channels>,
     codes: ShortCodes,
-    /// How many refusals each sender is told.
-    told: Mutex<Buckets<String>>,
-    /// The same for senders who are nobody's: a text to them is paid by nobody.
-    strangers: Mutex<Buckets<String>>,
-    /// How many texts all of those get together.
-    all_strangers: Mutex<Buckets<()>>,
-    /// How many commands of each sender are answered.
-    answered: Mutex<Buckets<String>>,
+    patience: Mutex<Patience>,
 }
 
 /// What to tell the sender of a text.
@@ -91,11 +83,7 @@ struct Say {
 impl Desk {
     /// A desk before this intake; the channels say which senders can be answered, the codes what may be written where.
     pub fn new(intake: Intake, queue: Queue, channels: Arc<Channels>, codes: ShortCodes) -> Desk {
-        let told = Mutex::new(Buckets::new(3, 1.0 / 200.0));
-        let answered = Mutex::new(Buckets::new(10, 1.0 / 30.0));
-        let strangers = Mutex::new(Buckets::new(3, 1.0 / 86_400.0));
-        let all_strangers = Mutex::new(Buckets::new(100, 1.0 / 10.0));
-        Desk { intake, queue, channels, codes, told, strangers, all_strangers, answered }
+        Desk { intake, queue, channels, codes, patience: Mutex::new(Patience::new()) }
     }
 
     /// Takes one text. The same text twice has the same outcome.
@@ -282,8 +270,7 @@ impl Desk {
         self.intake.checks().payer(from.as_str(), &Payer::sender()).await.ok().and_then(Result::ok)
     }
 
-    /// Lets the sender know, through the queue of replies, so that a repeat is answered once. Who sends much is answered only a
-    /// few times: another machine may be at the other end.
+    /// Lets the sender know, through the queue of replies, so that a repeat is answered once.
     async fn tell(&self, text: &Text, from: &Number, say: Say) -> Outcome {
         let Say { code, refused, text: told } = say;
         let outcome = if refused { Outcome::Rejected(code) } else { Outcome::Done(code) };
@@ -310,34 +297,25 @@ impl Desk {
 
     /// Whether one more text may be sent to this sender.
     async fn may_tell(&self, from: &Number, refused: bool) -> bool {
-        let account = self.account(from).await;
-        let allow = account.as_ref().map_or(&[][..], |account| &account.allow);
-        if guard::check(from, allow).is_err() {
+        let known = self.account(from).await.is_some();
+        if !known && guard::check(from, &[]).is_err() {
             return false;
         }
-        let own = match (&account, refused) {
-            (_, false) => &self.answered,
-            (Some(_), true) => &self.told,
-            (None, true) => &self.strangers,
-        };
-        takes(own, from.as_str().to_owned()) && (account.is_some() || takes(&self.all_strangers, ()))
+        let mut patience = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+        patience.lasts(from.as_str(), known, refused, Instant::now())
     }
 
     /// How to answer this text, if its door has a way back and the sender can be answered.
     fn note(&self, text: &Text, from: &Number) -> Option<Note> {
         let reached = self.channels.answers(&text.via, from.is_extension());
+        let dear = matches!(guard::check(from, &[]), Err(Block::NeverDial | Block::HardBlocked));
         let short_enough = text.to.len() <= 64;
-        (reached && short_enough).then(|| Note {
+        (reached && !dear && short_enough).then(|| Note {
             via: text.via.clone(),
             to: from.as_str().to_owned(),
             from: text.to.clone(),
         })
     }
-}
-
-/// Whether the bucket of this key has a token left; it is gone then.
-fn takes<K: Hash + Eq + Clone>(buckets: &Mutex<Buckets<K>>, key: K) -> bool {
-    buckets.lock().unwrap_or_else(PoisonError::into_inner).take(key, Instant::now()).is_ok()
 }
 
 /// A text that somebody wants to be answered.

@@ -29,7 +29,7 @@ use crate::parts::{self, Parts};
 use crate::providers::{Provider, Raw, Read, Refusal, Told};
 use crate::replies::Via;
 use crate::send::{Channels, Sources};
-use crate::smpp::{Deliver, Message};
+use crate::smpp::Deliver;
 
 /// A body may be so long.
 const MOST_BYTES: usize = 64 * 1024;
@@ -206,7 +206,7 @@ impl Doors {
         }
         let Ok(_place) = self.places.try_acquire() else { return Outcome::Unavailable(Duration::from_secs(1)) };
         if let (Some(place), Some(parts)) = (&told.place, self.parts.get(via)) {
-            return parts.take(&part_of(&told), place).await;
+            return parts.take_text(&told.from, &told.to, &told.body, told.received, place).await;
         }
         let Told { id, from, to, body, received, metadata, place: _ } = told;
         self.desk.take(Text { via: via.clone(), id, from, to, body, received, metadata }).await
@@ -243,18 +243,6 @@ impl Doors {
         }
         metrics::counter!("ringback_sms_turned_away_total", "code" => code.to_owned()).increment(1);
         (status, problem(code, message)).into_response()
-    }
-}
-
-/// A part that comes as text, as if a message centre had sent it in UCS-2.
-fn part_of(told: &Told) -> Message {
-    Message {
-        from: told.from.clone(),
-        to: told.to.clone(),
-        user_data: told.body.encode_utf16().flat_map(u16::to_be_bytes).collect(),
-        data_coding: 8,
-        received: told.received,
-        ..Message::default()
     }
 }
 

@@ -12,6 +12,7 @@ pub mod jasmin;
 pub mod join;
 pub mod parse;
 mod parts;
+mod patience;
 mod providers;
 mod replies;
 mod send;

@@ -45,6 +45,20 @@ impl Parts {
         Parts { store: store.clone(), site_key: site_key.clone(), desk: desk.clone(), via, within }
     }
 
+    /// Keeps a part that comes as text, as if a message centre had sent it in UCS-2.
+    pub async fn take_text(
+        &self,
+        from: &str,
+        to: &str,
+        text: &str,
+        received: Option<DateTime<Utc>>,
+        place: &Place,
+    ) -> Outcome {
+        let user_data = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.take(&Message { from, to, user_data, data_coding: 8, received, ..Message::default() }, place).await
+    }
+
     /// Keeps one part; takes the text if it was the last one.
     pub async fn take(&self, message: &Message, place: &Place) -> Outcome {
         let too_long = is_too_long(place.total, message.user_data.len());

@@ -38,7 +38,8 @@ impl Kannel {
             "group = core\nadmin-port = {admin}\nadmin-password = x\nadmin-interface = 127.0.0.1\nsmsbox-port = {boxes}\n\
              box-allow-ip = 127.0.0.1\nlog-level = 1\n\n\
              group = smsc\nsmsc = fake\nsmsc-id = FAKE\nport = {smsc_port}\nconnect-allow-ip = 127.0.0.1\n\n\
-             group = smsbox\nbearerbox-host = 127.0.0.1\nsendsms-port = {}\nlog-level = 1\n\n\
+             group = smsbox\nbearerbox-host = 127.0.0.1\nsendsms-port = {}\nhttp-request-retry = 20\nhttp-queue-delay = 1\n\
+             log-level = 1\n\n\
              group = sendsms-user\nusername = {USER}\npassword = {USER_PASSWORD}\nconcatenation = true\nmax-messages = 5\n\n\
              group = sms-service\nkeyword = default\ncatch-all = true\nmax-messages = 0\nget-url = \"{get_url}\"\n",
             sendsms.port()
