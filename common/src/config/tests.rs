@@ -172,8 +172,9 @@ fn the_interface_for_application_servers_is_set_up_as_its_makers_say() {
     assert!(!format!("{told:?}").contains('x'), "secrets are masked: {told:?}");
     let twice = "[iif]\naccount = 'a'\n[iif.peers.one]\nhost = '192.0.2.1'\n[iif.peers.two]\nhost = '192.0.2.1'";
     assert!(read(twice, &[]).is_err_and(|errors| errors.to_string().contains("is one's already")));
-    let named = "[iif]\naccount = 'a'\n[iif.peers.'192.0.2.1']\nhost = '192.0.2.1'";
-    assert!(read(named, &[]).is_err_and(|errors| errors.to_string().contains("lower-case letters")));
+    let named = "[iif]\naccount = 'a'\n[iif.peers.'The First']\nhost = '192.0.2.1'";
+    let errors = read(named, &[]).unwrap_err().to_string();
+    assert!(errors.contains("lower-case letters"), "{errors}");
     for (text, says) in [
         ("response_repeats = 11", "0 to 10"),
         ("response_interval = 0", "1 to 60"),
