@@ -241,6 +241,20 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_that_got_too_old_is_told_from_one_that_anybody_made_up() {
+        let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/sms/sns.json");
+        let vectors: serde_json::Value = serde_json::from_slice(&std::fs::read(vectors).unwrap()).unwrap();
+        let now = DateTime::from_timestamp(vectors["now"].as_i64().unwrap(), 0).unwrap();
+        let url = |name| Url::parse(&format!("https://sns.eu-west-1.amazonaws.com/{name}.pem")).unwrap();
+        let certificates = Certificates::default();
+        certificates.learn(&url("true"), vectors["certificate"].as_str().unwrap().as_bytes(), now).unwrap();
+        assert!(certificates.key(&url("true"), now + FRESH).is_ok());
+        let later = now + FRESH + TimeDelta::seconds(1);
+        assert_eq!(certificates.key(&url("true"), later), Err(true), "fetched anew, whatever strangers ask for");
+        assert_eq!(certificates.key(&url("made-up"), later), Err(false));
+    }
+
+    #[test]
     fn what_is_no_certificate_is_not_learnt() {
         let certificates = Certificates::default();
         let url = Url::parse("https://sns.eu-west-1.amazonaws.com/x.pem").unwrap();

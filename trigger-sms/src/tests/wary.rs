@@ -142,6 +142,20 @@ async fn a_text_in_too_many_parts_is_refused_once_and_each_of_them_anew() {
 }
 
 #[tokio::test]
+async fn a_part_beyond_what_a_sender_may_leave_unfinished_is_refused_and_said() {
+    let mut provider = Provider::open("127.0.0.1:0").await;
+    let site = vonages(&provider).await;
+    for reference in 0..=64 {
+        assert_eq!(part(&site, &reference.to_string(), 2, 1, "alice pass ").await, StatusCode::OK);
+    }
+    let reply = provider.next().await;
+    let sent: BTreeMap<_, _> = url::form_urlencoded::parse(&reply.body).into_owned().collect();
+    assert!(sent["text"].contains("part"), "{sent:?}");
+    site.close().await;
+    assert!(provider.taken.try_recv().is_err(), "the others wait");
+}
+
+#[tokio::test]
 async fn a_stranger_makes_us_fetch_few_certificates() {
     let mut amazon = Provider::answering(StatusCode::NOT_FOUND, "127.0.0.1:0").await;
     let topic = "arn:aws:sns:eu-west-1:123456789012:texts";
