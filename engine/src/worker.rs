@@ -1,6 +1,8 @@
 //! The life of a job at this engine: **take** it (its row is ours), **acknowledge** it (the broker may forget it), **admit**
 //! it (account, route, money), **run** it, **settle** it.
 
+mod settle;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,15 +11,10 @@ use chrono::Utc;
 use futures::FutureExt;
 use ringback_common::event::Envelope;
 use ringback_common::failpoint::failpoint;
-use ringback_common::guard::Block;
-use ringback_common::job::{JOB_TYPE, Job, JobId, JobKind, MAX_JOB_BYTES, Quote};
-use ringback_common::number::Number;
+use ringback_common::job::{JOB_TYPE, Job, JobId, JobKind, MAX_JOB_BYTES};
 use ringback_common::queue::{Consumer, Delivery, Source};
 use ringback_common::service::Shutdown;
-use ringback_common::store::{
-    AccountView, Alive, CdrFilter, CdrRow, OutboxEvent, OwnedRequest, RequestRow, Step, Stepped, StoreError, Take,
-    Taken,
-};
+use ringback_common::store::{AccountView, Alive, OwnedRequest, StoreError, Take, Taken};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -25,11 +22,12 @@ use crate::admission::{self, Admitted, Refusal, Situation};
 use crate::call::Verdict;
 use crate::driver::{CallClock, Control, Driver, End};
 use crate::due::DueMoments;
-use crate::events::{Herald, Outcome};
-use crate::quote::{self, Question};
 use crate::recovery;
 use crate::views::is_rich;
 use crate::world::World;
+
+use settle::no;
+pub use settle::why_ended;
 
 /// Deliveries in hand at a time.
 const PREFETCH: u16 = 64;
@@ -43,8 +41,6 @@ const AGAIN: Duration = Duration::from_millis(500);
 const MAX_JOB_ID: usize = 128;
 /// Every so many looks at the rows: rows that are ours without our knowing, because an answer got lost.
 const LOOKS_PER_STRAYS: u32 = 10;
-/// Why the twin of another request is not dialled.
-const ALREADY_CALLING: &str = "you are already being called for these two numbers";
 /// A job that made engines panic so often is not run again.
 const POISONED_AFTER: i64 = 3;
 
@@ -338,62 +334,6 @@ impl Worker {
         self.refuse(&job, epoch, seq, refusal).await;
     }
 
-    /// The store refused an INVITE because somebody cancelled the job, or because a party is on the do-not-call list.
-    async fn cancelled_or_stopped(&self, job: &Job) -> Refusal {
-        let parties: Vec<&str> = [Some(&job.a), job.b.as_ref()].into_iter().flatten().map(Number::as_str).collect();
-        match self.world.store.not_to_be_called(&parties).await {
-            Ok(stopped) if !stopped.is_empty() => no(Verdict::Blocked, &Block::DoNotCall.to_string()),
-            _ => no(Verdict::Canceled, "it was cancelled"),
-        }
-    }
-
-    /// Answers a question.
-    async fn answer(&self, job: &Job, epoch: i64, seq: u32) {
-        let (account, last) = loop {
-            match self.facts_of(job).await {
-                Ok(facts) => break facts,
-                Err(error) => tracing::debug!(%error, "the account cannot be read now"),
-            }
-            tokio::time::sleep(AGAIN).await;
-        };
-        let (tables, now) = (self.world.tables.borrow().clone(), Instant::now());
-        let account = account.map(Arc::new);
-        if let Some(account) = &account {
-            self.world.views.keep(Arc::clone(account), now);
-        }
-        let question = Question {
-            job,
-            account: account.as_deref(),
-            rates: &tables.rates,
-            tariff: &self.world.tariff,
-            longest: self.world.engine.max_call,
-            last: &last,
-        };
-        match quote::answer(&question) {
-            Ok(answer) => {
-                let result = Verdict::Answered.as_str();
-                self.finish(job, epoch, seq, (Verdict::Answered, "it was answered"), |herald| {
-                    herald.answered(result, &answer)
-                })
-                .await;
-            }
-            Err(refusal) => self.refuse(job, epoch, seq, refusal).await,
-        }
-    }
-
-    /// The account that asks, and the CDRs of its last call if that is the question.
-    async fn facts_of(&self, job: &Job) -> Result<(Option<AccountView>, Vec<CdrRow>), StoreError> {
-        let store = &self.world.store;
-        let account = store.view_by_name(&job.account).await?;
-        if job.quote != Some(Quote::LastCall) {
-            return Ok((account, Vec::new()));
-        }
-        let latest = CdrFilter { account: Some(job.account.clone()), limit: 1, ..CdrFilter::default() };
-        let Some(latest) = store.cdrs(&latest).await?.pop() else { return Ok((account, Vec::new())) };
-        let cdrs = store.cdrs(&CdrFilter { job: Some(latest.job), ..CdrFilter::default() }).await?;
-        Ok((account, cdrs))
-    }
-
     /// Goes on with a request that was cut off, here or at another engine.
     pub fn take_up(&self, request: OwnedRequest, way: recovery::Way) {
         let worker = self.clone();
@@ -481,58 +421,6 @@ impl Worker {
         Ok(admission::admit(&situation))
     }
 
-    // --- Settle without a call -----------------------------------------------------------------------------------------
-
-    async fn refuse(&self, job: &Job, epoch: i64, seq: u32, refusal: Refusal) {
-        let result = refusal.verdict.as_str().to_owned();
-        let outcome = Outcome { result, reason: refusal.reason.clone(), ..Outcome::default() };
-        self.finish(job, epoch, seq, (refusal.verdict, &refusal.reason), |herald| herald.finished(&outcome)).await;
-    }
-
-    /// Finishes a request that is not dialled, with the news that this writes.
-    async fn finish(
-        &self,
-        job: &Job,
-        epoch: i64,
-        seq: u32,
-        (verdict, reason): (Verdict, &str),
-        news: impl FnOnce(&mut Herald<'_>) -> Vec<OutboxEvent>,
-    ) {
-        let now = Utc::now();
-        let account = self.world.views.recent(&job.account, Instant::now());
-        let mut herald = Herald {
-            engine: &self.world.me.id,
-            job,
-            currency: account.as_ref().map_or(&self.world.tariff.currency, |account| &account.currency),
-            billing: self.world.billing,
-            seq,
-            now,
-        };
-        let mut step = Step::new(job.id.clone(), &self.world.me.id, epoch);
-        step.events = news(&mut herald);
-        step.release_hold = true;
-        step.request.status = Some("Finished".to_owned());
-        step.request.result = Some(verdict.as_str().to_owned());
-        step.request.reason = Some(reason.to_owned());
-        step.request.disconnect_time = Some(now);
-        step.request.finished = Some(true);
-        step.request.release = true;
-        tracing::info!(job = %job.id, result = verdict.as_str(), reason, "not called");
-        metrics::counter!("ringback_requests_total", "result" => verdict.as_str()).increment(1);
-        if let Err(error) = self.world.writer.step(step).await {
-            tracing::error!(job = %job.id, %error, "a refusal could not be written; recovery will");
-        }
-    }
-
-    async fn give_back(&self, job: &JobId, epoch: i64) {
-        let mut step = Step::new(job.clone(), &self.world.me.id, epoch);
-        step.request.release = true;
-        match self.world.writer.step(step).await {
-            Ok(Stepped::Done { .. } | Stepped::Fenced | Stepped::Cancelled | Stepped::NoFunds) => {}
-            Err(error) => tracing::error!(%job, %error, "a request could not be given back; recovery will"),
-        }
-    }
-
     /// Runs one call in a task of its own; a panic is that call's trouble alone, and the third of one job is its end.
     fn supervise<Run, Running>(&self, job: JobId, epoch: i64, run: Run)
     where
@@ -586,20 +474,6 @@ impl Worker {
     fn live(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn no(verdict: Verdict, reason: &str) -> Refusal {
-    Refusal { verdict, reason: reason.to_owned() }
-}
-
-/// Why a request ends that nobody runs.
-pub fn why_ended(row: &RequestRow) -> Refusal {
-    let verdict = match row {
-        RequestRow { canceled: true, .. } => Verdict::Canceled,
-        RequestRow { twin: true, .. } => return no(Verdict::Rejected, ALREADY_CALLING),
-        _ => Verdict::Expired,
-    };
-    no(verdict, crate::driver::reason_of(verdict, crate::call::Cause::Canceled))
 }
 
 fn read_job(delivery: &Delivery) -> Result<Job, String> {
