@@ -133,10 +133,22 @@ impl Intake {
         self.checks.store().cancel(job).await
     }
 
+    /// A message that comes twice at once may be refused for what its twin has just used up: it hears what the twin hears.
     async fn decide(&self, job: &JobId, wish: Wish, account_id: &mut Option<i64>) -> Result<Verdict, Unavailable> {
-        if self.recent.accepted(job) || self.checks.store().find(job).await?.is_some() {
-            return Ok(Verdict::Accepted { job: job.clone() });
+        let accepted = || Verdict::Accepted { job: job.clone() };
+        if self.is_known(job).await? {
+            return Ok(accepted());
         }
+        let verdict = self.decide_anew(job, wish, account_id).await?;
+        let is_refused = matches!(verdict, Verdict::Rejected { .. } | Verdict::Limited { .. });
+        Ok(if is_refused && self.is_known(job).await? { accepted() } else { verdict })
+    }
+
+    async fn is_known(&self, job: &JobId) -> Result<bool, StoreError> {
+        Ok(self.recent.accepted(job) || self.checks.store().find(job).await?.is_some())
+    }
+
+    async fn decide_anew(&self, job: &JobId, wish: Wish, account_id: &mut Option<i64>) -> Result<Verdict, Unavailable> {
         let rejected = |reason| Ok(Verdict::Rejected { job: job.clone(), reason });
         let mut keys = failure_keys(&wish.sender, &wish.payer);
         if self.checks.tries_another(&wish).await? {

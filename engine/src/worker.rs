@@ -278,14 +278,14 @@ impl Worker {
             let seq = recovery::last_seq(&request);
             self.refuse(&request.row.job, request.row.epoch, seq, why_ended(&request.row)).await;
         }
-        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX).min(64);
-        if free == 0 {
-            return Ok(());
+        loop {
+            let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX).min(64);
+            let due = if free == 0 { Vec::new() } else { store.claim_due(me, free).await? };
+            if due.is_empty() {
+                return Ok(());
+            }
+            due.into_iter().for_each(|request| self.take_up(request, recovery::Way::Claimed));
         }
-        for request in store.claim_due(me, free).await? {
-            self.take_up(request, recovery::Way::Claimed);
-        }
-        Ok(())
     }
 
     /// Requests whose claim was written although its answer got lost.

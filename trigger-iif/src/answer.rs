@@ -68,6 +68,7 @@ impl ByUdp {
 /// A RESPONSE on its way.
 pub struct Reply {
     job: JobId,
+    server: String,
     to: SocketAddr,
     text: String,
 }
@@ -81,6 +82,11 @@ impl Channel for ByUdp {
 
     fn key<'a>(&self, reply: &'a Reply) -> (&'a JobId, &'static str) {
         (&reply.job, "final")
+    }
+
+    /// An application server that cannot be reached holds up only its own.
+    fn way<'a>(&self, reply: &'a Reply) -> &'a str {
+        &reply.server
     }
 
     fn deduplicates(&self, _: &Reply) -> bool {
@@ -108,7 +114,8 @@ fn reply(event: &RequestEvent, note: &Note, setup: &Setup) -> Reply {
     let (result, cause) = (said(&event.result), said(&event.reason));
     let ending = setup.extended.then_some((result.as_str(), cause.as_str()));
     let text = response(dialect, &note.id, sid(&event.job), event.talk_seconds.unwrap_or(0), ending);
-    Reply { job: event.job.clone(), to: note.to, text: sign(text, setup.secret(&note.server)) }
+    let server = note.server.clone();
+    Reply { job: event.job.clone(), to: note.to, text: sign(text, setup.secret(&server)), server }
 }
 
 #[cfg(test)]

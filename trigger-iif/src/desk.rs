@@ -49,6 +49,9 @@ impl Desk {
         match judgement {
             Judgement::Silence(why) => {
                 tell(method, "ignored", why);
+                if matches!(why, "wrong_sid" | "release_in_v1") {
+                    tracing::info!(why, "a RELEASE is ignored");
+                }
                 None
             }
             Judgement::Refuse(refusal) => Some(self.refuse(refusal, setup.extended).await),

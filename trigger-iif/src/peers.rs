@@ -7,6 +7,10 @@ use std::time::Duration;
 use ringback_common::config::{Dialect, IifConfig, Secret, ServerAddress};
 use ringback_common::terms::Cli;
 
+/// The name of whoever knows the secret of `[iif] secret`: one application server, from whatever address it speaks, so that a
+/// captured datagram sent again from another address is the same call. No peer can be named so.
+const KNOWS_THE_SECRET: &str = "*";
+
 /// The settings as they are used.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -92,7 +96,8 @@ impl Setup {
         }
         match &self.open_to {
             Some((address, server)) if address.lets_in(ip) => {
-                Speaker::Server(Server { name: ip.to_string(), ..server.clone() })
+                let name = if server.secret.is_empty() { ip.to_string() } else { KNOWS_THE_SECRET.to_owned() };
+                Speaker::Server(Server { name, ..server.clone() })
             }
             _ => Speaker::Stranger,
         }
@@ -103,7 +108,8 @@ impl Setup {
         let peer = self.peers.iter().find(|peer| peer.server.name == name).map(|peer| &peer.server.secret);
         let open = || {
             let (address, server) = self.open_to.as_ref()?;
-            name.parse().is_ok_and(|ip| address.lets_in(ip)).then_some(&server.secret)
+            let is_ours = name == KNOWS_THE_SECRET || name.parse().is_ok_and(|ip| address.lets_in(ip));
+            is_ours.then_some(&server.secret)
         };
         peer.or_else(open).filter(|secret| !secret.is_empty())
     }
@@ -151,6 +157,18 @@ mod tests {
             assert_eq!(who(&setup, "192.0.2.1:5080"), "192.0.2.1 on alice");
             assert_eq!(who(&setup, "127.0.0.1:9"), "127.0.0.1 on alice");
         }
+    }
+
+    #[test]
+    fn who_knows_the_secret_is_one_server_wherever_it_speaks() {
+        let setup = setup("[iif]\naccount = 'alice'\napplication_server = 'any'\nsecret = 'shared'");
+        assert_eq!(
+            who(&setup, "192.0.2.1:5080"),
+            who(&setup, "127.0.0.1:9"),
+            "a replay from elsewhere is the same call"
+        );
+        let Speaker::Server(server) = setup.speaker("192.0.2.1:5080".parse().unwrap()) else { panic!("it is let in") };
+        assert!(setup.secret(&server.name).is_some(), "its RESPONSE is signed");
     }
 
     #[test]
