@@ -123,7 +123,10 @@ impl Desk {
             return refused("loop", code);
         }
         match &target.owner {
-            Some(owner) => Ok(Judged::Callback(Box::new(self.personal(rung, number.ok(), owner, &target)))),
+            Some(owner) => {
+                let plan = self.personal(rung, number.ok(), owner, &target).await?;
+                Ok(Judged::Callback(Box::new(plan)))
+            }
             None => match number {
                 Ok(number) => self.by_caller(rung, number, &target).await,
                 Err(why) => refused(why.code(), code),
@@ -298,7 +301,13 @@ impl Desk {
     }
 
     /// A personal number: its owner is called, whoever rang.
-    fn personal(&self, rung: Rung<'_>, number: Option<Number>, owner: &str, target: &Target) -> Plan {
+    async fn personal(
+        &self,
+        rung: Rung<'_>,
+        number: Option<Number>,
+        owner: &str,
+        target: &Target,
+    ) -> Result<Plan, StoreError> {
         let sender = number.as_ref().map_or_else(|| NOBODY.to_owned(), |number| number.as_str().to_owned());
         let session = Session {
             cli: number.as_ref().map_or_else(Cli::anonymous, cli_of),
@@ -312,8 +321,13 @@ impl Desk {
         let wish = self.wish(rung, &sender, (owner.to_owned(), ask), session, target);
         let numbers = [format!("did {}", target.cld)].into_iter().chain(number.as_ref().map(|n| n.as_str().to_owned()));
         let numbers = numbers.collect();
-        let known = number.map(|number| (number, owner.to_owned()));
-        Plan { wish, options: target.options.clone(), numbers, known }
+        let known = match number {
+            Some(number) => {
+                self.account_of(&number).await?.filter(|own| own.name == owner).map(|own| (number, own.name))
+            }
+            None => None,
+        };
+        Ok(Plan { wish, options: target.options.clone(), numbers, known })
     }
 
     fn wish(
@@ -376,3 +390,6 @@ fn second_party(application: &SubApplication) -> Option<String> {
         SubApplication::TwoWay(b) => Some(b.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@ mod line;
 mod notice;
 pub mod payer;
 mod replies;
+#[cfg(test)]
+mod testsite;
 mod trunks;
 pub mod window;
 
