@@ -373,10 +373,10 @@ impl Desk {
 }
 
 impl Plan {
-    /// The wish, when the call is over at this moment.
+    /// The wish, when the call is over at this moment: from then on it counts how old the job is.
     pub fn wish_at(&self, over: DateTime<Utc>, lead: std::time::Duration) -> Wish {
         let delay = std::time::Duration::from_secs(self.options.delay_before_callback.into()) + lead;
-        Wish { not_before: Some(over + delay), ..self.wish.clone() }
+        Wish { not_before: Some(over + delay), received: Some(over), ..self.wish.clone() }
     }
 }
 

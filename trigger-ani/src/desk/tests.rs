@@ -1,5 +1,8 @@
 //! The desk, with a real store.
 
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
 use ringback_common::intake::Payer;
 
 use crate::testsite::{OWNER, PERSONAL, TestSite};
@@ -14,4 +17,12 @@ async fn at_a_personal_number_only_the_owner_is_told_of_the_owners_account() {
         assert!(plan.wish.payer == Payer::account("owner"), "{from}");
         assert_eq!(plan.known.as_ref().map(|(number, account)| (number.as_str(), account.as_str())), told, "{from}");
     }
+}
+
+#[tokio::test]
+async fn a_job_is_as_old_as_the_call_however_late_it_is_asked_for() {
+    let site = TestSite::open().await;
+    let over = Utc::now() - TimeDelta::minutes(5);
+    let wish = site.plan(OWNER, PERSONAL).await.wish_at(over, Duration::from_secs(1));
+    assert_eq!((wish.received, wish.not_before), (Some(over), Some(over + TimeDelta::seconds(1))));
 }
