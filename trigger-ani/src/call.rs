@@ -123,7 +123,8 @@ impl Counter {
             Some(over) => plan.wish_at(over, Duration::ZERO),
             None => plan.wish_at(Utc::now(), LEAD),
         };
-        let submit = async || match self.intake.submit(wish.clone()).await {
+        let intake = self.intake.lasting(plan.lifetime());
+        let submit = async || match intake.submit(wish.clone()).await {
             unavailable @ Verdict::Unavailable { .. } => Err(unavailable),
             verdict => Ok(verdict),
         };
@@ -157,4 +158,36 @@ fn unavailable(call: &mut MissedCall, error: &StoreError) {
 
 fn count(outcome: &'static str) {
     metrics::counter!("ringback_ani_total", "outcome" => outcome).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use ringback_common::event::Envelope;
+    use ringback_common::job::Job;
+    use ringback_common::queue::Source;
+
+    use super::*;
+    use crate::testsite::{OWNER, TestCall, TestSite};
+
+    #[tokio::test]
+    async fn a_job_outlives_the_delay_and_the_attempts_of_its_own_application() {
+        let site = TestSite::open().await;
+        let options = [("Delay Before Callback", "1800"), ("Timeout", "100"), ("Max # Of Callback Attempts", "2")];
+        site.calling_card("callingcard_slow", None, &options).await;
+        let plan = site.plan(OWNER, "ani_callingcard_slow").await;
+        let counter = Counter {
+            desk: site.desk(),
+            intake: site.intake.clone(),
+            windows: Windows::new(Duration::ZERO),
+            teller: Teller::new(site.store.clone(), site.queue.clone(), false),
+            shutdown: Shutdown::new(),
+        };
+        let verdict = counter.ask(&mut TestCall::ring().await.call, &plan).await;
+        assert!(matches!(verdict, Verdict::Accepted { .. }), "{verdict:?}");
+        let delivery = site.queue.consume(&Source::Jobs, 1).await.next().await;
+        let job = serde_json::from_slice::<Envelope<Job>>(&delivery.body).unwrap().data;
+        let due = job.not_before.unwrap();
+        assert!(job.not_after > due + TimeDelta::seconds(2 * 100), "{due} {}", job.not_after);
+    }
 }

@@ -1,6 +1,8 @@
 //! The desk: says what becomes of a missed call. What was rung, who rang, who pays, whom to call; it reads the store and changes
 //! nothing.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use ringback_common::config::{AniConfig, AniOptions};
 use ringback_common::intake::{Ask, Checks, Payer as PaidBy, Wish};
@@ -15,6 +17,13 @@ use crate::SOURCE;
 use crate::caller::{self, Caller, NoCaller};
 use crate::cld::{self, SubApplication};
 use crate::payer::{self, Matched};
+
+/// The time for which no job waits and is tried, whatever an application's options say.
+const LONGEST: Duration = Duration::from_secs(86_400);
+/// A phone is taken to ring so long where nothing is said.
+const RINGS: u32 = 120;
+/// What lies between the attempts besides.
+const SLACK: u64 = 60;
 
 /// The sender of a job whose caller has no number.
 const NOBODY: &str = "anonymous";
@@ -374,9 +383,17 @@ impl Desk {
 
 impl Plan {
     /// The wish, when the call is over at this moment: from then on it counts how old the job is.
-    pub fn wish_at(&self, over: DateTime<Utc>, lead: std::time::Duration) -> Wish {
-        let delay = std::time::Duration::from_secs(self.options.delay_before_callback.into()) + lead;
+    pub fn wish_at(&self, over: DateTime<Utc>, lead: Duration) -> Wish {
+        let delay = Duration::from_secs(self.options.delay_before_callback.into()) + lead;
         Wish { not_before: Some(over + delay), received: Some(over), ..self.wish.clone() }
+    }
+
+    /// How old the job may become: as long as its delay and all of its attempts take.
+    pub fn lifetime(&self) -> Duration {
+        let AniOptions { delay_before_callback, backoff_interval, max_callback_attempts, .. } = self.options;
+        let attempt = u64::from(self.wish.terms.no_answer_seconds.unwrap_or(RINGS)) + u64::from(backoff_interval);
+        let attempts = attempt.saturating_mul(max_callback_attempts.into());
+        Duration::from_secs(attempts.saturating_add(u64::from(delay_before_callback) + SLACK)).min(LONGEST)
     }
 }
 
