@@ -169,7 +169,7 @@ impl Desk {
         if let Some(cld) = cld::read(called) {
             let named = self.store.application(&cld.string).await?;
             let mut target = match named {
-                Some(application) => self.started(&application, self.config.options.clone()).await?,
+                Some(application) => self.started(&application, Some(&cld.string)).await?,
                 None => cld
                     .application()
                     .map(|application| self.plain(application, cld.string.clone()))
@@ -186,7 +186,7 @@ impl Desk {
         let Some(did) = self.store.did(number.as_str()).await? else { return Ok(Err("unknown_did")) };
         match did.behind {
             Behind::Application(name) => match self.store.application(&name).await? {
-                Some(application) => self.started(&application, self.config.options.clone()).await,
+                Some(application) => self.started(&application, None).await,
                 None => Ok(Err("unknown_application")),
             },
             Behind::Account { name, b } => {
@@ -204,13 +204,13 @@ impl Desk {
         Target { options, owner: None, application, cld, no_anonymous_accounting: false }
     }
 
-    /// What this application is, or starts.
+    /// What this application is, or starts. Its session is called by its own string, else by the one that was rung for.
     async fn started(
         &self,
         named: &Application,
-        options: AniOptions,
+        rung_for: Option<&str>,
     ) -> Result<Result<Target, &'static str>, StoreError> {
-        let options = match options.with_all(&named.options) {
+        let options = match self.config.options.with_all(&named.options) {
             Ok(options) => options,
             Err(error) => {
                 tracing::error!(application = named.name, "its options are not understood: {error}");
@@ -227,7 +227,7 @@ impl Desk {
             (AppKind::TwoWay, Some(b)) => SubApplication::TwoWay(b),
             _ => return Ok(Err("unknown_application")),
         };
-        let cld = cld.unwrap_or_else(|| match &application {
+        let cld = cld.or_else(|| rung_for.map(str::to_owned)).unwrap_or_else(|| match &application {
             SubApplication::CallingCard => "callingcard".to_owned(),
             SubApplication::TwoWay(b) => b.clone(),
         });
