@@ -76,6 +76,7 @@ pub struct Intake {
     recent: Arc<Recent>,
     searching: Arc<Semaphore>,
     lead: Option<TimeDelta>,
+    lifetime: Duration,
 }
 
 impl Intake {
@@ -87,12 +88,18 @@ impl Intake {
             recent: Arc::new(Recent::default()),
             searching: Arc::new(Semaphore::new(1)),
             lead: None,
+            lifetime: Duration::ZERO,
         }
     }
 
     /// Jobs that are published here are due only so long after: the source hears "accepted" before anybody's phone rings.
     pub fn with_lead(self, lead: Duration) -> Intake {
         Intake { lead: TimeDelta::from_std(lead).ok(), ..self }
+    }
+
+    /// The same door for jobs that may be at least this old when they are dialled, where the site's rule is shorter.
+    pub fn lasting(&self, lifetime: Duration) -> Intake {
+        Intake { lifetime, ..self.clone() }
     }
 
     /// The checks alone.
@@ -253,7 +260,8 @@ impl Intake {
     }
 
     async fn publish(&self, job: &JobId, wish: Wish, approved: &Approved) -> Result<Result<(), Reason>, Unavailable> {
-        let lifetime = TimeDelta::from_std(self.checks.rules().job_lifetime).unwrap_or(TimeDelta::minutes(10));
+        let lifetime = self.checks.rules().job_lifetime.max(self.lifetime);
+        let lifetime = TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::minutes(10));
         let message = match self.message(job, wish, approved, Utc::now(), lifetime) {
             Ok(message) => message,
             Err(reason) => return Ok(Err(reason)),

@@ -8,12 +8,11 @@ use ringback_common::intake::{Intake, RETRY_AFTER, Verdict};
 use ringback_common::service::Shutdown;
 use ringback_common::store::StoreError;
 use ringback_sip::{Arrival, Endpoint};
-use tokio::time::sleep;
 
 use crate::SOURCE;
 use crate::desk::{Desk, From, Judged, Plan, Refusal};
 use crate::early::Ringback;
-use crate::line::MissedCall;
+use crate::line::{MissedCall, Patience};
 use crate::notice::{self, Teller};
 use crate::window::Windows;
 
@@ -51,7 +50,7 @@ impl Counter {
             return Some(call);
         };
         let invite = call.invite().clone();
-        match call.during(self.desk.judge(&invite, &from)).await {
+        match call.insist(self.patience(), || self.desk.judge(&invite, &from)).await {
             Err(error) => unavailable(&mut call, &error),
             Ok(Judged::Refused(refusal)) => {
                 call.reject(refusal.code);
@@ -64,7 +63,7 @@ impl Counter {
 
     async fn call_back(&self, call: &mut MissedCall, plan: &Plan) {
         let code = plan.options.hangup_sip_response_code;
-        let lately = match call.during(self.desk.had_one_lately(plan)).await {
+        let lately = match call.insist(self.patience(), || self.desk.had_one_lately(plan)).await {
             Ok(lately) => lately,
             Err(error) => return unavailable(call, &error),
         };
@@ -98,7 +97,7 @@ impl Counter {
     /// Lets the caller hear it ring, as long as the settings say and the caller stays.
     async fn ring(&self, call: &mut MissedCall, plan: &Plan) {
         let time = Duration::from_secs(plan.options.ringback_time.into());
-        if time.is_zero() || call.gone {
+        if time.is_zero() || call.gone().is_some() {
             return;
         }
         let early = match plan.options.ringback_type {
@@ -118,20 +117,24 @@ impl Counter {
         }
     }
 
-    /// Asks for the job. While the caller waits, once: they may try again. When they have gone already, until it is taken or too
-    /// late: nobody else would bring it again.
+    /// Asks for the job, which counts from the moment the call was over.
     async fn ask(&self, call: &mut MissedCall, plan: &Plan) -> Verdict {
-        let over = Utc::now();
-        let wish = plan.wish_at(over, if call.gone { Duration::ZERO } else { LEAD });
+        let wish = match call.gone() {
+            Some(over) => plan.wish_at(over, Duration::ZERO),
+            None => plan.wish_at(Utc::now(), LEAD),
+        };
+        let intake = self.intake.lasting(plan.lifetime());
+        let submit = async || match intake.submit(wish.clone()).await {
+            unavailable @ Verdict::Unavailable { .. } => Err(unavailable),
+            verdict => Ok(verdict),
+        };
+        call.insist(self.patience(), submit).await.unwrap_or_else(|unavailable| unavailable)
+    }
+
+    /// Who has gone is not forgotten while the store or the queue is away, until a job would be too old.
+    fn patience(&self) -> Patience<'_> {
         let end = Instant::now() + self.intake.checks().rules().job_lifetime;
-        loop {
-            match call.during(Box::pin(self.intake.submit(wish.clone()))).await {
-                Verdict::Unavailable { .. } if call.gone && Instant::now() < end && !self.shutdown.begun() => {
-                    call.during(sleep(RETRY_AFTER)).await
-                }
-                verdict => return verdict,
-            }
-        }
+        Patience { end, pause: RETRY_AFTER, shutdown: &self.shutdown }
     }
 
     async fn refused(&self, refusal: &Refusal) {
@@ -155,4 +158,36 @@ fn unavailable(call: &mut MissedCall, error: &StoreError) {
 
 fn count(outcome: &'static str) {
     metrics::counter!("ringback_ani_total", "outcome" => outcome).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use ringback_common::event::Envelope;
+    use ringback_common::job::Job;
+    use ringback_common::queue::Source;
+
+    use super::*;
+    use crate::testsite::{OWNER, TestCall, TestSite};
+
+    #[tokio::test]
+    async fn a_job_outlives_the_delay_and_the_attempts_of_its_own_application() {
+        let site = TestSite::open().await;
+        let options = [("Delay Before Callback", "1800"), ("Timeout", "100"), ("Max # Of Callback Attempts", "2")];
+        site.calling_card("callingcard_slow", None, &options).await;
+        let plan = site.plan(OWNER, "ani_callingcard_slow").await;
+        let counter = Counter {
+            desk: site.desk(),
+            intake: site.intake.clone(),
+            windows: Windows::new(Duration::ZERO),
+            teller: Teller::new(site.store.clone(), site.queue.clone(), false),
+            shutdown: Shutdown::new(),
+        };
+        let verdict = counter.ask(&mut TestCall::ring().await.call, &plan).await;
+        assert!(matches!(verdict, Verdict::Accepted { .. }), "{verdict:?}");
+        let delivery = site.queue.consume(&Source::Jobs, 1).await.next().await;
+        let job = serde_json::from_slice::<Envelope<Job>>(&delivery.body).unwrap().data;
+        let due = job.not_before.unwrap();
+        assert!(job.not_after > due + TimeDelta::seconds(2 * 100), "{due} {}", job.not_after);
+    }
 }

@@ -65,15 +65,6 @@ impl Verstat {
             () => Verstat::Unknown,
         }
     }
-
-    /// The worst of several.
-    fn and(self, other: Verstat) -> Verstat {
-        match (self, other) {
-            (Verstat::Failed, _) | (_, Verstat::Failed) => Verstat::Failed,
-            (Verstat::Passed, _) | (_, Verstat::Passed) => Verstat::Passed,
-            _ => Verstat::Unknown,
-        }
-    }
 }
 
 /// Words that stand in a number's place where there is none.
@@ -81,23 +72,28 @@ const NOBODY: [&str; 6] = ["anonymous", "unknown", "unavailable", "restricted", 
 /// So many values of a header are looked at.
 const MOST_VALUES: usize = 4;
 
-/// Who calls by this INVITE: the first of these sources that has a number decides.
+/// Who calls by this INVITE: the first of these sources that has a number decides. Where the network says something, even that the
+/// number is kept back, what the phone says is none. A number has passed if it says so itself, and failed if any says so.
 pub fn read(invite: &Message, sources: &[CliSource]) -> Caller {
     let mut number = Err(NoCaller::Withheld);
     let (mut private, mut verstat) = (wants_privacy(invite), Verstat::Unknown);
+    let (mut vouched, mut failed) = (false, false);
     for source in sources {
-        for value in values(invite, *source) {
-            let Some(claim) = Claim::read(value, *source) else { continue };
+        for claim in values(invite, *source).filter_map(|value| Claim::read(value, *source)) {
             private |= claim.private;
-            verstat = verstat.and(claim.verstat);
+            failed |= claim.verstat == Verstat::Failed;
+            if *source == CliSource::From && vouched {
+                continue;
+            }
+            vouched |= *source != CliSource::From;
             match (&number, claim.number) {
-                (Err(_), Ok(found)) => number = Ok(found),
+                (Err(_), Ok(found)) => (number, verstat) = (Ok(found), claim.verstat),
                 (Err(NoCaller::Withheld), Err(NoCaller::Garbled)) => number = Err(NoCaller::Garbled),
                 _ => {}
             }
         }
     }
-    Caller { number, private, verstat }
+    Caller { number, private, verstat: if failed { Verstat::Failed } else { verstat } }
 }
 
 /// The numbers for whom this call was diverted to us.
@@ -134,9 +130,13 @@ struct Claim {
 }
 
 impl Claim {
-    /// `None`: it says nothing of the caller, or nothing that counts.
+    /// `None`: it is empty, or says nothing that counts.
     fn read(value: &str, source: CliSource) -> Option<Claim> {
-        let value = NameAddr::parse(value)?;
+        let garbled = Claim { number: Err(NoCaller::Garbled), private: false, verstat: Verstat::Unknown };
+        let Some(value) = NameAddr::parse(value) else {
+            let vouches = source == CliSource::PAssertedIdentity && !value.trim().is_empty();
+            return vouches.then_some(garbled);
+        };
         let said = |name: &str| value.param(name).map(|text| text.trim_matches('"').to_ascii_lowercase());
         if source == CliSource::RemotePartyId {
             let calling = said("party").is_none_or(|party| party == "calling");
@@ -145,7 +145,7 @@ impl Claim {
             }
         }
         let private = said("privacy").is_some_and(|privacy| privacy != "off");
-        let (user, params) = parts(value.uri)?;
+        let Some((user, params)) = parts(value.uri) else { return Some(Claim { private, ..garbled }) };
         let uri_says = params.iter().find_map(|(name, text)| name.eq_ignore_ascii_case("verstat").then_some(*text));
         let verstat = uri_says.or(value.param("verstat")).map_or(Verstat::Unknown, Verstat::of);
         let context =
@@ -245,6 +245,22 @@ mod tests {
     }
 
     #[test]
+    fn where_the_network_says_something_the_phone_does_not_decide() {
+        for (said, why) in [
+            ("P-Asserted-Identity: <sip:anonymous@anonymous.invalid>", NoCaller::Withheld),
+            ("P-Asserted-Identity: <sip:alice@trunk.example>", NoCaller::Garbled),
+            ("P-Asserted-Identity: <mailto:alice@trunk.example>", NoCaller::Withheld),
+            ("P-Asserted-Identity: <", NoCaller::Garbled),
+            ("Remote-Party-ID: <sip:anonymous@t>;party=calling;screen=yes;privacy=full", NoCaller::Withheld),
+        ] {
+            assert_eq!(who("<sip:+4477@x>", &format!("{said}\r\n")), Err(why), "{said}");
+        }
+        let both = "P-Asserted-Identity: <sip:anonymous@t>\r\nRemote-Party-ID: <sip:+4478@t>;screen=yes\r\n";
+        assert_eq!(who("<sip:+4477@x>", both).as_deref(), Ok("+4478"), "the network says both");
+        assert_eq!(who("<sip:+4477@x>", "P-Asserted-Identity: \r\n").as_deref(), Ok("+4477"), "it says nothing");
+    }
+
+    #[test]
     fn who_keeps_the_number_back_has_none_and_nonsense_is_none() {
         for from in
             ["<sip:anonymous@anonymous.invalid>", "<sip:trunk.example>", "<sip:Unknown@x>", "\"x\" <sip:restricted@x>"]
@@ -288,6 +304,10 @@ mod tests {
             "P-Asserted-Identity: <tel:+4477;verstat=TN-Validation-Passed>\r\n",
         );
         assert_eq!(both, Verstat::Failed);
+        let other = verstat("<sip:+4477;verstat=TN-Validation-Passed@x>", "P-Asserted-Identity: <tel:+4478>\r\n");
+        assert_eq!(other, Verstat::Unknown, "it was another number that passed");
+        let own = verstat("<sip:+4477;verstat=TN-Validation-Passed@x>", "");
+        assert_eq!(own, Verstat::Passed);
         let allows = |rule| [Verstat::Unknown, Verstat::Passed, Verstat::Failed].map(|verstat| verstat.allows(rule));
         assert_eq!(allows(VerstatRule::Ignore), [true, true, true]);
         assert_eq!(allows(VerstatRule::RefuseFailed), [true, true, false]);

@@ -1,6 +1,8 @@
 //! The desk: says what becomes of a missed call. What was rung, who rang, who pays, whom to call; it reads the store and changes
 //! nothing.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use ringback_common::config::{AniConfig, AniOptions};
 use ringback_common::intake::{Ask, Checks, Payer as PaidBy, Wish};
@@ -15,6 +17,13 @@ use crate::SOURCE;
 use crate::caller::{self, Caller, NoCaller};
 use crate::cld::{self, SubApplication};
 use crate::payer::{self, Matched};
+
+/// The time for which no job waits and is tried, whatever an application's options say.
+const LONGEST: Duration = Duration::from_secs(86_400);
+/// A phone is taken to ring so long where nothing is said.
+const RINGS: u32 = 120;
+/// What lies between the attempts besides.
+const SLACK: u64 = 60;
 
 /// The sender of a job whose caller has no number.
 const NOBODY: &str = "anonymous";
@@ -123,7 +132,10 @@ impl Desk {
             return refused("loop", code);
         }
         match &target.owner {
-            Some(owner) => Ok(Judged::Callback(Box::new(self.personal(rung, number.ok(), owner, &target)))),
+            Some(owner) => {
+                let plan = self.personal(rung, number.ok(), owner, &target).await?;
+                Ok(Judged::Callback(Box::new(plan)))
+            }
             None => match number {
                 Ok(number) => self.by_caller(rung, number, &target).await,
                 Err(why) => refused(why.code(), code),
@@ -157,7 +169,7 @@ impl Desk {
         if let Some(cld) = cld::read(called) {
             let named = self.store.application(&cld.string).await?;
             let mut target = match named {
-                Some(application) => self.started(&application, self.config.options.clone()).await?,
+                Some(application) => self.started(&application, Some(&cld.string)).await?,
                 None => cld
                     .application()
                     .map(|application| self.plain(application, cld.string.clone()))
@@ -174,7 +186,7 @@ impl Desk {
         let Some(did) = self.store.did(number.as_str()).await? else { return Ok(Err("unknown_did")) };
         match did.behind {
             Behind::Application(name) => match self.store.application(&name).await? {
-                Some(application) => self.started(&application, self.config.options.clone()).await,
+                Some(application) => self.started(&application, None).await,
                 None => Ok(Err("unknown_application")),
             },
             Behind::Account { name, b } => {
@@ -192,13 +204,13 @@ impl Desk {
         Target { options, owner: None, application, cld, no_anonymous_accounting: false }
     }
 
-    /// What this application is, or starts.
+    /// What this application is, or starts. Its session is called by its own string, else by the one that was rung for.
     async fn started(
         &self,
         named: &Application,
-        options: AniOptions,
+        rung_for: Option<&str>,
     ) -> Result<Result<Target, &'static str>, StoreError> {
-        let options = match options.with_all(&named.options) {
+        let options = match self.config.options.with_all(&named.options) {
             Ok(options) => options,
             Err(error) => {
                 tracing::error!(application = named.name, "its options are not understood: {error}");
@@ -215,7 +227,7 @@ impl Desk {
             (AppKind::TwoWay, Some(b)) => SubApplication::TwoWay(b),
             _ => return Ok(Err("unknown_application")),
         };
-        let cld = cld.unwrap_or_else(|| match &application {
+        let cld = cld.or_else(|| rung_for.map(str::to_owned)).unwrap_or_else(|| match &application {
             SubApplication::CallingCard => "callingcard".to_owned(),
             SubApplication::TwoWay(b) => b.clone(),
         });
@@ -298,7 +310,13 @@ impl Desk {
     }
 
     /// A personal number: its owner is called, whoever rang.
-    fn personal(&self, rung: Rung<'_>, number: Option<Number>, owner: &str, target: &Target) -> Plan {
+    async fn personal(
+        &self,
+        rung: Rung<'_>,
+        number: Option<Number>,
+        owner: &str,
+        target: &Target,
+    ) -> Result<Plan, StoreError> {
         let sender = number.as_ref().map_or_else(|| NOBODY.to_owned(), |number| number.as_str().to_owned());
         let session = Session {
             cli: number.as_ref().map_or_else(Cli::anonymous, cli_of),
@@ -312,8 +330,13 @@ impl Desk {
         let wish = self.wish(rung, &sender, (owner.to_owned(), ask), session, target);
         let numbers = [format!("did {}", target.cld)].into_iter().chain(number.as_ref().map(|n| n.as_str().to_owned()));
         let numbers = numbers.collect();
-        let known = number.map(|number| (number, owner.to_owned()));
-        Plan { wish, options: target.options.clone(), numbers, known }
+        let known = match number {
+            Some(number) => {
+                self.account_of(&number).await?.filter(|own| own.name == owner).map(|own| (number, own.name))
+            }
+            None => None,
+        };
+        Ok(Plan { wish, options: target.options.clone(), numbers, known })
     }
 
     fn wish(
@@ -359,10 +382,18 @@ impl Desk {
 }
 
 impl Plan {
-    /// The wish, when the call is over at this moment.
-    pub fn wish_at(&self, over: DateTime<Utc>, lead: std::time::Duration) -> Wish {
-        let delay = std::time::Duration::from_secs(self.options.delay_before_callback.into()) + lead;
-        Wish { not_before: Some(over + delay), ..self.wish.clone() }
+    /// The wish, when the call is over at this moment: from then on it counts how old the job is.
+    pub fn wish_at(&self, over: DateTime<Utc>, lead: Duration) -> Wish {
+        let delay = Duration::from_secs(self.options.delay_before_callback.into()) + lead;
+        Wish { not_before: Some(over + delay), received: Some(over), ..self.wish.clone() }
+    }
+
+    /// How old the job may become: as long as its delay and all of its attempts take.
+    pub fn lifetime(&self) -> Duration {
+        let AniOptions { delay_before_callback, backoff_interval, max_callback_attempts, .. } = self.options;
+        let attempt = u64::from(self.wish.terms.no_answer_seconds.unwrap_or(RINGS)) + u64::from(backoff_interval);
+        let attempts = attempt.saturating_mul(max_callback_attempts.into());
+        Duration::from_secs(attempts.saturating_add(u64::from(delay_before_callback) + SLACK)).min(LONGEST)
     }
 }
 
@@ -376,3 +407,6 @@ fn second_party(application: &SubApplication) -> Option<String> {
         SubApplication::TwoWay(b) => Some(b.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,11 +14,12 @@ mod line;
 mod notice;
 pub mod payer;
 mod replies;
+#[cfg(test)]
+mod testsite;
 mod trunks;
 pub mod window;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ringback_common::config::{AniConfig, AniProfile};
 use ringback_common::courier::Courier;
@@ -93,7 +94,7 @@ pub async fn run(config: AniConfig, world: World, shutdown: Shutdown) -> Result<
         let second = Endpoint::bind(config.sippy_listen).map_err(|error| RunError::Listen("sippy_listen", error))?;
         endpoints.push(second);
     }
-    let intake = Intake::new(store.clone(), queue.clone(), site_key, lasting(rules, &config));
+    let intake = Intake::new(store.clone(), queue.clone(), site_key, rules);
     let counter = Arc::new(Counter {
         desk: Desk::new(config.clone(), intake.checks().clone(), store.clone()),
         intake,
@@ -122,14 +123,6 @@ pub async fn run(config: AniConfig, world: World, shutdown: Shutdown) -> Result<
     let courier = Courier::new(SOURCE, store.clone(), Silent, shutdown.clone());
     tokio::join!(trunks.follow(&store, &endpoints, &shutdown), courier.run(&queue), listening.join_all());
     Ok(())
-}
-
-/// The rules of the site; a job may live as long as all of its attempts take.
-fn lasting(rules: Rules, config: &AniConfig) -> Rules {
-    let options = &config.options;
-    let attempt = options.no_answer(config.profile).unwrap_or(0) + options.backoff_interval;
-    let all = Duration::from_secs(u64::from(options.delay_before_callback + attempt * options.max_callback_attempts));
-    Rules { job_lifetime: rules.job_lifetime.max(all + Duration::from_secs(60)), ..rules }
 }
 
 /// Takes the calls of one socket.

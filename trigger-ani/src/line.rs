@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+use ringback_common::service::Shutdown;
 use ringback_sip::{Arrival, Endpoint, IncomingCall, LegEvent, Line, Message, Moment};
 use tokio::time::{sleep, sleep_until};
 
@@ -14,8 +16,18 @@ pub struct MissedCall {
     call: IncomingCall,
     line: Line,
     zero: Instant,
-    /// The caller has hung up.
-    pub gone: bool,
+    /// When the caller hung up.
+    gone: Option<DateTime<Utc>>,
+}
+
+/// How long something is tried again for a caller who has gone.
+pub struct Patience<'a> {
+    /// Until then.
+    pub end: Instant,
+    /// After so long each time.
+    pub pause: Duration,
+    /// Not after it began.
+    pub shutdown: &'a Shutdown,
 }
 
 impl MissedCall {
@@ -24,7 +36,7 @@ impl MissedCall {
         let Arrival { invite, from, line } = arrival;
         match IncomingCall::new(&invite, from, endpoint.local_addr(), Moment(0)) {
             Ok(call) => {
-                let mut missed = MissedCall { call, line, zero: Instant::now(), gone: false };
+                let mut missed = MissedCall { call, line, zero: Instant::now(), gone: None };
                 missed.flush();
                 Some(missed)
             }
@@ -43,6 +55,11 @@ impl MissedCall {
     /// The caller's offer, if there is one.
     pub fn offer(&self) -> Option<&str> {
         self.call.offer()
+    }
+
+    /// When the caller hung up, if they have.
+    pub fn gone(&self) -> Option<DateTime<Utc>> {
+        self.gone
     }
 
     /// A provisional response.
@@ -70,11 +87,27 @@ impl MissedCall {
         }
     }
 
+    /// Asks for what may not be there now. While the caller waits, once: they may try again. When they have gone, as long as there is
+    /// patience: nobody else would bring it again.
+    pub async fn insist<T, E, Asking>(&mut self, patience: Patience<'_>, ask: impl Fn() -> Asking) -> Result<T, E>
+    where
+        Asking: Future<Output = Result<T, E>>,
+    {
+        loop {
+            let answer = self.during(Box::pin(ask())).await;
+            let again = self.gone.is_some() && Instant::now() < patience.end && !patience.shutdown.begun();
+            if answer.is_ok() || !again {
+                return answer;
+            }
+            self.during(sleep(patience.pause)).await;
+        }
+    }
+
     /// Carries messages for so long, or until the caller hangs up.
     pub async fn while_it_rings(&mut self, time: Duration) {
         let end = sleep(time);
         tokio::pin!(end);
-        while !self.gone {
+        while self.gone.is_none() {
             tokio::select! {
                 () = &mut end => return,
                 () = self.turn() => {}
@@ -119,11 +152,45 @@ impl MissedCall {
             self.line.send(&transmit);
         }
         while let Some(event) = self.call.poll_event() {
-            self.gone |= matches!(event, LegEvent::Over { cause: ringback_sip::OverCause::Canceled { .. } });
+            if matches!(event, LegEvent::Over { cause: ringback_sip::OverCause::Canceled { .. } }) {
+                self.gone.get_or_insert_with(Utc::now);
+            }
         }
     }
 
     fn now(&self) -> Moment {
         Moment(u64::try_from(self.zero.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::testsite::TestCall;
+
+    /// How often it was asked for what is there at the third time, and whether it was had.
+    async fn asked(call: &mut MissedCall, end: Instant, shutdown: &Shutdown) -> (u32, bool) {
+        let times = Cell::new(0);
+        let ask = async || {
+            times.set(times.get() + 1);
+            if times.get() < 3 { Err("away") } else { Ok(()) }
+        };
+        let had = call.insist(Patience { end, pause: Duration::from_millis(1), shutdown }, ask).await;
+        (times.get(), had.is_ok())
+    }
+
+    #[tokio::test]
+    async fn for_who_has_gone_it_is_asked_again_and_who_waits_hears_it_at_once() {
+        let (later, shutdown) = (Instant::now() + Duration::from_secs(600), Shutdown::new());
+        let mut test = TestCall::ring().await;
+        assert_eq!(asked(&mut test.call, later, &shutdown).await, (1, false), "the caller waits");
+        test.cancel().await;
+        assert!(test.call.gone().is_some());
+        assert_eq!(asked(&mut test.call, later, &shutdown).await, (3, true));
+        assert_eq!(asked(&mut test.call, Instant::now(), &shutdown).await, (1, false), "too late");
+        shutdown.begin();
+        assert_eq!(asked(&mut test.call, later, &shutdown).await, (1, false), "we stop");
     }
 }

@@ -95,7 +95,7 @@ pub struct AniOptions {
     pub backoff_interval: u32,
     /// Who pays for callers who are not accounts; empty: nobody.
     pub default_account_username: String,
-    /// The real account is charged for the first call too, where the default account pays for it.
+    /// Where the default account pays for the first call, the second INVITE says so in a header; nobody else is charged here.
     pub enable_anonymous_accounting: bool,
     /// Seconds between the missed call and the callback at least.
     pub delay_before_callback: u32,

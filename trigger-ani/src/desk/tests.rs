@@ -1,0 +1,44 @@
+//! The desk, with a real store.
+
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use ringback_common::intake::Payer;
+
+use crate::testsite::{OWNER, PERSONAL, TestSite};
+
+#[tokio::test]
+async fn at_a_personal_number_only_the_owner_is_told_of_the_owners_account() {
+    let site = TestSite::open().await;
+    for (from, told) in
+        [(OWNER, Some((OWNER, "owner"))), ("+447700900222", None), ("+447700900999", None), ("anonymous", None)]
+    {
+        let plan = site.plan(from, PERSONAL).await;
+        assert!(plan.wish.payer == Payer::account("owner"), "{from}");
+        assert_eq!(plan.known.as_ref().map(|(number, account)| (number.as_str(), account.as_str())), told, "{from}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_as_old_as_the_call_however_late_it_is_asked_for() {
+    let site = TestSite::open().await;
+    let over = Utc::now() - TimeDelta::minutes(5);
+    let wish = site.plan(OWNER, PERSONAL).await.wish_at(over, Duration::from_secs(1));
+    assert_eq!((wish.received, wish.not_before), (Some(over), Some(over + TimeDelta::seconds(1))));
+}
+
+#[tokio::test]
+async fn an_application_that_is_rung_by_its_name_is_called_by_it_unless_it_has_a_string_of_its_own() {
+    let site = TestSite::open().await;
+    site.calling_card("callingcard_en_th", None, &[]).await;
+    site.calling_card("callingcard_de", Some("callingcard_de_at"), &[]).await;
+    for (rung, cld) in [
+        ("ani_callingcard_en_th", "callingcard_en_th"),
+        ("ani_noanonacct_callingcard_en_th", "callingcard_en_th"),
+        ("ani_callingcard_de", "callingcard_de_at"),
+        ("ani_callingcard_fr", "callingcard_fr"),
+    ] {
+        let session = site.plan(OWNER, rung).await.wish.terms.session.unwrap();
+        assert_eq!(session.cld, cld, "{rung}");
+    }
+}
