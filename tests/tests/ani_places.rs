@@ -173,7 +173,9 @@ fn while_the_broker_is_away_callers_are_told_to_try_again_and_who_hung_up_is_not
     assert_eq!(caller.to_the_end(&attempt, SOON).codes.last(), Some(&487));
     peers.rabbit.restart().expect("the broker starts again");
     phones.wait_call(A, "is called back", secs(60), |_| true);
+    phones.wait_call(B, "talks", SOON, |call| call.acked_us.is_some());
     phones.hang_up(B);
+    phones.wait_call(A, "is hung up on", SOON, |call| call.ended_us.is_some());
     assert_eq!(phones.calls_to(A).len(), 1);
 }
 

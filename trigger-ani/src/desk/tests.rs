@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
-use ringback_common::intake::Payer;
+use ringback_common::guard::Block;
+use ringback_common::intake::{Party, Payer, Reason};
 
 use crate::testsite::{OWNER, PERSONAL, TestSite};
 
@@ -41,4 +42,17 @@ async fn an_application_that_is_rung_by_its_name_is_called_by_it_unless_it_has_a
         let session = site.plan(OWNER, rung).await.wish.terms.session.unwrap();
         assert_eq!(session.cld, cld, "{rung}");
     }
+}
+
+#[tokio::test]
+async fn a_premium_number_is_not_called_on_the_default_accounts_money_either() {
+    let site = TestSite::open().await;
+    site.calling_card("card", None, &[("Default Account Username", "owner")]).await;
+    let examined = async |from: &str| {
+        let wish = site.plan(from, "ani_card").await.wish;
+        assert!(wish.payer == Payer::account("owner"), "{from}");
+        site.intake.checks().examine(&wish).await.unwrap().map(|approved| approved.account.name)
+    };
+    assert_eq!(examined("+447700900999").await, Ok("owner".to_owned()), "a stranger is");
+    assert_eq!(examined("+19005551234").await, Err(Reason::Blocked(Party::A, Block::HardBlocked)));
 }
