@@ -78,7 +78,7 @@ pub struct Session {
     pub cld: String,
     /// Which application: `callingcard` or `2waycallback`.
     pub application: String,
-    /// Whether the real account is charged for the first call too, where the default account pays for it.
+    /// Sippy's wish that the real account pays for the first call too; B's INVITE says so, nothing here is charged for it.
     pub anon_acct_enabled: bool,
     /// Whether the default account pays.
     pub default_user_used: bool,
