@@ -1,6 +1,7 @@
 //! Application servers: they speak IIF by UDP, and have no manners but those a test gives them. And the house they ask for calls.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::phone::{Bank, Manner};
@@ -54,6 +55,8 @@ impl House {
 pub struct AppServer {
     socket: UdpSocket,
     gateway: SocketAddr,
+    /// What it has heard, and may hear once more because it asked more than once.
+    echoes: Mutex<Vec<String>>,
 }
 
 impl AppServer {
@@ -61,7 +64,7 @@ impl AppServer {
     pub fn start(address: SocketAddr, gateway: SocketAddr) -> AppServer {
         let socket = UdpSocket::bind(address).unwrap_or_else(|e| panic!("{address}: {e}"));
         socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20).expect("a larger buffer is allowed");
-        AppServer { socket, gateway }
+        AppServer { socket, gateway, echoes: Mutex::default() }
     }
 
     /// Where it sends from.
@@ -76,10 +79,23 @@ impl AppServer {
 
     /// The next message it hears, with where it came from.
     pub fn hears_from(&self, limit: Duration) -> Option<(String, SocketAddr)> {
-        self.socket.set_read_timeout(Some(limit.max(Duration::from_millis(1)))).expect("a time limit");
+        let end = Instant::now() + limit;
         let mut buffer = [0; 4_096];
-        let (length, from) = self.socket.recv_from(&mut buffer).ok()?;
-        Some((String::from_utf8_lossy(&buffer[..length]).into_owned(), from))
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1)))).expect("a time limit");
+            let (length, from) = self.socket.recv_from(&mut buffer).ok()?;
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if !self.is_echo(&text) {
+                return Some((text, from));
+            }
+        }
+    }
+
+    fn is_echo(&self, text: &str) -> bool {
+        let mut echoes = self.echoes.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = echoes.iter().position(|echo| echo == text);
+        place.map(|place| echoes.swap_remove(place)).is_some()
     }
 
     /// The next message it hears; fails the test when there is none.
@@ -87,10 +103,18 @@ impl AppServer {
         self.hears_from(limit).unwrap_or_else(|| panic!("{} heard nothing for {limit:?}", self.address())).0
     }
 
-    /// Sends a message and answers what it hears next.
+    /// Sends a message and answers what it hears next. UDP may lose either: it asks again every three seconds, five times in all,
+    /// and an answer that then comes more than once is heard once.
     pub fn asks(&self, message: &str) -> String {
-        self.says(message);
-        self.hears(Duration::from_secs(15))
+        for repeats in 0..5 {
+            self.says(message);
+            if let Some((answer, _)) = self.hears_from(Duration::from_secs(3)) {
+                let mut echoes = self.echoes.lock().unwrap_or_else(PoisonError::into_inner);
+                echoes.extend(std::iter::repeat_n(answer.clone(), repeats));
+                return answer;
+            }
+        }
+        panic!("{} asked five times and heard nothing: {message}", self.address());
     }
 
     /// Whether something is there to be heard just now.
