@@ -3,13 +3,14 @@
 //! A reply is written down as being sent before it leaves, and as sent after the other side took it. One that is found half-way
 //! after a crash is sent again only where the receiver drops the second; else it is marked unknown.
 //!
-//! Replies that leave by different ways do not wait for each other: of one way only a few are tried at a time.
+//! Replies that leave by different ways do not wait for each other: of one way only a few are tried at a time. While a trigger is
+//! closed altogether its replies stay on the queue, however long that takes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -50,6 +51,12 @@ pub trait Channel: Send + Sync + 'static {
     /// By which way it goes, where a trigger has several: one that is closed holds up only its own replies.
     fn way<'a>(&self, _reply: &'a Self::Reply) -> &'a str {
         ""
+    }
+
+    /// Whether anything may leave now: the operator can close a trigger's one way out. While it is closed, replies stay on the
+    /// queue and nothing counts against them.
+    fn open(&self) -> watch::Receiver<bool> {
+        watch::channel(true).1
     }
 
     /// Whether the other side drops this reply if it comes twice.
@@ -114,9 +121,14 @@ impl<C: Channel> Courier<C> {
         let mut replies: Consumer =
             queue.consume(&Source::Replies { source: courier.source.to_owned() }, PREFETCH).await;
         let mut in_hand = JoinSet::new();
+        let mut open = courier.channel.open();
+        if !*open.borrow_and_update() {
+            replies.pause();
+        }
         loop {
             tokio::select! {
                 () = courier.shutdown.wait() => break,
+                Ok(()) = open.changed() => if *open.borrow_and_update() { replies.resume() } else { replies.pause() },
                 Some(_) = in_hand.join_next(), if !in_hand.is_empty() => {}
                 delivery = replies.next() => {
                     in_hand.spawn(courier.clone().settle(delivery));
@@ -166,6 +178,9 @@ impl<C: Channel> Courier<C> {
     }
 
     async fn answer(&self, reply: &C::Reply, until: Instant) -> End {
+        if self.stopped() {
+            return End::Later;
+        }
         let _turn = tokio::select! {
             biased;
             turn = self.turn(self.channel.way(reply), until) => turn,
@@ -183,13 +198,15 @@ impl<C: Channel> Courier<C> {
             Some(Begun::Fresh | Begun::Again) => {}
         }
         let outcome = self.send(reply, deduplicates, until).await;
+        if let Sent::NotYet(why) = &outcome
+            && self.stopped()
+        {
+            tracing::info!(%job, "a reply waits on the queue: {why}");
+            return self.give_back(reply).await;
+        }
         self.count(reply, &outcome);
         match outcome {
             Sent::Yes => self.mark(reply, true).await,
-            Sent::NotYet(why) if self.shutdown.begun() => {
-                tracing::info!(%job, "a reply waits for the next start: {why}");
-                self.give_back(reply).await
-            }
             Sent::NotYet(why) | Sent::Never(why) | Sent::Unknown(why) => {
                 let way = self.channel.way(reply);
                 tracing::error!(%job, source = self.source, way, "a reply may not have reached its sender: {why}");
@@ -207,7 +224,7 @@ impl<C: Channel> Courier<C> {
                 Sent::Unknown(why) if deduplicates => why,
                 ended => return ended,
             };
-            if Instant::now() > until || !self.pause(pause).await {
+            if self.stopped() || Instant::now() > until || !self.pause(pause).await {
                 return Sent::NotYet(why);
             }
             let ((job, _), way) = (self.channel.key(reply), self.channel.way(reply));
@@ -251,6 +268,11 @@ impl<C: Channel> Courier<C> {
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// Nothing leaves now: what is in hand goes back to the queue.
+    fn stopped(&self) -> bool {
+        self.shutdown.begun() || !*self.channel.open().borrow()
     }
 
     /// False when the shutdown cuts it short.

@@ -16,6 +16,7 @@ struct Ways {
     told: mpsc::UnboundedSender<String>,
     /// How often a reply was read while the store was away.
     away: AtomicUsize,
+    open: watch::Receiver<bool>,
 }
 
 struct Reply {
@@ -42,11 +43,18 @@ impl Channel for Ways {
         &reply.way
     }
 
+    fn open(&self) -> watch::Receiver<bool> {
+        self.open.clone()
+    }
+
     fn deduplicates(&self, _: &Reply) -> bool {
         false
     }
 
     async fn send(&self, reply: &Reply) -> Sent {
+        if !*self.open.borrow() {
+            return Sent::NotYet("closed".to_owned());
+        }
         self.told.send(format!("{} by {}", reply.job, reply.way)).unwrap();
         if reply.way == "dead" { Sent::NotYet("nobody is there".to_owned()) } else { Sent::Yes }
     }
@@ -57,6 +65,7 @@ impl Channel for Ways {
 struct Post {
     queue: Queue,
     told: mpsc::UnboundedReceiver<String>,
+    gate: watch::Sender<bool>,
     shutdown: Shutdown,
     running: tokio::task::JoinHandle<()>,
     _folder: TempDir,
@@ -71,12 +80,14 @@ impl Post {
         let queue = Queue::open(&QueueConfig { url, data_dir, ..QueueConfig::default() }).await.unwrap();
         let (tell, told) = mpsc::unbounded_channel();
         let shutdown = Shutdown::new();
-        let courier = Courier::new("sms", store, Ways { told: tell, away: AtomicUsize::new(0) }, shutdown.clone());
+        let (gate, open) = watch::channel(true);
+        let ways = Ways { told: tell, away: AtomicUsize::new(0), open };
+        let courier = Courier::new("sms", store, ways, shutdown.clone());
         let running = tokio::spawn({
             let queue = queue.clone();
             async move { courier.run(&queue).await }
         });
-        Post { queue, told, shutdown, running, _folder: folder }
+        Post { queue, told, gate, shutdown, running, _folder: folder }
     }
 
     async fn send(&self, kind: &str, job: &str, way: &str) {
@@ -111,4 +122,24 @@ async fn a_reply_that_cannot_be_written_now_is_read_again() {
     let mut post = Post::open().await;
     post.send("away", "patient", "open").await;
     post.until_told("patient by open").await;
+}
+
+#[tokio::test]
+async fn while_the_trigger_is_closed_its_replies_are_on_the_queue_and_nobody_gives_them_up() {
+    let mut post = Post::open().await;
+    let waiting = Source::Replies { source: "sms".to_owned() };
+    post.send("reply", "held up", "dead").await;
+    post.until_told("held up by dead").await;
+    post.gate.send_replace(false);
+    post.send("reply", "early", "open").await;
+    tokio::time::timeout(ENOUGH, async {
+        while post.queue.depth(&waiting).await.unwrap() < 2 {
+            tokio::time::sleep(FIRST_PAUSE / 10).await;
+        }
+    })
+    .await
+    .expect("both are on the queue, in nobody's hand, where no time runs out");
+    assert!(post.told.try_recv().is_err(), "nothing is tried");
+    post.gate.send_replace(true);
+    post.until_told("early by open").await;
 }
