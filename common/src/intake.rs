@@ -12,8 +12,8 @@ mod wish;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -27,6 +27,7 @@ use tokio::sync::Semaphore;
 
 use crate::event::Envelope;
 use crate::failpoint::failpoint;
+use crate::gate::Buckets;
 use crate::job::{JOB_TYPE, Job, JobId, JobKind, MAX_JOB_BYTES};
 use crate::number::Number;
 use crate::queue::{Destination, Message, PublishError, Queue};
@@ -36,6 +37,11 @@ use crate::terms::Terms;
 
 /// When to come back after "not now".
 pub const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// So many refusals of an account are written down for its owner at once, for each source, and so many a second on average: what is
+/// refused costs its sender nothing, and must not keep the store busy. It keeps no more of them either.
+const MOST_REFUSALS: u32 = 100;
+const REFUSALS_PER_SECOND: f64 = 1.0;
 
 /// What intake answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +81,7 @@ pub struct Intake {
     queue: Queue,
     recent: Arc<Recent>,
     searching: Arc<Semaphore>,
+    written: Arc<Mutex<Buckets<(i64, String)>>>,
     lead: Option<TimeDelta>,
     lifetime: Duration,
 }
@@ -87,6 +94,7 @@ impl Intake {
             queue,
             recent: Arc::new(Recent::default()),
             searching: Arc::new(Semaphore::new(1)),
+            written: Arc::new(Mutex::new(Buckets::new(MOST_REFUSALS, REFUSALS_PER_SECOND))),
             lead: None,
             lifetime: Duration::ZERO,
         }
@@ -130,6 +138,14 @@ impl Intake {
             Verdict::Unavailable { .. } => count(&source, "unavailable"),
         }
         verdict
+    }
+
+    /// Whether this job was accepted, here or by anyone.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn knows(&self, job: &JobId) -> Result<bool, StoreError> {
+        self.is_known(job).await
     }
 
     /// Cancels a job, whether it came already or not.
@@ -315,6 +331,12 @@ impl Intake {
         }
         Ok(Message { id: id.0.clone(), kind: JOB_TYPE.to_owned(), body: body.into() })
     }
+}
+
+/// Whether one more refusal of this account may be written down.
+fn may_write(written: &Mutex<Buckets<(i64, String)>>, account_id: i64, source: &str) -> bool {
+    let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
+    written.take((account_id, source.to_owned()), Instant::now()).is_ok()
 }
 
 /// Who asks, on which account.

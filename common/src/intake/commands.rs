@@ -177,6 +177,10 @@ impl Intake {
     /// Keeps a refusal for the account's owner. Only a convenience: that it failed is no reason to refuse otherwise.
     pub(super) async fn remember(&self, account_id: Option<i64>, source: &str, sender: &str, reason: &str) {
         let Some(account_id) = account_id else { return };
+        if !super::may_write(&self.written, account_id, source) {
+            metrics::counter!("ringback_refusals_unwritten_total", "trigger" => source.to_owned()).increment(1);
+            return;
+        }
         if let Err(error) = self.checks.store().add_refusal(account_id, source, reason, &masked(sender)).await {
             tracing::debug!(%error, "a refusal is not remembered");
         }

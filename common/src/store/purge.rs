@@ -12,6 +12,8 @@ use crate::job::Job;
 
 /// Failed sign-ins are forgotten.
 const FAILURES: TimeDelta = TimeDelta::days(1);
+/// A cancel whose job never came is forgotten: no job waits longer for an engine.
+const CANCELS: TimeDelta = TimeDelta::days(8);
 /// Rows of a table in one transaction at most, so that calls do not wait.
 const AT_ONCE: i64 = 2_000;
 /// The same for rows that are read and written one by one.
@@ -33,6 +35,8 @@ pub struct Purged {
     pub refusals: u64,
     /// Remembered replies whose request is gone.
     pub replies: u64,
+    /// Cancels whose request is gone, or never came.
+    pub cancels: u64,
     /// Requests that lost what their message brought.
     pub messages: u64,
     /// CDRs that lost the end of their numbers.
@@ -47,7 +51,7 @@ impl Store {
         let mut purged = self.purge_rows(now, keep).await?;
         purged.messages = self.purge_messages(now - TimeDelta::hours(keep.message_hours.into())).await?;
         purged.numbers = self.purge_numbers(now - RetentionConfig::days(keep.cdr_numbers_days)).await?;
-        let full = [purged.requests, purged.cdrs, purged.outbox, purged.refusals, purged.replies];
+        let full = [purged.requests, purged.cdrs, purged.outbox, purged.refusals, purged.replies, purged.cancels];
         purged.more = full.iter().any(|rows| *rows >= AT_ONCE as u64)
             || [purged.messages, purged.numbers].iter().any(|rows| *rows >= AT_ONCE_EACH as u64);
         Ok(purged)
@@ -89,12 +93,18 @@ impl Store {
                     ago(keep.replies_days),
                     &mut purged.replies,
                 ),
+                (
+                    "DELETE FROM cancels WHERE job_id IN (
+                        SELECT c.job_id FROM cancels c WHERE c.created < $1
+                           AND NOT EXISTS (SELECT 1 FROM callback_requests r WHERE r.job_id = c.job_id) LIMIT $2)",
+                    now - CANCELS,
+                    &mut purged.cancels,
+                ),
             ] {
                 *gone = sqlx::query(sql).bind(before).bind(AT_ONCE).execute(&mut *tx).await?.rows_affected();
             }
             sqlx::query("DELETE FROM commands WHERE created < $1").bind(ago(keep.replies_days)).execute(&mut *tx).await?;
             sqlx::query("DELETE FROM sms_parts WHERE created < $1").bind(now - FAILURES).execute(&mut *tx).await?;
-            sqlx::query("DELETE FROM cancels WHERE created < $1").bind(requests).execute(&mut *tx).await?;
             let forget = sqlx::query(
                 "DELETE FROM auth_failures WHERE window_start < $1 AND (locked_until IS NULL OR locked_until < $1)",
             );
