@@ -14,7 +14,7 @@ const NOW: u64 = 1_700_000_000;
 
 /// One that signs nothing, one that does, and a strict one.
 static SETUPS: LazyLock<[Setup; 3]> = LazyLock::new(|| {
-    ["", "secret = 'key'", "strict = true"].map(|more| {
+    ["", "secret = 'key'\nrequire_time = false", "strict = true"].map(|more| {
         let text = format!("[iif]\naccount = 'alice'\n{more}");
         let config = Config::read(&text, "fuzz", std::path::Path::new("/"), Role::Trigger, []);
         Setup::new(&config.expect("settings that fit").iif)

@@ -135,6 +135,39 @@ impl AppServer {
     }
 }
 
+/// Sends datagrams under somebody else's address, and hears nothing of what becomes of them.
+pub struct Forger {
+    socket: socket2::Socket,
+    as_if: SocketAddr,
+    gateway: SocketAddr,
+}
+
+impl Forger {
+    /// As if it were that one, to the gateway at this address.
+    pub fn start(as_if: SocketAddr, gateway: SocketAddr) -> Forger {
+        let raw = socket2::Protocol::from(libc::IPPROTO_RAW);
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, Some(raw));
+        Forger { socket: socket.expect("raw sockets are root's"), as_if, gateway }
+    }
+
+    /// Sends a message. The kernel fills in the checksum of the IP header; UDP over IPv4 may go without one.
+    pub fn says(&self, message: &str) {
+        let octets = |address: SocketAddr| match address.ip() {
+            std::net::IpAddr::V4(ip) => ip.octets(),
+            std::net::IpAddr::V6(_) => panic!("only IPv4 is forged"),
+        };
+        let length = |header: usize| u16::try_from(header + message.len()).expect("it is short").to_be_bytes();
+        let mut packet = vec![0x45, 0];
+        packet.extend(length(28));
+        packet.extend([0, 0, 0, 0, 64, 17, 0, 0]);
+        packet.extend(octets(self.as_if).into_iter().chain(octets(self.gateway)));
+        packet.extend(self.as_if.port().to_be_bytes().into_iter().chain(self.gateway.port().to_be_bytes()));
+        packet.extend(length(8).into_iter().chain([0, 0]));
+        packet.extend(message.as_bytes());
+        self.socket.send_to(&packet, &self.gateway.into()).expect("loopback takes packets");
+    }
+}
+
 /// Waits until a trigger has counted so many messages with these labels.
 pub fn wait_counted(health: SocketAddr, labels: &[&str], least: u64) {
     clock::wait_for(&format!("{labels:?} to be counted"), SOON, || {

@@ -1,7 +1,7 @@
 //! Who may ask over IIF, in which dialect, where we listen, and what becomes of everything else that comes to the port.
 
 use ringback_tests::clock;
-use ringback_tests::iif::{AppServer, House, counted, value, wait_counted};
+use ringback_tests::iif::{AppServer, Forger, House, counted, value, wait_counted};
 use ringback_tests::phone::Manner;
 use ringback_tests::process;
 use ringback_tests::site::{Part, binary};
@@ -120,16 +120,8 @@ fn by_default_the_server_on_this_machine_and_by_a_blank_address_every_one() {
 fn the_port_is_closed_by_zero_and_changed_without_a_restart() {
     let house = House::stage(quick(), quick(), |_| {});
     house.phones.when("44*", Manner::rings_for_ever());
-    let file = house.site.path("ringback.toml");
-    let first = std::fs::read_to_string(&file).expect("the site's settings");
-    let listen = |port: u16| {
-        let iif = format!("[iif]\nlisten = \"{}\"", house.site.at(port));
-        std::fs::write(
-            &file,
-            first.replace("[iif]\n", &format!("{iif}\n")).replace("listen = \"127.0.0.1:5080\"\n", ""),
-        )
-        .expect("the folder is ours");
-    };
+    let first = std::fs::read_to_string(house.site.path("ringback.toml")).expect("the site's settings");
+    let listen = |port: u16| listen_at(&house, &first, house.site.at(port));
     listen(0);
     let trigger = start_by_file(&house);
     let server = |port: u16| AppServer::start(house.site.at(0), house.site.at(port));
@@ -143,7 +135,7 @@ fn the_port_is_closed_by_zero_and_changed_without_a_restart() {
         logged("the settings of [iif] were read again", n);
         says(&server(port).asks(&request(n)), "ok");
     }
-    std::fs::write(&file, "[iif]\nlisten = \"nowhere\"").expect("the folder is ours");
+    std::fs::write(house.site.path("ringback.toml"), "[iif]\nlisten = \"nowhere\"").expect("the folder is ours");
     trigger.signal(SIGHUP);
     logged("the settings stay as they were", 1);
     let old = server(5081);
@@ -153,6 +145,43 @@ fn the_port_is_closed_by_zero_and_changed_without_a_restart() {
     listen(0);
     trigger.signal(SIGHUP);
     logged("the IIF port is closed", 2);
+}
+
+/// Writes the site's first settings with another [iif] listen.
+fn listen_at(house: &House, first: &str, address: std::net::SocketAddr) {
+    let text = first.replace("listen = \"127.0.0.1:5080\"\n", "");
+    let text = text.replace("[iif]\n", &format!("[iif]\nlisten = \"{address}\"\n"));
+    std::fs::write(house.site.path("ringback.toml"), text).expect("the folder is ours");
+}
+
+#[test]
+fn responses_wait_for_a_closed_port_and_what_cannot_be_opened_changes_nothing() {
+    let house = House::stage(quick(), quick(), |_| {});
+    house.phones.when("44*", quick());
+    let first = std::fs::read_to_string(house.site.path("ringback.toml")).expect("the site's settings");
+    let _engine = house.site.start(Part::OnlyEngine);
+    listen_at(&house, &first, house.site.at(5081));
+    let trigger = start_by_file(&house);
+    let reread = |address, told: &str, times: usize| {
+        listen_at(&house, &first, address);
+        trigger.signal(SIGHUP);
+        clock::wait_for(told, SOON, || (trigger.output().matches(told).count() >= times).then_some(()));
+    };
+    let server = AppServer::start(house.site.at(4000), house.site.at(5081));
+    says(&server.asks(&request(1)), "ok");
+    house.phones.wait_call("442000000001", "talks", SOON, |call| call.acked_us.is_some());
+    reread(house.site.at(0), "the settings of [iif] were read again", 1);
+    house.phones.hang_up("442000000001");
+    house.site.wait_idle(1, SOON);
+    assert_eq!((server.has_heard(), house.site.probe().replies().get("sent")), (None, None));
+    let _taken = std::net::UdpSocket::bind(house.site.at(5082)).expect("a port of somebody else");
+    reread(house.site.at(5082), "the settings stay as they were: [iif] listen", 1);
+    assert_eq!(server.has_heard(), None);
+    reread(house.site.at(5081), "the settings of [iif] were read again", 2);
+    let response = server.hears(SOON);
+    assert!(response.starts_with("RESPONSE: id=call-1;"), "{response}");
+    reread(std::net::SocketAddr::new("0.0.0.0".parse().expect("every address"), 5081), "were read again", 3);
+    says(&server.asks(&request(2)), "ok");
 }
 
 /// The trigger, whose [iif] listen stands in the file and not in its environment.
@@ -183,8 +212,11 @@ fn a_signed_interface_hears_only_what_is_signed_and_signs_what_it_says() {
     server.says(format!("{}hmac={};", request(1), "0".repeat(64)));
     server.says(signed("RELEASE: id=call-2;", "guessed"));
     wait_counted(gateway.health(), &["not_signed"], 3);
+    server.says(signed(&request(2), "shared"));
+    wait_counted(gateway.health(), &["no_time"], 1);
     assert_eq!(server.has_heard(), None);
-    let ack = server.asks(&signed(&request(2), "shared"));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let ack = server.asks(&signed(&format!("{}time={now};", request(2)), "shared"));
     says(&ack, "ok");
     let response = server.hears(SOON);
     for message in [&ack, &response] {
@@ -272,6 +304,50 @@ fn hostile_datagrams_are_answered_as_stated_or_not_at_all_and_cost_little() {
     assert_eq!(flood.has_heard(), None, "a flood from elsewhere is dropped unread and holds up nobody");
     house.phones.wait_call("441000000001", "rings", secs(20), |call| call.ringing_us.is_some());
     assert_eq!(house.phones.calls().len(), 1);
+}
+
+#[test]
+fn a_forged_source_brings_its_forger_no_answer_and_few_rows() {
+    const MANY: u64 = 400;
+    let house = House::stage(quick(), quick(), |_| {});
+    house.phones.when("44*", Manner::rings_for_ever());
+    let gateway = house.site.start(Part::All);
+    let server = house.server(4000);
+    let forger = Forger::start(server.address(), house.site.at(5080));
+    forger.says("REQUEST: id=forged;user1=100;user1=101;");
+    let ack = server.hears(SOON);
+    assert_eq!(
+        (value(&ack, "id"), value(&ack, "code")),
+        (Some("forged"), Some("fail")),
+        "who it came from hears it: {ack}"
+    );
+    for n in 0..MANY {
+        forger.says(&format!("REQUEST: id=forged-{n};user1=100;"));
+        server.hears(SOON);
+        forger.says(&format!("RELEASE: id=forged-{n};"));
+    }
+    wait_counted(gateway.health(), &["RELEASE"], MANY);
+    wait_counted(gateway.health(), &["RELEASE", "too_many_ahead"], MANY / 4);
+    let rows = |table: &str| {
+        let rows = house.site.probe().rows(&format!("SELECT CAST(count(*) AS TEXT) FROM {table}")).expect("a count");
+        rows[0][0].as_ref().and_then(|count| count.parse::<u64>().ok()).expect("a number")
+    };
+    assert!((100..3 * MANY / 4).contains(&rows("cancels")), "{} cancels", rows("cancels"));
+    assert!(rows("refusals") <= 100);
+    assert!(
+        counted(gateway.health(), "ringback_refusals_unwritten_total", &["iif"]) >= MANY / 4,
+        "and few were written"
+    );
+    let ack = server.asks(&request(1));
+    says(&ack, "ok");
+    house.phones.wait_call("441000000001", "rings", SOON, |call| call.ringing_us.is_some());
+    server.says("RELEASE: id=call-1;");
+    let response = server.hears(SOON);
+    assert!(
+        response.starts_with("RESPONSE: id=call-1;"),
+        "a RELEASE of a call that is known always counts: {response}"
+    );
+    assert_eq!(server.has_heard(), None);
 }
 
 /// Says it until the trigger has dropped so many as a stranger's. No burst leaves before the last one is read: what overflows on

@@ -71,6 +71,8 @@ pub struct Reply {
     server: String,
     to: SocketAddr,
     text: String,
+    /// It was asked for under a signature, and there is no secret any more to sign it with.
+    unsignable: bool,
 }
 
 impl Channel for ByUdp {
@@ -93,7 +95,17 @@ impl Channel for ByUdp {
         true
     }
 
+    fn open(&self) -> watch::Receiver<bool> {
+        self.port.opened()
+    }
+
     async fn send(&self, reply: &Reply) -> Sent {
+        if reply.unsignable {
+            return Sent::Never(format!(
+                "its REQUEST was signed, and [iif] has no secret of {} any more",
+                reply.server
+            ));
+        }
         match self.port.send(&reply.text, reply.to).await {
             Ok(()) => {
                 self.repeat(reply);
@@ -114,8 +126,9 @@ fn reply(event: &RequestEvent, note: &Note, setup: &Setup) -> Reply {
     let (result, cause) = (said(&event.result), said(&event.reason));
     let ending = setup.extended.then_some((result.as_str(), cause.as_str()));
     let text = response(dialect, &note.id, sid(&event.job), event.talk_seconds.unwrap_or(0), ending);
-    let server = note.server.clone();
-    Reply { job: event.job.clone(), to: note.to, text: sign(text, setup.secret(&server)), server }
+    let (server, secret) = (note.server.clone(), setup.secret(&note.server));
+    let unsignable = note.signed && secret.is_none();
+    Reply { job: event.job.clone(), to: note.to, text: sign(text, secret), server, unsignable }
 }
 
 #[cfg(test)]
@@ -162,6 +175,22 @@ mod tests {
             reply.text
         );
         assert!(matches!(plain.send(&reply).await, Sent::NotYet(_)), "the port is closed: later");
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_for_under_a_signature_never_leaves_without_one() {
+        let note = r#"{"to":"127.0.0.1:4000","id":"1234","server":"one","signed":true}"#;
+        let peer = |name: &str| {
+            channel(&format!("[iif]\naccount = 'alice'\n[iif.peers.{name}]\nhost = '127.0.0.1'\nsecret = 'key'"))
+        };
+        let (known, renamed) = (peer("one"), peer("two"));
+        let reply = known.response_to(FINISHED_TYPE, &ended(Some(note))).unwrap().unwrap();
+        assert!(reply.text.contains(";hmac=") && matches!(known.send(&reply).await, Sent::NotYet(_)));
+        let reply = renamed.response_to(FINISHED_TYPE, &ended(Some(note))).unwrap().unwrap();
+        assert!(matches!(renamed.send(&reply).await, Sent::Never(why) if why.contains("no secret of one")));
+        let unsigned = note.replace(r#","signed":true"#, "");
+        let reply = renamed.response_to(FINISHED_TYPE, &ended(Some(&unsigned))).unwrap().unwrap();
+        assert!(!reply.unsignable, "who never signed hears of its running calls under its old name too");
     }
 
     #[tokio::test]

@@ -15,13 +15,12 @@ use crate::SOURCE;
 use crate::judge::{Judged, Judgement, Refusal, job_of, judge, wish_of};
 use crate::message::{ack, sid};
 use crate::peers::{Server, Setup};
+use crate::releases::Releases;
 use crate::request::Request;
 use crate::signature::sign;
 
-/// How often the store is asked to end a call, a second apart: RELEASE is not repeated by who hears no answer to it.
-const TRIES_TO_RELEASE: u32 = 10;
-/// The same REQUEST hears the same refusal for so long.
-const MEMORY: Duration = Duration::from_secs(600);
+/// The same REQUEST hears the same refusal for so long: longer than what is signed can be sent again.
+const MEMORY: Duration = Duration::from_secs(660);
 /// As many refusals are remembered; the oldest go first.
 const MOST_REFUSALS: usize = 10_000;
 
@@ -30,12 +29,13 @@ pub struct Desk {
     intake: Intake,
     setup: watch::Receiver<Arc<Setup>>,
     refused: Mutex<Refused>,
+    releases: Releases,
 }
 
 impl Desk {
     /// A desk before this intake.
     pub fn new(intake: Intake, setup: watch::Receiver<Arc<Setup>>) -> Desk {
-        Desk { intake, setup, refused: Mutex::default() }
+        Desk { intake, setup, refused: Mutex::default(), releases: Releases::default() }
     }
 
     /// Takes one datagram; the answer goes back to where it came from.
@@ -60,8 +60,8 @@ impl Desk {
                 let answer = self.ask(&setup, datagram, &server, request, from).await?;
                 Some(sign(answer, Some(&server.secret)))
             }
-            Judgement::Release(job) => {
-                self.release(&job).await;
+            Judgement::Release(release) => {
+                self.releases.take(release);
                 None
             }
         }
@@ -113,20 +113,14 @@ impl Desk {
         }
     }
 
-    /// Ends a call, or sees to it that it never begins.
-    async fn release(&self, job: &JobId) {
-        for _ in 0..TRIES_TO_RELEASE {
-            match self.intake.cancel(job).await {
-                Ok(met) => {
-                    tell("RELEASE", "accepted", "");
-                    return tracing::info!(%job, ?met, "released");
-                }
-                Err(error) => tracing::warn!(%job, "a release waits for the store: {error}"),
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        tell("RELEASE", "unavailable", "");
-        tracing::error!(%job, "a release is lost: the store was away too long");
+    /// Ends the calls that are to be ended, until the desk is closed.
+    pub async fn end_calls(&self) {
+        self.releases.carry_out(&self.intake).await;
+    }
+
+    /// No datagram comes any more.
+    pub fn close(&self) {
+        self.releases.close();
     }
 
     fn refusals(&self) -> std::sync::MutexGuard<'_, Refused> {
@@ -134,7 +128,7 @@ impl Desk {
     }
 }
 
-fn tell(method: &'static str, outcome: &'static str, reason: &'static str) {
+pub(crate) fn tell(method: &'static str, outcome: &'static str, reason: &'static str) {
     metrics::counter!("ringback_iif_total", "method" => method, "outcome" => outcome, "reason" => reason).increment(1);
     tracing::debug!(method, outcome, reason, "IIF");
 }

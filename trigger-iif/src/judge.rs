@@ -24,7 +24,16 @@ pub enum Judgement {
     /// A call is asked for.
     Ask(Box<(Server, Request)>),
     /// A call is to be ended.
-    Release(JobId),
+    Release(Release),
+}
+
+/// A call that is to be ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Its job.
+    pub job: JobId,
+    /// Under whose name it counts ([`Server::counted_as`]).
+    pub by: String,
 }
 
 /// A REQUEST that is no call.
@@ -66,15 +75,15 @@ pub fn judge(setup: &Setup, datagram: &[u8], from: SocketAddr, unix_now: u64) ->
             let id = message.echo().to_owned();
             Judgement::Refuse(Refusal { server: None, dialect, id, code: "wrong_port" })
         }
-        (Method::Release, Speaker::Server(server)) => release(datagram, &message, &server, unix_now),
+        (Method::Release, Speaker::Server(server)) => release(setup, datagram, &message, &server, unix_now),
         (_, _) => Judgement::Silence("wrong_port"),
     };
     Judged { judgement, method: Some(message.method), tolerated: message.tolerated }
 }
 
 fn request(setup: &Setup, datagram: &[u8], message: &Message, server: Server, unix_now: u64) -> Judgement {
-    if !signature::holds(&server.secret, datagram, message, unix_now) {
-        return Judgement::Silence("not_signed");
+    if let Err(doubt) = signature::verify(&server.secret, datagram, message, setup.require_time, unix_now) {
+        return Judgement::Silence(doubt.code());
     }
     match Request::read(message, setup.default_caller.as_ref()) {
         Ok(request) => Judgement::Ask(Box::new((server, request))),
@@ -88,12 +97,12 @@ fn request(setup: &Setup, datagram: &[u8], message: &Message, server: Server, un
 }
 
 /// RELEASE is never answered: what is wrong with it is only counted.
-fn release(datagram: &[u8], message: &Message, server: &Server, unix_now: u64) -> Judgement {
+fn release(setup: &Setup, datagram: &[u8], message: &Message, server: &Server, unix_now: u64) -> Judgement {
     if server.dialect == Dialect::V1 {
         return Judgement::Silence("release_in_v1");
     }
-    if !signature::holds(&server.secret, datagram, message, unix_now) {
-        return Judgement::Silence("not_signed");
+    if let Err(doubt) = signature::verify(&server.secret, datagram, message, setup.require_time, unix_now) {
+        return Judgement::Silence(doubt.code());
     }
     if let Some(fault) = message.fault {
         return Judgement::Silence(fault.code());
@@ -102,7 +111,7 @@ fn release(datagram: &[u8], message: &Message, server: &Server, unix_now: u64) -
     let job = job_of(server, id);
     match message.filled("sid") {
         Some(sid) if sid.parse() != Ok(message::sid(&job)) => Judgement::Silence("wrong_sid"),
-        _ => Judgement::Release(job),
+        _ => Judgement::Release(Release { job, by: server.counted_as().to_owned() }),
     }
 }
 
@@ -123,12 +132,20 @@ pub struct Note {
     /// It is spoken to in V1.0.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub v1: bool,
+    /// It signs, and must not hear anything that is not signed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signed: bool,
 }
 
 /// The wish of a REQUEST.
 pub fn wish_of(server: &Server, request: Request, from: SocketAddr) -> Wish {
-    let note =
-        Note { to: from, id: request.id.clone(), server: server.name.clone(), v1: server.dialect == Dialect::V1 };
+    let note = Note {
+        to: from,
+        id: request.id.clone(),
+        server: server.name.clone(),
+        v1: server.dialect == Dialect::V1,
+        signed: !server.secret.is_empty(),
+    };
     Wish {
         source: SOURCE.to_owned(),
         message_id: request.id,
@@ -147,7 +164,7 @@ pub fn wish_of(server: &Server, request: Request, from: SocketAddr) -> Wish {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ringback_common::config::{Config, Role};
+    use ringback_common::config::{Config, Role, Secret};
 
     fn judged(settings: &str, datagram: &str, from: &str) -> String {
         let config = Config::read(settings, "test", std::path::Path::new("/srv"), Role::Trigger, []).unwrap();
@@ -155,7 +172,9 @@ mod tests {
             Judgement::Silence(why) => format!("silence: {why}"),
             Judgement::Refuse(refusal) => format!("fail {}: {}", refusal.id, refusal.code),
             Judgement::Ask(asked) => format!("{} asks for {} and {}", asked.0.name, asked.1.user1, asked.1.user2),
-            Judgement::Release(job) => format!("release {}", if job == of("127.0.0.1") { "it" } else { "another" }),
+            Judgement::Release(Release { job, .. }) => {
+                format!("release {}", if job == of("127.0.0.1") { "it" } else { "another" })
+            }
         }
     }
 
@@ -201,7 +220,8 @@ mod tests {
     #[test]
     fn the_way_back_fits_into_a_job_however_long_its_parts_are() {
         let name = "n".repeat(64);
-        let server = Server { name, account: "a".to_owned(), dialect: Dialect::V1, secret: Default::default() };
+        let secret = Secret::new("key");
+        let server = Server { name, account: "a".to_owned(), dialect: Dialect::V1, secret };
         let id = "\u{10ffff}".repeat(31);
         let request = Request {
             id: id.clone(),
@@ -213,7 +233,7 @@ mod tests {
         let from = "[2001:db8::1]:65535".parse().unwrap();
         let note = wish_of(&server, request, from).reply.unwrap();
         assert!(note.len() <= ringback_common::job::MAX_REPLY_BYTES, "{}", note.len());
-        let back = Note { to: from, id, server: server.name, v1: true };
+        let back = Note { to: from, id, server: server.name, v1: true, signed: true };
         assert_eq!(serde_json::from_str::<Note>(&note).unwrap(), back);
     }
 }

@@ -11,6 +11,7 @@ pub mod judge;
 pub mod message;
 pub mod peers;
 mod port;
+mod releases;
 pub mod request;
 pub mod signature;
 
@@ -96,7 +97,8 @@ pub async fn run(config: IifConfig, world: World, shutdown: Shutdown) -> Result<
     let desk = Arc::new(Desk::new(intake, setup.clone()));
     let courier = Courier::new(SOURCE, world.store, ByUdp::new(Arc::clone(&port), setup.clone()), shutdown.clone());
     let reloading = reload(config, &port, &changes, &shutdown);
-    let (reloaded, (), ()) = tokio::join!(reloading, port.serve(desk, setup, &shutdown), courier.run(&world.queue));
+    let serving = port.serve(Arc::clone(&desk), setup, &shutdown);
+    let (reloaded, (), (), ()) = tokio::join!(reloading, serving, desk.end_calls(), courier.run(&world.queue));
     reloaded.map_err(RunError::Signal)
 }
 
@@ -116,16 +118,17 @@ async fn reload(
         match config.reread.read() {
             None => tracing::warn!("SIGHUP: there is no file of settings to read again"),
             Some(Err(mistakes)) => tracing::error!("SIGHUP: the settings stay as they were: {mistakes}"),
-            Some(Ok(now)) => {
-                warn(&now.iif);
-                match port.open(now.iif.listen) {
-                    Ok(()) => tracing::info!("SIGHUP: the settings of [iif] were read again"),
-                    Err(error) => {
-                        tracing::error!(address = %now.iif.listen, "SIGHUP: [iif] listen stays as it was: {error}")
-                    }
+            Some(Ok(now)) => match port.open(now.iif.listen) {
+                Ok(()) => {
+                    changes.send_replace(Arc::new(Setup::new(&now.iif)));
+                    warn(&now.iif);
+                    tracing::info!("SIGHUP: the settings of [iif] were read again");
                 }
-                changes.send_replace(Arc::new(Setup::new(&now.iif)));
-            }
+                Err(error) => {
+                    let address = now.iif.listen;
+                    tracing::error!(%address, "SIGHUP: the settings stay as they were: [iif] listen: {error}");
+                }
+            },
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Setup {
     open_to: Option<(ServerAddress, Server)>,
     /// Methods in lower case and names in upper case are refused.
     pub strict: bool,
+    /// What is signed has to say when it was written.
+    pub require_time: bool,
     /// What a phone shows where REQUEST names nobody.
     pub default_caller: Option<Cli>,
     /// More is said than the interface knows.
@@ -49,6 +51,14 @@ pub struct Server {
     pub secret: Secret,
 }
 
+impl Server {
+    /// Under which name it is counted. Those that are let in without a section of their own are counted together: whoever forges
+    /// an address has as many as he likes.
+    pub fn counted_as(&self) -> &str {
+        if self.name.parse::<IpAddr>().is_ok() { KNOWS_THE_SECRET } else { &self.name }
+    }
+}
+
 /// Who speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Speaker {
@@ -76,6 +86,7 @@ impl Setup {
             peers: peers.collect(),
             open_to: server("", &None, None, &config.secret).map(|server| (config.application_server, server)),
             strict: config.strict,
+            require_time: config.require_time,
             default_caller: config.default_caller.clone(),
             extended: config.extended,
             ack_lead: config.ack_lead,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ringback_common::service::Shutdown;
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
@@ -31,6 +31,7 @@ type Datagram = (Vec<u8>, SocketAddr);
 pub struct Port {
     socket: Mutex<Option<Arc<UdpSocket>>>,
     changed: Notify,
+    opened: watch::Sender<bool>,
 }
 
 impl Port {
@@ -42,14 +43,40 @@ impl Port {
         if self.socket().as_ref().is_some_and(|socket| socket.local_addr().is_ok_and(|now| now == address)) {
             return Ok(());
         }
-        let socket = if address.port() == 0 { None } else { Some(Arc::new(bind(address)?)) };
+        let socket = match address.port() {
+            0 => None,
+            _ => Some(Arc::new(self.bind(address)?)),
+        };
         match &socket {
             Some(_) => tracing::info!(%address, "application servers are listened to"),
             None => tracing::info!("the IIF port is closed"),
         }
+        let is_open = socket.is_some();
         *self.socket() = socket;
         self.changed.notify_one();
+        self.opened.send_replace(is_open);
         Ok(())
+    }
+
+    /// Whether it is open.
+    pub fn opened(&self) -> watch::Receiver<bool> {
+        self.opened.subscribe()
+    }
+
+    /// Another address on the port that we have, such as every address of this machine instead of one, is taken by ourselves: the
+    /// two sockets share it for the moment in which one replaces the other.
+    fn bind(&self, address: SocketAddr) -> io::Result<UdpSocket> {
+        let ours = self.socket().clone();
+        let on_our_port = |ours: &Arc<UdpSocket>| ours.local_addr().is_ok_and(|now| now.port() == address.port());
+        match (bind(address, false), ours.filter(on_our_port)) {
+            (Err(error), Some(ours)) if error.kind() == io::ErrorKind::AddrInUse => {
+                SockRef::from(&*ours).set_reuse_address(true)?;
+                let bound = bind(address, true);
+                SockRef::from(&*ours).set_reuse_address(false)?;
+                bound
+            }
+            (bound, _) => bound,
+        }
     }
 
     /// Sends a message.
@@ -94,6 +121,7 @@ impl Port {
         tokio::join!(reading, handing);
         let all = u32::try_from(AT_THE_DESK).unwrap_or(u32::MAX);
         let _ended = hands.acquire_many(all).await;
+        desk.close();
     }
 
     async fn read(&self, waiting: &mpsc::Sender<Datagram>, setup: &watch::Receiver<Arc<Setup>>) {
@@ -128,16 +156,39 @@ fn pass_on(datagram: &[u8], from: SocketAddr, waiting: &mpsc::Sender<Datagram>, 
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = std::net::UdpSocket::bind(address)?;
-    SockRef::from(&socket).set_recv_buffer_size(KEPT_BY_KERNEL)?;
+/// A socket on this address; `beside` one that allows it.
+fn bind(address: SocketAddr, beside: bool) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(beside)?;
+    socket.bind(&address.into())?;
+    socket.set_reuse_address(false)?;
+    socket.set_recv_buffer_size(KEPT_BY_KERNEL)?;
     socket.set_nonblocking(true)?;
-    UdpSocket::from_std(socket)
+    UdpSocket::from_std(socket.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_port_moves_between_one_address_and_all_and_shares_with_nobody() {
+        let (port, opened) = (Port::default(), |port: &Port| *port.opened().borrow());
+        let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let all = SocketAddr::new("0.0.0.0".parse().unwrap(), free.port());
+        assert!(!opened(&port));
+        for address in [free, all, free] {
+            port.open(address).unwrap();
+            assert_eq!(port.socket().as_ref().map(|socket| socket.local_addr().unwrap()), Some(address));
+            assert!(opened(&port) && bind(free, true).is_err(), "and nobody gets in beside it");
+        }
+        let other = std::net::UdpSocket::bind(("127.0.0.2", free.port())).unwrap();
+        assert!(port.open(all).is_err(), "another's port stays another's");
+        assert_eq!(port.socket().as_ref().map(|socket| socket.local_addr().unwrap()), Some(free));
+        drop(other);
+        port.open(SocketAddr::new(free.ip(), 0)).unwrap();
+        assert!(!opened(&port));
+    }
 
     #[tokio::test]
     async fn a_port_opens_closes_and_keeps_what_it_has_when_it_cannot_change() {

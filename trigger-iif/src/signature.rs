@@ -14,9 +14,52 @@ const NAME: &[u8] = b"hmac=";
 /// A `time` may be so far off (seconds).
 const WINDOW: u64 = 300;
 
-/// Whether a datagram is signed with this secret, and not an old one where it says its `time`. No secret: every datagram is.
-pub fn holds(secret: &Secret, datagram: &[u8], message: &Message, unix_now: u64) -> bool {
-    secret.is_empty() || (signed(secret, datagram) && fresh(message, unix_now))
+/// Why a datagram is nobody's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// It has no signature, or not one of this secret.
+    NotSigned,
+    /// It does not say when it was written, so that it could be an old one.
+    NoTime,
+    /// It was not written just now.
+    OtherTime,
+}
+
+impl Doubt {
+    /// Stable, in snake_case.
+    pub fn code(self) -> &'static str {
+        match self {
+            Doubt::NotSigned => "not_signed",
+            Doubt::NoTime => "no_time",
+            Doubt::OtherTime => "other_time",
+        }
+    }
+}
+
+/// Whether a datagram is signed with this secret, and was written just now: without a `time` it may not be where `require_time`.
+/// No secret: nothing is asked.
+///
+/// # Errors
+/// What is to be doubted.
+pub fn verify(
+    secret: &Secret,
+    datagram: &[u8],
+    message: &Message,
+    require_time: bool,
+    unix_now: u64,
+) -> Result<(), Doubt> {
+    if secret.is_empty() {
+        return Ok(());
+    }
+    if !signed(secret, datagram) {
+        return Err(Doubt::NotSigned);
+    }
+    match message.value("time") {
+        Some(time) if time.parse().is_ok_and(|time: u64| time.abs_diff(unix_now) <= WINDOW) => Ok(()),
+        Some(_) => Err(Doubt::OtherTime),
+        None if require_time => Err(Doubt::NoTime),
+        None => Ok(()),
+    }
 }
 
 fn signed(secret: &Secret, datagram: &[u8]) -> bool {
@@ -29,13 +72,6 @@ fn signed(secret: &Secret, datagram: &[u8]) -> bool {
     let nothing_after = rest[NAME.len() + digits.len()..].iter().all(end);
     let Ok(claimed) = hex::decode(digits) else { return false };
     apart && nothing_after && mac(secret, covered).is_some_and(|mac| mac.verify_slice(&claimed).is_ok())
-}
-
-fn fresh(message: &Message, unix_now: u64) -> bool {
-    match message.value("time") {
-        Some(time) => time.parse().is_ok_and(|time: u64| time.abs_diff(unix_now) <= WINDOW),
-        None => true,
-    }
 }
 
 /// A message of ours with its signature, where there is a secret.
@@ -60,9 +96,13 @@ mod tests {
 
     const NOW: u64 = 1_700_000_000;
 
-    fn accepted(datagram: &str) -> bool {
+    fn verified(datagram: &str, require_time: bool) -> Result<(), Doubt> {
         let message = Message::read(datagram.as_bytes(), false).unwrap();
-        holds(&Secret::new("key"), datagram.as_bytes(), &message, NOW)
+        verify(&Secret::new("key"), datagram.as_bytes(), &message, require_time, NOW)
+    }
+
+    fn accepted(datagram: &str) -> bool {
+        verified(datagram, false).is_ok()
     }
 
     fn signed_text(text: &str) -> String {
@@ -94,18 +134,22 @@ mod tests {
     }
 
     #[test]
-    fn an_old_time_is_not_taken_and_none_is() {
+    fn an_old_time_is_not_taken_and_none_only_where_the_settings_say_so() {
         let at = |time: u64| accepted(&signed_text(&format!("REQUEST: id=1;user1=2;user2=3;time={time};")));
         assert!(at(NOW) && at(NOW - 300) && at(NOW + 300));
         assert!(!at(NOW - 301) && !at(NOW + 301) && !at(0));
         assert!(!accepted(&signed_text("REQUEST: id=1;time=soon;")));
+        let timeless = signed_text("REQUEST: id=1;user1=2;user2=3;");
+        assert_eq!([verified(&timeless, false), verified(&timeless, true)], [Ok(()), Err(Doubt::NoTime)]);
+        assert_eq!(verified(&signed_text("REQUEST: id=1;time=5;"), true), Err(Doubt::OtherTime));
+        assert_eq!(verified("REQUEST: id=1;time=5;", true), Err(Doubt::NotSigned));
     }
 
     #[test]
     fn without_a_secret_nothing_is_asked_and_nothing_added() {
         let text = "REQUEST: id=1;user1=2;user2=3;";
         let message = Message::read(text.as_bytes(), false).unwrap();
-        assert!(holds(&Secret::default(), text.as_bytes(), &message, NOW));
+        assert_eq!(verify(&Secret::default(), text.as_bytes(), &message, true, NOW), Ok(()));
         assert_eq!(sign(text.to_owned(), Some(&Secret::default())), text);
         assert_eq!(sign(text.to_owned(), None), text);
     }

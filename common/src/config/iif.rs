@@ -30,6 +30,8 @@ pub struct IifConfig {
     pub secret: Secret,
     /// Where the secret was read from.
     pub secret_file: PathBuf,
+    /// What is signed has to say when it was written, so that it cannot be sent again by who captured it.
+    pub require_time: bool,
     /// What a phone shows where REQUEST names no caller; `None`: the first call shows nobody.
     #[serde(deserialize_with = "cli_or_none")]
     pub default_caller: Option<Cli>,
@@ -202,6 +204,10 @@ impl IifConfig {
             add("response_interval", format!("{} is out of range; write 1 to 60", self.response_interval.as_secs()));
         }
         let mut seen = BTreeMap::new();
+        let mut secrets: Vec<(&Secret, &str)> = Vec::new();
+        if !self.secret.is_empty() {
+            secrets.push((&self.secret, "[iif] secret"));
+        }
         for (name, peer) in &self.peers {
             if peer.account.is_none() && self.account.is_none() {
                 add(&format!("peers.{name}.account"), "is missing, and so is [iif] account; name who pays".to_owned());
@@ -213,6 +219,17 @@ impl IifConfig {
                         let what = format!("{host}:{} is {other}'s already; give each its own", peer.port);
                         add(&format!("peers.{name}.port"), what);
                     }
+                }
+            }
+            if !peer.secret.is_empty() {
+                match secrets.iter().find(|(secret, _)| **secret == peer.secret) {
+                    Some((_, whose)) => {
+                        let what = format!(
+                            "is the same as {whose}: what one signs would be good for the other; give each its own"
+                        );
+                        add(&format!("peers.{name}.secret"), what);
+                    }
+                    None => secrets.push((&peer.secret, name)),
                 }
             }
             if !is_source_name(name) {

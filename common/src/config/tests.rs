@@ -82,6 +82,23 @@ fn all_mistakes_are_told_at_once() {
 }
 
 #[test]
+fn two_application_servers_have_no_secret_in_common() {
+    let peers = |one: &str, two: &str, open: &str| {
+        let peer =
+            |name: &str, ip: &str, secret: &str| format!("[iif.peers.{name}]\nhost = '{ip}'\nsecret = '{secret}'\n");
+        let text = format!("[iif]\naccount = 'alice'\nsecret = '{open}'\n");
+        read(&(text + &peer("one", "192.0.2.1", one) + &peer("two", "192.0.2.2", two)), &[]).map(|_| ())
+    };
+    assert!(peers("a", "b", "c").is_ok() && peers("", "", "").is_ok());
+    for (settings, told) in
+        [(peers("a", "a", ""), "the same as one"), (peers("a", "b", "b"), "the same as [iif] secret")]
+    {
+        let told_us = settings.unwrap_err().to_string();
+        assert!(told_us.contains("[iif.peers.two] secret: ") && told_us.contains(told), "{told_us}");
+    }
+}
+
+#[test]
 fn a_file_that_is_no_toml_is_one_mistake_with_its_line() {
     let wrong = read("[sip\nlisten=1", &[]).unwrap_err();
     assert_eq!(wrong.0.len(), 1);

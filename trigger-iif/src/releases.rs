@@ -1,0 +1,215 @@
+//! RELEASEs on their way to the store. Nobody repeats a RELEASE, for it is not answered: while the store is away it waits here, and
+//! keeps no REQUEST from the desk. Bounded in number, and the rows that it writes in rate.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use ringback_common::gate::Buckets;
+use ringback_common::intake::Intake;
+use ringback_common::store::StoreError;
+use tokio::sync::Notify;
+
+use crate::desk::tell;
+use crate::judge::Release;
+
+/// As many wait for the store.
+const MOST_WAITING: usize = 1_000;
+/// The pause before the store is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A RELEASE may overtake its REQUEST, so one of a call that nobody knows is written down too: so many of an application server
+/// at once, and so many a second on average.
+const MOST_AHEAD: u32 = 100;
+const AHEAD_PER_SECOND: f64 = 1.0;
+
+/// RELEASEs that are to be carried out.
+#[derive(Default)]
+pub struct Releases {
+    waiting: Mutex<Waiting>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    all: VecDeque<Release>,
+    closed: bool,
+}
+
+/// What became of one.
+enum Met {
+    Done,
+    TooManyAhead,
+}
+
+impl Releases {
+    /// Takes one more; the same one only once.
+    pub fn take(&self, release: Release) {
+        let mut waiting = self.waiting();
+        if waiting.all.contains(&release) {
+            return tell("RELEASE", "accepted", "again");
+        }
+        if waiting.all.len() >= MOST_WAITING {
+            tell("RELEASE", "unavailable", "too_many");
+            return tracing::error!(job = %release.job, "a release is lost: too many wait for the store");
+        }
+        waiting.all.push_back(release);
+        self.changed.notify_one();
+    }
+
+    /// No more come: what is there is tried once more, and is lost if the store is away.
+    pub fn close(&self) {
+        self.waiting().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Carries them out, in the order in which they came, until closed.
+    pub async fn carry_out(&self, intake: &Intake) {
+        let ahead = Mutex::new(Buckets::new(MOST_AHEAD, AHEAD_PER_SECOND));
+        self.each(|release| end(intake, release, &ahead)).await;
+    }
+
+    async fn each<Ending>(&self, end: impl Fn(Release) -> Ending)
+    where
+        Ending: Future<Output = Result<Met, StoreError>>,
+    {
+        loop {
+            let Some(release) = self.next().await else { return };
+            match end(release).await {
+                Ok(met) => {
+                    self.waiting().all.pop_front();
+                    match met {
+                        Met::Done => tell("RELEASE", "accepted", ""),
+                        Met::TooManyAhead => tell("RELEASE", "ignored", "too_many_ahead"),
+                    }
+                }
+                Err(_) if self.waiting().closed => return self.lose(),
+                Err(error) => {
+                    tracing::warn!("releases wait for the store: {error}");
+                    self.pause().await;
+                }
+            }
+        }
+    }
+
+    /// The first of those that wait; `None`: there is none and will be none.
+    async fn next(&self) -> Option<Release> {
+        loop {
+            {
+                let waiting = self.waiting();
+                if waiting.closed || !waiting.all.is_empty() {
+                    return waiting.all.front().cloned();
+                }
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// Until the store may be asked again, or there is no more time.
+    async fn pause(&self) {
+        let end = tokio::time::sleep(PAUSE);
+        let closed = async {
+            while !self.waiting().closed {
+                self.changed.notified().await;
+            }
+        };
+        tokio::select! {
+            () = end => {}
+            () = closed => {}
+        }
+    }
+
+    fn lose(&self) {
+        for Release { job, .. } in self.waiting().all.drain(..) {
+            tell("RELEASE", "unavailable", "");
+            tracing::error!(%job, "a release is lost: the store was away until we stopped");
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends a call, or sees to it that it never begins.
+async fn end(intake: &Intake, release: Release, ahead: &Mutex<Buckets<String>>) -> Result<Met, StoreError> {
+    let Release { job, by } = release;
+    let ahead = || ahead.lock().unwrap_or_else(PoisonError::into_inner);
+    if !intake.knows(&job).await? && ahead().take(by.clone(), Instant::now()).is_err() {
+        return Ok(Met::TooManyAhead);
+    }
+    let met = intake.cancel(&job).await.inspect_err(|_| ahead().give_back(&by))?;
+    tracing::info!(%job, ?met, "released");
+    Ok(Met::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringback_common::config::{Config, RetentionConfig};
+    use ringback_common::intake::Rules;
+    use ringback_common::job::JobId;
+    use ringback_common::queue::{Queue, QueueConfig};
+    use ringback_common::secret::SiteKey;
+    use ringback_common::store::{Store, StoreConfig};
+
+    fn release(n: usize) -> Release {
+        Release { job: JobId(format!("job{n}")), by: "one".to_owned() }
+    }
+
+    #[test]
+    fn the_same_one_waits_once_and_not_more_than_so_many_wait() {
+        let releases = Releases::default();
+        for n in (0..2 * MOST_WAITING).chain(0..5) {
+            releases.take(release(n));
+        }
+        assert_eq!(releases.waiting().all.len(), MOST_WAITING);
+        assert_eq!(releases.waiting().all.front(), Some(&release(0)), "those that came first");
+    }
+
+    #[tokio::test]
+    async fn while_the_store_is_away_they_wait_in_order_and_what_is_left_at_the_end_is_lost() {
+        let (releases, tried) = (Releases::default(), Mutex::new(Vec::new()));
+        for n in 0..4 {
+            releases.take(release(n));
+        }
+        let away = || Err(StoreError::Unavailable("gone".to_owned()));
+        let ending = |release: Release| {
+            let mut tried = tried.lock().unwrap();
+            tried.push(release.job.0);
+            let answer = match tried.len() {
+                1 | 2 => away(),
+                3 | 4 => Ok(Met::Done),
+                _ => {
+                    releases.close();
+                    away()
+                }
+            };
+            async { answer }
+        };
+        releases.each(ending).await;
+        assert_eq!(*tried.lock().unwrap(), ["job0", "job0", "job0", "job1", "job2"]);
+        assert!(releases.waiting().all.is_empty(), "each is told, and the shutdown waits for none");
+    }
+
+    #[tokio::test]
+    async fn those_ahead_of_their_request_are_bounded_in_rate() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/ringback.db", folder.path().display());
+        let store = Store::open(&StoreConfig::new(url.clone())).await.unwrap();
+        let data_dir = folder.path().to_owned();
+        let queue = Queue::open(&QueueConfig { url, data_dir, ..QueueConfig::default() }).await.unwrap();
+        let rules = Rules::from(&Config::defaults(folder.path()));
+        let intake = Intake::new(store.clone(), queue, SiteKey::from_bytes([7; 32]), rules);
+        let releases = Releases::default();
+        for n in 0..5 * MOST_AHEAD as usize {
+            releases.take(release(n));
+        }
+        releases.close();
+        releases.carry_out(&intake).await;
+        let later = |days| chrono::Utc::now() + chrono::TimeDelta::days(days);
+        let keep = RetentionConfig::default();
+        assert_eq!(store.purge(later(7), &keep).await.unwrap().cancels, 0);
+        let written = store.purge(later(9), &keep).await.unwrap().cancels;
+        assert!((100..200).contains(&written), "{written} rows, and they go");
+    }
+}
