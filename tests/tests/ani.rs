@@ -286,6 +286,46 @@ fn the_founding_example_starts_a_session_and_noanonacct_is_heard() {
 }
 
 #[test]
+fn only_a_translation_rule_says_by_the_cld_who_is_called_and_only_accounts_pay_for_it() {
+    let house = House::stage(Manner::dead(), Manner::dead(), &[], |site| {
+        site.set("ani.profile", "sippy");
+        site.set("ani.window", "0");
+        site.set("ani.options.delay_before_callback", "3600");
+        site.set("ani.options.default_account_username", "pool");
+    });
+    house.site.cli(&["account", "add", "pool", "--balance", "5.00", "--limits", "off"], "");
+    let gateway = house.site.start(Part::All);
+    let dialled = format!("ani_2waycallback_{}", B.trim_start_matches('+'));
+    let carrier = house.caller(5071);
+    assert_eq!(carrier.to_the_end(&carrier.calls(A, &dialled, ""), SOON).codes, [100, 404], "dialled at a carrier");
+    assert_eq!(carrier.to_the_end(&carrier.calls(A, "ani_callingcard_en", ""), SOON).codes, [100, 404]);
+    assert_eq!(outcomes(&gateway, "unknown_did"), 2);
+    let switch = Caller::start(house.site.at(5072), house.site.at(5062));
+    switch.wait_answered();
+    assert_eq!(switch.to_the_end(&switch.calls("+447700900999", &dialled, ""), SOON).codes, [100, 603], "a stranger");
+    assert_eq!(outcomes(&gateway, "not_their_own_account"), 1);
+    assert_eq!(house.rows("job_id").len(), 0);
+    assert_eq!(switch.to_the_end(&switch.calls(A, &dialled, ""), SOON).codes, [100, 603]);
+    let row = clock::wait_for("the request", SOON, || house.rows("username, a, b, default_user_used").pop());
+    assert_eq!(row, ["alice", A, B, "0"]);
+}
+
+#[test]
+fn natively_a_cld_of_the_form_counts_at_the_trunks_that_are_named_for_it() {
+    let mut house = House::stage(Manner::dead(), Manner::dead(), &[], |_| {});
+    let gateway = house.site.start(Part::All);
+    let caller = house.caller(5071);
+    assert_eq!(caller.to_the_end(&caller.calls(A, "ani_callingcard_en", ""), SOON).codes, [100, 404]);
+    assert_eq!(outcomes(&gateway, "unknown_did"), 1);
+    drop(gateway);
+    house.site.set("ani.cld_form", r#"["phones"]"#);
+    let gateway = house.site.start(Part::All);
+    caller.wait_answered();
+    assert_eq!(caller.to_the_end(&caller.calls(A, "ani_callingcard_en", ""), SOON).codes, [100, 603]);
+    assert_eq!(outcomes(&gateway, "accepted"), 1);
+}
+
+#[test]
 fn the_first_call_says_why_it_was_diverted_and_the_second_that_both_are_paid() {
     let options = [
         "Delay Before Callback=0",
@@ -385,7 +425,10 @@ fn a_known_caller_who_is_broke_is_told_once_a_day_by_sms_and_a_stranger_is_not()
 
 #[test]
 fn explain_says_what_the_trigger_would_do() {
-    let house = House::usual(&["Force CLI Authentication=True"]);
+    let answers = || Manner::answers(millis(200));
+    let house = House::stage(answers(), answers(), &["Force CLI Authentication=True"], |site| {
+        site.set("ani.cld_form", r#"["phones"]"#)
+    });
     let explain = |from: &str, to: &str| house.site.json(&["explain", "ani", "--from", from, "--to", to]);
     let job = explain(A, ACCESS);
     assert_eq!((job["outcome"].as_str(), job["a"].as_str(), job["b"].as_str()), (Some("job"), Some(A), Some(B)));
@@ -394,7 +437,9 @@ fn explain_says_what_the_trigger_would_do() {
     assert_eq!(refused("+447700900999", ACCESS).as_deref(), Some("unknown_caller"));
     assert_eq!(refused("anonymous", ACCESS).as_deref(), Some("withheld"));
     assert_eq!(refused(A, "+12065550198").as_deref(), Some("unknown_did"));
-    assert_eq!(refused(A, "ani_voicemail").as_deref(), Some("unknown_application"));
+    assert_eq!(refused(A, "ani_voicemail").as_deref(), Some("unknown_did"), "no trunk's translation rule wrote that");
+    let by_rule = house.site.json(&["explain", "ani", "--from", A, "--to", "ani_voicemail", "--trunk", "phones"]);
+    assert_eq!(by_rule["reason"], "unknown_application");
     let asserted = house.site.json(&[
         "explain",
         "ani",

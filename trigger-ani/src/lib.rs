@@ -33,7 +33,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::call::Counter;
-use crate::desk::Desk;
+use crate::desk::{Desk, From};
 use crate::notice::Teller;
 use crate::replies::Silent;
 use crate::trunks::Trunks;
@@ -102,12 +102,12 @@ pub async fn run(config: AniConfig, world: World, shutdown: Shutdown) -> Result<
         teller: Teller::new(store.clone(), queue.clone(), config.sms_out),
         shutdown: shutdown.clone(),
     });
-    let trunks = Arc::new(Trunks::new(config.trunks.clone()));
+    let trunks = Arc::new(Trunks::new(config.trunks.clone(), config.cld_form.clone()));
     trunks.read(&store, &endpoints).await?;
     let places = Arc::new(Semaphore::new(config.calls));
     let lingering = Arc::new(Semaphore::new(config.calls * LINGERING));
     let mut listening = JoinSet::new();
-    for endpoint in &endpoints {
+    for (n, endpoint) in endpoints.iter().enumerate() {
         tracing::info!(sip = %endpoint.local_addr(), "missed calls are taken");
         let (calls, arrivals) = mpsc::channel(WAITING);
         endpoint.on_invite(calls);
@@ -116,6 +116,7 @@ pub async fn run(config: AniConfig, world: World, shutdown: Shutdown) -> Result<
             trunks: trunks.clone(),
             places: places.clone(),
             lingering: lingering.clone(),
+            is_sippys: n > 0,
             endpoint: endpoint.clone(),
         };
         listening.spawn(reception.listen(arrivals, shutdown.clone()));
@@ -131,6 +132,8 @@ struct Reception {
     trunks: Arc<Trunks>,
     places: Arc<Semaphore>,
     lingering: Arc<Semaphore>,
+    /// Sippy's second address is there for connections with a translation rule.
+    is_sippys: bool,
     endpoint: Endpoint,
 }
 
@@ -145,6 +148,7 @@ impl Reception {
             };
             let (arrival, place) = arrival;
             let from = self.trunks.at(arrival.from.ip());
+            let from = from.map(|from| From { cld_form: from.cld_form || self.is_sippys, ..from });
             let (counter, endpoint) = (self.counter.clone(), self.endpoint.clone());
             let (lingering, shutdown) = (self.lingering.clone(), shutdown.clone());
             in_hand.spawn(async move {

@@ -9,7 +9,7 @@ use ringback_common::intake::{Intake, Rules};
 use ringback_common::queue::{Queue, QueueConfig, Source};
 use ringback_common::secret::SiteKey;
 use ringback_common::store::{AppKind, Application, NewAccount, Store, StoreConfig};
-use ringback_sip::{Endpoint, Message, Reading};
+use ringback_sip::{Endpoint, Reading};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -70,14 +70,18 @@ impl TestSite {
 
     /// What becomes of a call from this number to that one.
     pub async fn plan(&self, from: &str, to: &str) -> Box<Plan> {
-        let text = explain::invite(from, to, None);
-        let Reading::Message(message) = ringback_sip::read(text.as_bytes()) else { panic!("{text}") };
-        let through = From { trunk: "carrier".to_owned(), cli: None };
-        let message: Message = message;
-        match self.desk().judge(&message, &through).await.unwrap() {
+        match self.judged(from, to, true).await {
             Judged::Callback(plan) => plan,
             Judged::Refused(refusal) => panic!("{refusal:?}"),
         }
+    }
+
+    /// The same, or why it is none; by a trunk whose CLDs are of the form, or not.
+    pub async fn judged(&self, from: &str, to: &str, cld_form: bool) -> Judged {
+        let text = explain::invite(from, to, None);
+        let Reading::Message(message) = ringback_sip::read(text.as_bytes()) else { panic!("{text}") };
+        let through = From { trunk: "carrier".to_owned(), cli: None, cld_form };
+        self.desk().judge(&message, &through).await.unwrap()
     }
 
     /// Texts that wait to be sent.
