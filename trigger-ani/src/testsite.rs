@@ -2,6 +2,7 @@
 
 use std::net::UdpSocket;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringback_common::config::{AniConfig, Config};
@@ -11,7 +12,7 @@ use ringback_common::secret::SiteKey;
 use ringback_common::store::{AppKind, Application, NewAccount, Store, StoreConfig};
 use ringback_sip::{Endpoint, Reading};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::desk::{Desk, From, Judged, Plan};
 use crate::explain;
@@ -93,6 +94,8 @@ impl TestSite {
 /// A call at a socket of its own, and who made it.
 pub struct TestCall {
     pub call: MissedCall,
+    /// The one place among calls in hand: this one's.
+    pub places: Arc<Semaphore>,
     caller: UdpSocket,
     endpoint: Endpoint,
 }
@@ -106,8 +109,10 @@ impl TestCall {
         endpoint.on_invite(calls);
         say(&caller, &endpoint, "INVITE");
         let arrival = arrivals.recv().await.unwrap();
-        let call = MissedCall::take(arrival, &endpoint).unwrap();
-        TestCall { call, caller, endpoint }
+        let places = Arc::new(Semaphore::new(1));
+        let place = places.clone().try_acquire_owned().unwrap();
+        let call = MissedCall::take(arrival, &endpoint, place).unwrap();
+        TestCall { call, places, caller, endpoint }
     }
 
     /// The caller hangs up.

@@ -33,7 +33,7 @@ pub struct AniConfig {
     /// Calls of one number within so long become one callback.
     #[serde(deserialize_with = "seconds")]
     pub window: Duration,
-    /// Calls in hand at a time.
+    /// Calls in hand at a time; as many more may wait.
     pub calls: usize,
     /// What one unit of a currency is worth in `[tariff] currency`.
     #[serde(default)]
