@@ -326,6 +326,26 @@ fn natively_a_cld_of_the_form_counts_at_the_trunks_that_are_named_for_it() {
 }
 
 #[test]
+fn one_callback_at_a_time_is_room_for_both_of_its_calls() {
+    let answers = || Manner::answers(secs(2));
+    let house = House::stage(answers(), answers(), &["Delay Before Callback=0"], |_| {});
+    let only_one = ["account", "set", "alice", "--limits", "on", "--limit", "concurrent_calls_per_account=1"];
+    house.site.cli(&only_one, "");
+    let _gateway = house.site.start(Part::All);
+    let caller = house.caller(5071);
+    assert_eq!(caller.to_the_end(&caller.calls(A, ACCESS, ""), SOON).codes, [100, 603]);
+    let is = |status: &str| {
+        clock::wait_for(status, SOON, || (house.rows("status").concat() == [status]).then_some(()));
+    };
+    is("First leg initiated");
+    is("Second leg initiated");
+    is("Second leg connected");
+    house.phones.hang_up(B);
+    house.site.wait_idle(1, SOON);
+    assert_eq!(house.rows("status, result"), [["Finished", "Successful"]]);
+}
+
+#[test]
 fn the_first_call_says_why_it_was_diverted_and_the_second_that_both_are_paid() {
     let options = [
         "Delay Before Callback=0",
@@ -394,6 +414,48 @@ fn a_call_that_is_our_own_or_forged_or_unwanted_is_not_called_back() {
         assert_eq!(outcomes(&gateway, reason), before + 1, "{from} {reason}");
     }
     assert_eq!(house.rows("job_id").len(), 1);
+}
+
+#[test]
+fn sip_24_a_wave_of_foreign_numbers_is_called_neither_back_nor_on_a_default_account() {
+    let house =
+        House::stage(Manner::dead(), Manner::dead(), &["Delay Before Callback=0"], |site| site.set("ani.window", "0"));
+    house.site.cli(&["account", "add", "pool", "--balance", "5.00", "--allow", "44"], "");
+    let gateway = house.site.start(Part::All);
+    let caller = house.caller(5071);
+    let wave = |from: u32| {
+        for n in from..from + 10 {
+            let victim = format!("+23276{n:06}");
+            assert_eq!(caller.to_the_end(&caller.calls(&victim, ACCESS, ""), SOON).codes, [100, 603], "{victim}");
+        }
+    };
+    wave(0);
+    assert_eq!(
+        (outcomes(&gateway, "unknown_caller"), house.rows("job_id").len()),
+        (10, 0),
+        "nobody pays for strangers"
+    );
+    house.site.cli(&["app", "set", "missed", "Default Account Username=pool"], "");
+    wave(10);
+    let asked = outcomes(&gateway, "accepted");
+    assert!((1..10).contains(&asked), "{asked}: the default account has limits of its own");
+    house.site.wait_idle(usize::try_from(asked).expect("a few"), SOON);
+    assert!(house.rows("result").iter().all(|row| row[0] == "Blocked"), "{:?}", house.rows("result"));
+    assert!(house.phones.calls().is_empty(), "no phone rang");
+}
+
+#[test]
+fn a_job_whose_caller_would_be_asked_by_voice_ends_with_a_sentence_and_rings_nobody() {
+    let house = House::usual(&[]);
+    let personal = "+12065550199";
+    house.site.cli(&["did", "add", personal, "--account", "alice"], "");
+    let _gateway = house.site.start(Part::All);
+    let caller = house.caller(5071);
+    assert_eq!(caller.to_the_end(&caller.calls(A, personal, ""), SOON).codes, [100, 603]);
+    house.site.wait_idle(1, SOON);
+    assert_eq!(house.rows("status, result"), [["Finished", "Rejected"]]);
+    assert!(house.phones.calls().is_empty());
+    house.site.probe().books_are_right("alice", 10_000_000);
 }
 
 #[test]

@@ -453,6 +453,7 @@ fn check_knows_what_is_dangerous_and_what_cannot_work_about_application_servers(
 fn check_knows_trunks_of_missed_calls_that_do_not_exist() {
     let site = Site::new();
     site.ok(&["account", "add", "alice", "--balance", "5.00"]);
+    assert!(site.ok(&["check"]).contains("there is no trunk yet, so nothing can be called"));
     site.ok(&["trunk", "add", "switch", "--sip", "sip:192.0.2.10:5060"]);
     for (ani, says) in [
         ("cld_form = ['swich']", Some("[ani] cld_form: there is no trunk swich")),
