@@ -170,7 +170,7 @@ impl Reception {
         while let Some(arrival) = arrivals.recv().await {
             turn_away(arrival);
         }
-        calls.join_all().await;
+        while calls.join_next().await.is_some() {}
     }
 
     /// One call, from its INVITE until nothing more is said.
