@@ -286,6 +286,66 @@ fn the_founding_example_starts_a_session_and_noanonacct_is_heard() {
 }
 
 #[test]
+fn only_a_translation_rule_says_by_the_cld_who_is_called_and_only_accounts_pay_for_it() {
+    let house = House::stage(Manner::dead(), Manner::dead(), &[], |site| {
+        site.set("ani.profile", "sippy");
+        site.set("ani.window", "0");
+        site.set("ani.options.delay_before_callback", "3600");
+        site.set("ani.options.default_account_username", "pool");
+    });
+    house.site.cli(&["account", "add", "pool", "--balance", "5.00", "--limits", "off"], "");
+    let gateway = house.site.start(Part::All);
+    let dialled = format!("ani_2waycallback_{}", B.trim_start_matches('+'));
+    let carrier = house.caller(5071);
+    assert_eq!(carrier.to_the_end(&carrier.calls(A, &dialled, ""), SOON).codes, [100, 404], "dialled at a carrier");
+    assert_eq!(carrier.to_the_end(&carrier.calls(A, "ani_callingcard_en", ""), SOON).codes, [100, 404]);
+    assert_eq!(outcomes(&gateway, "unknown_did"), 2);
+    let switch = Caller::start(house.site.at(5072), house.site.at(5062));
+    switch.wait_answered();
+    assert_eq!(switch.to_the_end(&switch.calls("+447700900999", &dialled, ""), SOON).codes, [100, 603], "a stranger");
+    assert_eq!(outcomes(&gateway, "not_their_own_account"), 1);
+    assert_eq!(house.rows("job_id").len(), 0);
+    assert_eq!(switch.to_the_end(&switch.calls(A, &dialled, ""), SOON).codes, [100, 603]);
+    let row = clock::wait_for("the request", SOON, || house.rows("username, a, b, default_user_used").pop());
+    assert_eq!(row, ["alice", A, B, "0"]);
+}
+
+#[test]
+fn natively_a_cld_of_the_form_counts_at_the_trunks_that_are_named_for_it() {
+    let mut house = House::stage(Manner::dead(), Manner::dead(), &[], |_| {});
+    let gateway = house.site.start(Part::All);
+    let caller = house.caller(5071);
+    assert_eq!(caller.to_the_end(&caller.calls(A, "ani_callingcard_en", ""), SOON).codes, [100, 404]);
+    assert_eq!(outcomes(&gateway, "unknown_did"), 1);
+    drop(gateway);
+    house.site.set("ani.cld_form", r#"["phones"]"#);
+    let gateway = house.site.start(Part::All);
+    caller.wait_answered();
+    assert_eq!(caller.to_the_end(&caller.calls(A, "ani_callingcard_en", ""), SOON).codes, [100, 603]);
+    assert_eq!(outcomes(&gateway, "accepted"), 1);
+}
+
+#[test]
+fn one_callback_at_a_time_is_room_for_both_of_its_calls() {
+    let answers = || Manner::answers(secs(2));
+    let house = House::stage(answers(), answers(), &["Delay Before Callback=0"], |_| {});
+    let only_one = ["account", "set", "alice", "--limits", "on", "--limit", "concurrent_calls_per_account=1"];
+    house.site.cli(&only_one, "");
+    let _gateway = house.site.start(Part::All);
+    let caller = house.caller(5071);
+    assert_eq!(caller.to_the_end(&caller.calls(A, ACCESS, ""), SOON).codes, [100, 603]);
+    let is = |status: &str| {
+        clock::wait_for(status, SOON, || (house.rows("status").concat() == [status]).then_some(()));
+    };
+    is("First leg initiated");
+    is("Second leg initiated");
+    is("Second leg connected");
+    house.phones.hang_up(B);
+    house.site.wait_idle(1, SOON);
+    assert_eq!(house.rows("status, result"), [["Finished", "Successful"]]);
+}
+
+#[test]
 fn the_first_call_says_why_it_was_diverted_and_the_second_that_both_are_paid() {
     let options = [
         "Delay Before Callback=0",
@@ -357,6 +417,48 @@ fn a_call_that_is_our_own_or_forged_or_unwanted_is_not_called_back() {
 }
 
 #[test]
+fn sip_24_a_wave_of_foreign_numbers_is_called_neither_back_nor_on_a_default_account() {
+    let house =
+        House::stage(Manner::dead(), Manner::dead(), &["Delay Before Callback=0"], |site| site.set("ani.window", "0"));
+    house.site.cli(&["account", "add", "pool", "--balance", "5.00", "--allow", "44"], "");
+    let gateway = house.site.start(Part::All);
+    let caller = house.caller(5071);
+    let wave = |from: u32| {
+        for n in from..from + 10 {
+            let victim = format!("+23276{n:06}");
+            assert_eq!(caller.to_the_end(&caller.calls(&victim, ACCESS, ""), SOON).codes, [100, 603], "{victim}");
+        }
+    };
+    wave(0);
+    assert_eq!(
+        (outcomes(&gateway, "unknown_caller"), house.rows("job_id").len()),
+        (10, 0),
+        "nobody pays for strangers"
+    );
+    house.site.cli(&["app", "set", "missed", "Default Account Username=pool"], "");
+    wave(10);
+    let asked = outcomes(&gateway, "accepted");
+    assert!((1..10).contains(&asked), "{asked}: the default account has limits of its own");
+    house.site.wait_idle(usize::try_from(asked).expect("a few"), SOON);
+    assert!(house.rows("result").iter().all(|row| row[0] == "Blocked"), "{:?}", house.rows("result"));
+    assert!(house.phones.calls().is_empty(), "no phone rang");
+}
+
+#[test]
+fn a_job_whose_caller_would_be_asked_by_voice_ends_with_a_sentence_and_rings_nobody() {
+    let house = House::usual(&[]);
+    let personal = "+12065550199";
+    house.site.cli(&["did", "add", personal, "--account", "alice"], "");
+    let _gateway = house.site.start(Part::All);
+    let caller = house.caller(5071);
+    assert_eq!(caller.to_the_end(&caller.calls(A, personal, ""), SOON).codes, [100, 603]);
+    house.site.wait_idle(1, SOON);
+    assert_eq!(house.rows("status, result"), [["Finished", "Rejected"]]);
+    assert!(house.phones.calls().is_empty());
+    house.site.probe().books_are_right("alice", 10_000_000);
+}
+
+#[test]
 fn a_known_caller_who_is_broke_is_told_once_a_day_by_sms_and_a_stranger_is_not() {
     let house = House::stage(Manner::dead(), Manner::dead(), &[], |site| {
         site.set("ani.window", "0");
@@ -385,7 +487,10 @@ fn a_known_caller_who_is_broke_is_told_once_a_day_by_sms_and_a_stranger_is_not()
 
 #[test]
 fn explain_says_what_the_trigger_would_do() {
-    let house = House::usual(&["Force CLI Authentication=True"]);
+    let answers = || Manner::answers(millis(200));
+    let house = House::stage(answers(), answers(), &["Force CLI Authentication=True"], |site| {
+        site.set("ani.cld_form", r#"["phones"]"#)
+    });
     let explain = |from: &str, to: &str| house.site.json(&["explain", "ani", "--from", from, "--to", to]);
     let job = explain(A, ACCESS);
     assert_eq!((job["outcome"].as_str(), job["a"].as_str(), job["b"].as_str()), (Some("job"), Some(A), Some(B)));
@@ -394,7 +499,9 @@ fn explain_says_what_the_trigger_would_do() {
     assert_eq!(refused("+447700900999", ACCESS).as_deref(), Some("unknown_caller"));
     assert_eq!(refused("anonymous", ACCESS).as_deref(), Some("withheld"));
     assert_eq!(refused(A, "+12065550198").as_deref(), Some("unknown_did"));
-    assert_eq!(refused(A, "ani_voicemail").as_deref(), Some("unknown_application"));
+    assert_eq!(refused(A, "ani_voicemail").as_deref(), Some("unknown_did"), "no trunk's translation rule wrote that");
+    let by_rule = house.site.json(&["explain", "ani", "--from", A, "--to", "ani_voicemail", "--trunk", "phones"]);
+    assert_eq!(by_rule["reason"], "unknown_application");
     let asserted = house.site.json(&[
         "explain",
         "ani",

@@ -180,6 +180,53 @@ fn while_the_broker_is_away_callers_are_told_to_try_again_and_who_hung_up_is_not
 }
 
 #[test]
+fn callers_who_hung_up_wait_for_the_broker_in_a_room_of_their_own_and_when_it_is_full_others_are_turned_away() {
+    let (bob, carol) = ("+447700900333", "+447700900444");
+    let mut peers = Peers::start();
+    let mut site = Site::beside(&peers);
+    site.set("ani.options.ringback_time", "30");
+    site.set("ani.calls", "1");
+    let phones = furnish(&site, Manner::rings_for_ever(), Manner::dead());
+    for (name, number) in [("bob", bob), ("carol", carol)] {
+        phones.when(number, Manner::rings_for_ever());
+        site.cli(&["account", "add", name, "--balance", "10.00", "--number", number, "--limits", "off"], "");
+    }
+    let _engine = site.start(Part::Engine(1));
+    let mut trigger = site.start(Part::Ani(1));
+    let caller = Caller::start(site.at(5071), std::net::SocketAddr::new(trigger.ip, 5060));
+    caller.wait_answered();
+    let rings = |number: &str| {
+        let attempt = caller.calls(number, ACCESS, "");
+        clock::wait_for("180", secs(30), || caller.hears(SOON).filter(|message| message.status() == Some(180)));
+        attempt
+    };
+    let hangs_up = |number: &str| {
+        let attempt = rings(number);
+        caller.cancels(&attempt);
+        assert_eq!(caller.to_the_end(&attempt, SOON).codes.last(), Some(&487), "{number}");
+    };
+    peers.rabbit.kill9();
+    hangs_up(A);
+    hangs_up(bob); // there is one place, and A's call waits elsewhere
+    caller.calls(carol, ACCESS, "");
+    let heard = clock::wait_for("503", SOON, || caller.hears(SOON).filter(|message| message.status() == Some(503)));
+    assert_eq!(heard.header("Retry-After"), Some("5"));
+    assert_eq!((outcomes(&trigger, "turned_away"), outcomes(&trigger, "lost")), (1, 0));
+    peers.rabbit.restart().expect("the broker starts again");
+    for number in [A, bob] {
+        phones.wait_call(number, "is called back", secs(60), |_| true);
+    }
+
+    peers.rabbit.kill9();
+    hangs_up(carol);
+    let attempt = rings(carol);
+    assert_eq!(outcomes(&trigger, "accepted"), 2);
+    assert!(trigger.process.terminate(secs(30)).success());
+    assert_eq!(caller.to_the_end(&attempt, SOON).codes, [503], "who still waits may try elsewhere");
+    assert_eq!(site.logs().matches("a missed call is lost").count(), 1, "who has gone is not forgotten silently");
+}
+
+#[test]
 fn nonsense_and_floods_get_the_stated_answer_or_none_and_cost_little() {
     let site = Site::small();
     let _phones = talking(&site);

@@ -2,11 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+#[test]
+fn the_glossary_knows_the_words_of_the_founding_documents() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    for word in ["AS", "IIF", "MSS", "OAM", "PSS", "UE", "ANI", "DNIS", "CLI", "CLD"] {
+        assert!(page.lines().any(|line| line.starts_with(&format!("| {word} | "))), "{word}");
+    }
+}
 
 #[test]
 fn every_demand_names_a_test_that_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     let table = fs::read_to_string(root.join("docs/conformance.md")).expect("docs/conformance.md");
     let mut seen = BTreeSet::new();
     for row in table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| id ")) {

@@ -6,8 +6,8 @@ use chrono::Utc;
 use ringback_common::config::RingbackType;
 use ringback_common::intake::{Intake, RETRY_AFTER, Verdict};
 use ringback_common::service::Shutdown;
-use ringback_common::store::StoreError;
 use ringback_sip::{Arrival, Endpoint};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::SOURCE;
 use crate::desk::{Desk, From, Judged, Plan, Refusal};
@@ -16,8 +16,6 @@ use crate::line::{MissedCall, Patience};
 use crate::notice::{self, Teller};
 use crate::window::Windows;
 
-/// Told to a caller whose callback cannot be taken now: their network may try again.
-const NOT_NOW: u16 = 503;
 /// Told to a trunk whose calls are not for us.
 const NOT_OURS: u16 = 480;
 /// A refusal that is on its way reaches the caller's phone before ours rings it.
@@ -39,8 +37,14 @@ pub struct Counter {
 
 impl Counter {
     /// Takes one call; answers it when it is refused and only its ACK is missing.
-    pub async fn take(&self, arrival: Arrival, endpoint: &Endpoint, from: Option<From>) -> Option<MissedCall> {
-        let Some(mut call) = MissedCall::take(arrival, endpoint) else {
+    pub async fn take(
+        &self,
+        arrival: Arrival,
+        endpoint: &Endpoint,
+        from: Option<From>,
+        place: OwnedSemaphorePermit,
+    ) -> Option<MissedCall> {
+        let Some(mut call) = MissedCall::take(arrival, endpoint, place) else {
             count("unsupported");
             return None;
         };
@@ -51,7 +55,7 @@ impl Counter {
         };
         let invite = call.invite().clone();
         match call.insist(self.patience(), || self.desk.judge(&invite, &from)).await {
-            Err(error) => unavailable(&mut call, &error),
+            Err(error) => not_now(&mut call, &error.to_string()),
             Ok(Judged::Refused(refusal)) => {
                 call.reject(refusal.code);
                 call.during(self.refused(&refusal)).await;
@@ -65,10 +69,13 @@ impl Counter {
         let code = plan.options.hangup_sip_response_code;
         let lately = match call.insist(self.patience(), || self.desk.had_one_lately(plan)).await {
             Ok(lately) => lately,
-            Err(error) => return unavailable(call, &error),
+            Err(error) => return not_now(call, &error.to_string()),
         };
         let claim = self.windows.claim(plan.numbers.clone(), Instant::now()).filter(|_| !lately);
         self.ring(call, plan).await;
+        if self.shutdown.begun() && call.gone().is_none() {
+            return not_now(call, "this trigger stops");
+        }
         let Some(claim) = claim else {
             count("same_window");
             return call.reject(code);
@@ -87,10 +94,7 @@ impl Counter {
                     call.during(self.teller.tell(caller, account, why)).await;
                 }
             }
-            Verdict::Unavailable { .. } => {
-                count("unavailable");
-                call.reject(NOT_NOW);
-            }
+            Verdict::Unavailable { .. } => not_now(call, "the store or the queue is away"),
         }
     }
 
@@ -104,16 +108,19 @@ impl Counter {
             RingbackType::Indicate => None,
             RingbackType::EarlyMedia => Ringback::answer(call.offer(), self.desk.config().media_ip).await,
         };
-        match early {
+        let _playing = match early {
             Some((ringback, sdp)) => {
                 call.ring(183, Some(sdp));
-                let _playing = ringback.play();
-                call.while_it_rings(time).await;
+                Some(ringback.play())
             }
             None => {
                 call.ring(180, None);
-                call.while_it_rings(time).await;
+                None
             }
+        };
+        tokio::select! {
+            () = call.while_it_rings(time) => {}
+            () = self.shutdown.wait() => {}
         }
     }
 
@@ -150,13 +157,19 @@ impl Counter {
     }
 }
 
-fn unavailable(call: &mut MissedCall, error: &StoreError) {
-    tracing::warn!("a missed call cannot be looked into now, and is told to come back: {error}");
+/// No job, for a while: who waits hears so, who has gone is lost, and that is said.
+fn not_now(call: &mut MissedCall, why: &str) {
+    if call.gone().is_some() {
+        tracing::error!(call_id = call.invite().call_id(), "a missed call is lost, its caller has hung up: {why}");
+        return count("lost");
+    }
+    tracing::warn!("a missed call is told to come back: {why}");
     count("unavailable");
-    call.reject(NOT_NOW);
+    call.turn_away();
 }
 
-fn count(outcome: &'static str) {
+/// Counts what became of a call.
+pub fn count(outcome: &'static str) {
     metrics::counter!("ringback_ani_total", "outcome" => outcome).increment(1);
 }
 

@@ -35,6 +35,8 @@ pub struct From {
     pub trunk: String,
     /// The number that every call through it shows.
     pub cli: Option<String>,
+    /// The operator's translation rule writes what it calls, so `ani_<options>_<string>` is no caller's wish.
+    pub cld_form: bool,
 }
 
 /// What becomes of a call.
@@ -87,6 +89,8 @@ struct Target {
     application: SubApplication,
     cld: String,
     no_anonymous_accounting: bool,
+    /// The second party stands in the CLD itself, not in the pool.
+    free: bool,
 }
 
 /// Says what becomes of calls.
@@ -120,7 +124,7 @@ impl Desk {
             |reason, code| Ok(Judged::Refused(Refusal { reason, code, caller: known.clone(), account: None }));
         let called = Uri::parse(invite.request_uri()).and_then(|uri| uri.user).unwrap_or_default();
         let rung = Rung { invite, called, caller: &caller };
-        let target = match self.target(called).await? {
+        let target = match self.target(called, from).await? {
             Ok(target) => target,
             Err(reason) => return refused(reason, 404),
         };
@@ -165,14 +169,17 @@ impl Desk {
 
     // --- What was rung ------------------------------------------------------------------------------------------------------
 
-    async fn target(&self, called: &str) -> Result<Result<Target, &'static str>, StoreError> {
-        if let Some(cld) = cld::read(called) {
+    async fn target(&self, called: &str, from: &From) -> Result<Result<Target, &'static str>, StoreError> {
+        if let Some(cld) = cld::read(called).filter(|_| from.cld_form) {
             let named = self.store.application(&cld.string).await?;
             let mut target = match named {
                 Some(application) => self.started(&application, Some(&cld.string)).await?,
                 None => cld
                     .application()
-                    .map(|application| self.plain(application, cld.string.clone()))
+                    .map(|application| Target {
+                        free: matches!(application, SubApplication::TwoWay(_)),
+                        ..self.plain(application, cld.string.clone())
+                    })
                     .ok_or("unknown_application"),
             };
             if let Ok(target) = &mut target {
@@ -201,7 +208,7 @@ impl Desk {
 
     fn plain(&self, application: SubApplication, cld: String) -> Target {
         let options = self.config.options.clone();
-        Target { options, owner: None, application, cld, no_anonymous_accounting: false }
+        Target { options, owner: None, application, cld, no_anonymous_accounting: false, free: false }
     }
 
     /// What this application is, or starts. Its session is called by its own string, else by the one that was rung for.
@@ -266,7 +273,7 @@ impl Desk {
             .as_ref()
             .map(|account| Matched { account: account.name.clone(), solvent: self.solvent(account, &target.options) });
         let known = matched.as_ref().map(|matched| (number.clone(), matched.account.clone()));
-        let payer = match payer::decide(&target.options, matched.as_ref()) {
+        let payer = match payer::decide(&target.options, matched.as_ref(), target.free) {
             Ok(payer) => payer,
             Err(why) => {
                 let code = target.options.hangup_sip_response_code;

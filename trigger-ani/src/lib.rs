@@ -29,11 +29,11 @@ use ringback_common::secret::{SiteKey, SiteKeyError};
 use ringback_common::service::Shutdown;
 use ringback_common::store::{Store, StoreError};
 use ringback_sip::{Arrival, Endpoint, EndpointError};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use crate::call::Counter;
-use crate::desk::Desk;
+use crate::call::{Counter, count};
+use crate::desk::{Desk, From};
 use crate::notice::Teller;
 use crate::replies::Silent;
 use crate::trunks::Trunks;
@@ -42,8 +42,11 @@ use crate::window::Windows;
 /// The name of this trigger: `source` of its jobs, and where its replies go.
 pub const SOURCE: &str = "ani";
 
-/// INVITEs that may wait to be looked at; more are told to come back.
+/// INVITEs that may wait at a socket to be read; more are told to come back.
 const WAITING: usize = 256;
+
+/// For each call in hand so many may wait besides: to be in hand, or, their callers gone, for the store or the queue.
+const BESIDES: usize = 1;
 
 /// For each call in hand so many more may wait for the ACK of their refusal.
 const LINGERING: usize = 4;
@@ -102,20 +105,23 @@ pub async fn run(config: AniConfig, world: World, shutdown: Shutdown) -> Result<
         teller: Teller::new(store.clone(), queue.clone(), config.sms_out),
         shutdown: shutdown.clone(),
     });
-    let trunks = Arc::new(Trunks::new(config.trunks.clone()));
+    let trunks = Arc::new(Trunks::new(config.trunks.clone(), config.cld_form.clone()));
     trunks.read(&store, &endpoints).await?;
-    let places = Arc::new(Semaphore::new(config.calls));
-    let lingering = Arc::new(Semaphore::new(config.calls * LINGERING));
+    let room = Room {
+        seats: Arc::new(Semaphore::new(config.calls * (1 + BESIDES))),
+        places: Arc::new(Semaphore::new(config.calls)),
+        lingering: Arc::new(Semaphore::new(config.calls * LINGERING)),
+    };
     let mut listening = JoinSet::new();
-    for endpoint in &endpoints {
+    for (n, endpoint) in endpoints.iter().enumerate() {
         tracing::info!(sip = %endpoint.local_addr(), "missed calls are taken");
         let (calls, arrivals) = mpsc::channel(WAITING);
         endpoint.on_invite(calls);
         let reception = Reception {
             counter: counter.clone(),
             trunks: trunks.clone(),
-            places: places.clone(),
-            lingering: lingering.clone(),
+            room: room.clone(),
+            is_sippys: n > 0,
             endpoint: endpoint.clone(),
         };
         listening.spawn(reception.listen(arrivals, shutdown.clone()));
@@ -125,48 +131,69 @@ pub async fn run(config: AniConfig, world: World, shutdown: Shutdown) -> Result<
     Ok(())
 }
 
+/// How many calls there is room for, over all sockets.
+#[derive(Clone)]
+struct Room {
+    /// For every call that is not over, so that none in hand is without one when its caller goes.
+    seats: Arc<Semaphore>,
+    /// For those in hand: looked at, rung, asked for.
+    places: Arc<Semaphore>,
+    /// For those that wait for an ACK.
+    lingering: Arc<Semaphore>,
+}
+
 /// Takes the calls of one socket.
+#[derive(Clone)]
 struct Reception {
     counter: Arc<Counter>,
     trunks: Arc<Trunks>,
-    places: Arc<Semaphore>,
-    lingering: Arc<Semaphore>,
+    room: Room,
+    /// Sippy's second address is there for connections with a translation rule.
+    is_sippys: bool,
     endpoint: Endpoint,
 }
 
 impl Reception {
     async fn listen(self, mut arrivals: mpsc::Receiver<Arrival>, shutdown: Shutdown) {
-        let mut in_hand = JoinSet::new();
+        let mut calls = JoinSet::new();
         loop {
-            let arrival = tokio::select! {
+            tokio::select! {
                 () = shutdown.wait() => break,
-                Some(_) = in_hand.join_next(), if !in_hand.is_empty() => continue,
-                Some(next) = next(&mut arrivals, &self.places) => next,
-            };
-            let (arrival, place) = arrival;
-            let from = self.trunks.at(arrival.from.ip());
-            let (counter, endpoint) = (self.counter.clone(), self.endpoint.clone());
-            let (lingering, shutdown) = (self.lingering.clone(), shutdown.clone());
-            in_hand.spawn(async move {
-                let call = counter.take(arrival, &endpoint, from).await;
-                drop(place);
-                // Where there is no room to wait for the ACK, a repeat of the INVITE is a new call, and becomes the same job.
-                let (Some(call), Ok(_room)) = (call, lingering.try_acquire_owned()) else { return };
-                tokio::select! {
-                    () = call.linger() => {}
-                    () = shutdown.wait() => {}
-                }
-            });
+                Some(_) = calls.join_next(), if !calls.is_empty() => {}
+                Some(arrival) = arrivals.recv() => match self.room.seats.clone().try_acquire_owned() {
+                    Ok(seat) => _ = calls.spawn(self.clone().attend(arrival, seat, shutdown.clone())),
+                    Err(_) => turn_away(arrival),
+                },
+            }
         }
-        while in_hand.join_next().await.is_some() {}
+        arrivals.close();
+        while let Some(arrival) = arrivals.recv().await {
+            turn_away(arrival);
+        }
+        while calls.join_next().await.is_some() {}
+    }
+
+    /// One call, from its INVITE until nothing more is said.
+    async fn attend(self, arrival: Arrival, seat: OwnedSemaphorePermit, shutdown: Shutdown) {
+        let place = tokio::select! {
+            place = self.room.places.clone().acquire_owned() => place.ok(),
+            () = shutdown.wait() => None,
+        };
+        let Some(place) = place else { return turn_away(arrival) };
+        let from = self.trunks.at(arrival.from.ip());
+        let from = from.map(|from| From { cld_form: from.cld_form || self.is_sippys, ..from });
+        let call = self.counter.take(arrival, &self.endpoint, from, place).await;
+        drop(seat);
+        // Where there is no room to wait for the ACK, a repeat of the INVITE is a new call, and becomes the same job.
+        let (Some(call), Ok(_room)) = (call, self.room.lingering.try_acquire_owned()) else { return };
+        tokio::select! {
+            () = call.linger() => {}
+            () = shutdown.wait() => {}
+        }
     }
 }
 
-/// The next call, once there is a place for it: until then it waits with the socket, which tells more of them to come back.
-async fn next(
-    arrivals: &mut mpsc::Receiver<Arrival>,
-    places: &Arc<Semaphore>,
-) -> Option<(Arrival, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.ok()?;
-    Some((arrivals.recv().await?, place))
+fn turn_away(arrival: Arrival) {
+    count("turned_away");
+    arrival.turn_away();
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use ringback_common::service::Shutdown;
 use ringback_sip::{Arrival, Endpoint, IncomingCall, LegEvent, Line, Message, Moment};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, sleep_until};
 
 /// After its last word a call is remembered so long, for repeats that were under way (RFC 3261, T4).
@@ -18,6 +19,8 @@ pub struct MissedCall {
     zero: Instant,
     /// When the caller hung up.
     gone: Option<DateTime<Utc>>,
+    /// Among the calls in hand, until it is refused or only waits for what is away.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// How long something is tried again for a caller who has gone.
@@ -32,11 +35,11 @@ pub struct Patience<'a> {
 
 impl MissedCall {
     /// Says 100; `None`: the INVITE asks for what we cannot do, and was told so.
-    pub fn take(arrival: Arrival, endpoint: &Endpoint) -> Option<MissedCall> {
+    pub fn take(arrival: Arrival, endpoint: &Endpoint, place: OwnedSemaphorePermit) -> Option<MissedCall> {
         let Arrival { invite, from, line } = arrival;
         match IncomingCall::new(&invite, from, endpoint.local_addr(), Moment(0)) {
             Ok(call) => {
-                let mut missed = MissedCall { call, line, zero: Instant::now(), gone: None };
+                let mut missed = MissedCall { call, line, zero: Instant::now(), gone: None, place: Some(place) };
                 missed.flush();
                 Some(missed)
             }
@@ -76,6 +79,13 @@ impl MissedCall {
         self.flush();
     }
 
+    /// Refuses for now, unless the caller has gone: their network may try again.
+    pub fn turn_away(&mut self) {
+        let now = self.now();
+        self.call.turn_away(now);
+        self.flush();
+    }
+
     /// Carries messages until this is done.
     pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
@@ -88,7 +98,7 @@ impl MissedCall {
     }
 
     /// Asks for what may not be there now. While the caller waits, once: they may try again. When they have gone, as long as there is
-    /// patience: nobody else would bring it again.
+    /// patience, and not among the calls in hand: nobody else would bring it again.
     pub async fn insist<T, E, Asking>(&mut self, patience: Patience<'_>, ask: impl Fn() -> Asking) -> Result<T, E>
     where
         Asking: Future<Output = Result<T, E>>,
@@ -99,7 +109,11 @@ impl MissedCall {
             if answer.is_ok() || !again {
                 return answer;
             }
-            self.during(sleep(patience.pause)).await;
+            self.place = None;
+            tokio::select! {
+                () = self.during(sleep(patience.pause)) => {}
+                () = patience.shutdown.wait() => {}
+            }
         }
     }
 
@@ -117,6 +131,7 @@ impl MissedCall {
 
     /// Carries messages until the refusal is acknowledged, or nobody will.
     pub async fn linger(mut self) {
+        self.place = None;
         while self.call.poll_timeout().is_some() {
             self.turn().await;
         }
@@ -186,9 +201,11 @@ mod tests {
         let (later, shutdown) = (Instant::now() + Duration::from_secs(600), Shutdown::new());
         let mut test = TestCall::ring().await;
         assert_eq!(asked(&mut test.call, later, &shutdown).await, (1, false), "the caller waits");
+        assert_eq!(test.places.available_permits(), 0, "in hand");
         test.cancel().await;
         assert!(test.call.gone().is_some());
         assert_eq!(asked(&mut test.call, later, &shutdown).await, (3, true));
+        assert_eq!(test.places.available_permits(), 1, "it waited elsewhere");
         assert_eq!(asked(&mut test.call, Instant::now(), &shutdown).await, (1, false), "too late");
         shutdown.begin();
         assert_eq!(asked(&mut test.call, later, &shutdown).await, (1, false), "we stop");

@@ -32,6 +32,8 @@ pub enum NoPayer {
     NoDefaultAccount,
     /// The caller's account is below the minimum, and there is no default account.
     BelowMinimum,
+    /// The default account would pay for a call to any number.
+    NotTheirOwn,
 }
 
 impl NoPayer {
@@ -41,16 +43,21 @@ impl NoPayer {
             NoPayer::UnknownCaller => "unknown_caller",
             NoPayer::NoDefaultAccount => "no_default_account",
             NoPayer::BelowMinimum => "below_minimum_balance",
+            NoPayer::NotTheirOwn => "not_their_own_account",
         }
     }
 }
 
-/// Who pays for a caller of whom this is known. With `Disable CLI Authentication` nobody's number was looked up, so `matched` does
+/// Who pays for a caller of whom this is known. A `free` call goes to whatever number was dialled, and only its caller's own account
+/// pays for it. With `Disable CLI Authentication` nobody's number was looked up, so `matched` does
 /// not count, and `Force CLI Authentication` has nothing to force.
-pub fn decide(options: &AniOptions, matched: Option<&Matched>) -> Result<Payer, NoPayer> {
+pub fn decide(options: &AniOptions, matched: Option<&Matched>, free: bool) -> Result<Payer, NoPayer> {
     let default = Some(options.default_account_username.as_str()).filter(|name| !name.is_empty());
     let by_default = |real: Option<&Matched>, otherwise: NoPayer| {
         let account = default.ok_or(otherwise)?.to_owned();
+        if free && real.is_none_or(|matched| matched.account != account) {
+            return Err(NoPayer::NotTheirOwn);
+        }
         let real = real.map(|matched| matched.account.clone()).filter(|real| *real != account);
         Ok(Payer { account, default_used: true, real })
     };
@@ -104,7 +111,9 @@ mod tests {
                             };
                             let rows: Vec<_> = table.iter().filter(|(row, _)| fits(row)).collect();
                             let [(_, expected)] = rows[..] else { panic!("{case:?}: {rows:?}") };
-                            assert_eq!(decided(case), *expected, "{case:?}");
+                            assert_eq!(decided(case, false), *expected, "{case:?}");
+                            let own = if expected.starts_with("default") { "not_their_own_account" } else { expected };
+                            assert_eq!(decided(case, true), own, "{case:?}, to any number");
                             cases += 1;
                         }
                     }
@@ -114,7 +123,7 @@ mod tests {
         assert_eq!(cases, 48);
     }
 
-    fn decided([disable, force_cli, force_default, matched, default]: [&str; 5]) -> String {
+    fn decided([disable, force_cli, force_default, matched, default]: [&str; 5], free: bool) -> String {
         let options = AniOptions {
             disable_cli_authentication: disable == "1",
             force_cli_authentication: force_cli == "1",
@@ -123,7 +132,7 @@ mod tests {
             ..Config::defaults(Path::new(".")).ani.options
         };
         let matched = (matched != "none").then(|| Matched { account: "own".to_owned(), solvent: matched == "known" });
-        match decide(&options, matched.as_ref()) {
+        match decide(&options, matched.as_ref(), free) {
             Ok(Payer { account, default_used, real }) => {
                 assert_eq!(default_used, account == "default");
                 real.map_or(account.clone(), |real| format!("{account} for {real}"))
@@ -140,6 +149,8 @@ mod tests {
             ..Config::defaults(Path::new(".")).ani.options
         };
         let own = Matched { account: "own".to_owned(), solvent: true };
-        assert_eq!(decide(&options, Some(&own)).map(|payer| payer.real), Ok(None));
+        for free in [false, true] {
+            assert_eq!(decide(&options, Some(&own), free).map(|payer| payer.real), Ok(None));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::UdpSocket;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringback_common::config::{AniConfig, Config};
@@ -9,9 +10,9 @@ use ringback_common::intake::{Intake, Rules};
 use ringback_common::queue::{Queue, QueueConfig, Source};
 use ringback_common::secret::SiteKey;
 use ringback_common::store::{AppKind, Application, NewAccount, Store, StoreConfig};
-use ringback_sip::{Endpoint, Message, Reading};
+use ringback_sip::{Endpoint, Reading};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::desk::{Desk, From, Judged, Plan};
 use crate::explain;
@@ -70,14 +71,18 @@ impl TestSite {
 
     /// What becomes of a call from this number to that one.
     pub async fn plan(&self, from: &str, to: &str) -> Box<Plan> {
-        let text = explain::invite(from, to, None);
-        let Reading::Message(message) = ringback_sip::read(text.as_bytes()) else { panic!("{text}") };
-        let through = From { trunk: "carrier".to_owned(), cli: None };
-        let message: Message = message;
-        match self.desk().judge(&message, &through).await.unwrap() {
+        match self.judged(from, to, true).await {
             Judged::Callback(plan) => plan,
             Judged::Refused(refusal) => panic!("{refusal:?}"),
         }
+    }
+
+    /// The same, or why it is none; by a trunk whose CLDs are of the form, or not.
+    pub async fn judged(&self, from: &str, to: &str, cld_form: bool) -> Judged {
+        let text = explain::invite(from, to, None);
+        let Reading::Message(message) = ringback_sip::read(text.as_bytes()) else { panic!("{text}") };
+        let through = From { trunk: "carrier".to_owned(), cli: None, cld_form };
+        self.desk().judge(&message, &through).await.unwrap()
     }
 
     /// Texts that wait to be sent.
@@ -89,6 +94,8 @@ impl TestSite {
 /// A call at a socket of its own, and who made it.
 pub struct TestCall {
     pub call: MissedCall,
+    /// The one place among calls in hand: this one's.
+    pub places: Arc<Semaphore>,
     caller: UdpSocket,
     endpoint: Endpoint,
 }
@@ -102,8 +109,10 @@ impl TestCall {
         endpoint.on_invite(calls);
         say(&caller, &endpoint, "INVITE");
         let arrival = arrivals.recv().await.unwrap();
-        let call = MissedCall::take(arrival, &endpoint).unwrap();
-        TestCall { call, caller, endpoint }
+        let places = Arc::new(Semaphore::new(1));
+        let place = places.clone().try_acquire_owned().unwrap();
+        let call = MissedCall::take(arrival, &endpoint, place).unwrap();
+        TestCall { call, places, caller, endpoint }
     }
 
     /// The caller hangs up.

@@ -25,6 +25,8 @@ const MOST: usize = 16;
 /// The trunks by the addresses that they call from.
 pub struct Trunks {
     names: Vec<String>,
+    /// Those whose calls may have a CLD of the form.
+    cld_form: Vec<String>,
     hosts: Mutex<HashMap<String, Host>>,
     known: RwLock<HashMap<IpAddr, From>>,
 }
@@ -41,9 +43,9 @@ struct Host {
 }
 
 impl Trunks {
-    /// The trunks of these names; none: all.
-    pub fn new(names: Vec<String>) -> Trunks {
-        Trunks { names, hosts: Mutex::default(), known: RwLock::default() }
+    /// The trunks of these names; none: all. Some write their CLDs in the form.
+    pub fn new(names: Vec<String>, cld_form: Vec<String>) -> Trunks {
+        Trunks { names, cld_form, hosts: Mutex::default(), known: RwLock::default() }
     }
 
     /// The trunk that calls from there.
@@ -61,7 +63,11 @@ impl Trunks {
         let trunks: Vec<&Trunk> = trunks.iter().filter(|trunk| trunk.enabled && self.wants(&trunk.name)).collect();
         for (trunk, addresses) in trunks.iter().zip(self.addresses(&trunks).await) {
             for address in addresses {
-                now.entry(address).or_insert_with(|| From { trunk: trunk.name.clone(), cli: trunk.cli.clone() });
+                now.entry(address).or_insert_with(|| From {
+                    trunk: trunk.name.clone(),
+                    cli: trunk.cli.clone(),
+                    cld_form: self.cld_form.contains(&trunk.name),
+                });
             }
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);

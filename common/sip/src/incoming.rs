@@ -15,7 +15,7 @@ use crate::talk::session::{MIN_SE, SessionTimer};
 use crate::transaction::{Answered, AwaitingAck};
 use crate::transmit::{LegEvent, Outbox, OverCause, Reason, Transmit};
 use crate::uri::split_list;
-use crate::write::{ALLOW, Reply, contact_of};
+use crate::write::{ALLOW, RETRY_AFTER, Reply, contact_of};
 
 /// An incoming call is not continued by others: its CSeq numbers need no reserving.
 const NEVER_RESERVED: u32 = 1 << 30;
@@ -121,15 +121,24 @@ impl IncomingCall {
 
     /// Refuses with a code of 300 to 699.
     pub fn reject(&mut self, code: u16, now: Moment) {
-        if self.refuse(code.clamp(300, 699), now) {
+        if self.refuse(code.clamp(300, 699), None, now) {
             self.finish(OverCause::Refused { code });
         }
     }
 
-    fn refuse(&mut self, code: u16, now: Moment) -> bool {
+    /// Refuses with 503 and Retry-After: the caller's network may try again.
+    pub fn turn_away(&mut self, now: Moment) {
+        if self.refuse(503, Some(RETRY_AFTER), now) {
+            self.finish(OverCause::Refused { code: 503 });
+        }
+    }
+
+    fn refuse(&mut self, code: u16, retry_after: Option<&str>, now: Moment) -> bool {
         let is_open = matches!(self.stage, Stage::Proceeding { .. });
         if is_open {
-            let transmit = Reply::to(&self.invite, code).tag(&self.local_tag).send(self.from);
+            let reply = Reply::to(&self.invite, code).tag(&self.local_tag);
+            let reply = retry_after.into_iter().fold(reply, |reply, seconds| reply.header("Retry-After", seconds));
+            let transmit = reply.send(self.from);
             self.stage = Stage::Refused(AwaitingAck::send(&self.invite, false, transmit, now, &mut self.out));
         }
         is_open
@@ -198,7 +207,7 @@ impl IncomingCall {
                     () => Reply::to(message, 481),
                 };
                 self.answered.answer(message, reply.tag(&self.local_tag).send(from), now, &mut self.out);
-                if ends_early && self.refuse(487, now) {
+                if ends_early && self.refuse(487, None, now) {
                     self.finish(OverCause::Canceled { code: Some(487) });
                 }
             }
@@ -224,7 +233,7 @@ impl IncomingCall {
             return;
         }
         self.answered.answer(cancel, Reply::to(cancel, 200).tag(&self.local_tag).send(from), now, &mut self.out);
-        if self.refuse(487, now) {
+        if self.refuse(487, None, now) {
             self.finish(OverCause::Canceled { code: Some(487) });
         }
     }

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::frame::{self, MAX_DATAGRAM, Message, Method, Reading};
 use crate::stray;
 use crate::transmit::Transmit;
-use crate::write::Reply;
+use crate::write::{RETRY_AFTER, Reply};
 
 /// What we ask of the kernel, so that a burst waits instead of being lost.
 const RECEIVE_BUFFER: usize = 8 << 20;
@@ -47,6 +47,13 @@ pub struct Arrival {
     pub from: SocketAddr,
     /// Everything else of that call.
     pub line: Line,
+}
+
+impl Arrival {
+    /// Refuses it with 503 and Retry-After: its caller's network may try again. The same INVITE again is a new one.
+    pub fn turn_away(self) {
+        self.line.shared.turn_away(&self.invite, self.from);
+    }
 }
 
 /// Asked before each send; false: nothing leaves.
@@ -332,11 +339,15 @@ impl Shared {
     fn hand_over(self: &Arc<Self>, handler: mpsc::Sender<Arrival>, invite: Message, from: SocketAddr) {
         let Ok(place) = handler.try_reserve() else {
             count(&self.counters.overflowed);
-            let tag = self.stateless_tag(&invite);
-            return self.send(&Reply::to(&invite, 503).tag(&tag).header("Retry-After", "5").send(from));
+            return self.turn_away(&invite, from);
         };
         let line = self.register(invite.call_id());
         place.send(Arrival { invite, from, line });
+    }
+
+    fn turn_away(&self, invite: &Message, from: SocketAddr) {
+        let tag = self.stateless_tag(invite);
+        self.send(&Reply::to(invite, 503).tag(&tag).header("Retry-After", RETRY_AFTER).send(from));
     }
 
     fn response_of_no_call(&self, response: Message, from: SocketAddr) {

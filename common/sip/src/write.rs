@@ -11,6 +11,8 @@ use crate::transmit::{Reason, Transmit};
 
 /// The methods we answer.
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
+/// Seconds after which who is turned away may come back.
+pub(crate) const RETRY_AFTER: &str = "5";
 
 /// How a message travels; written into the Via.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

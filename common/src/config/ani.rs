@@ -24,6 +24,8 @@ pub struct AniConfig {
     pub sippy_listen: SocketAddr,
     /// The trunks whose calls are taken; empty: all.
     pub trunks: Vec<String>,
+    /// The trunks among them whose CLDs the operator's translation rule writes: `ani_<options>_<string>`.
+    pub cld_form: Vec<String>,
     /// Whom to believe about the caller's number, first to last.
     pub cli_from: Vec<CliSource>,
     /// What a trunk's word on the caller's number is worth.
@@ -31,7 +33,7 @@ pub struct AniConfig {
     /// Calls of one number within so long become one callback.
     #[serde(deserialize_with = "seconds")]
     pub window: Duration,
-    /// Calls in hand at a time.
+    /// Calls in hand at a time; as many more may wait.
     pub calls: usize,
     /// What one unit of a currency is worth in `[tariff] currency`.
     #[serde(default)]
@@ -305,6 +307,14 @@ impl AniConfig {
         let mut add = |key: &str, what: String| wrong.push((format!("ani.{key}"), what));
         for (key, what) in self.options.mistakes(self.profile) {
             add(&format!("options.{key}"), what);
+        }
+        for (key, names) in [("trunks", &self.trunks), ("cld_form", &self.cld_form)] {
+            if names.iter().any(|name| name.trim().is_empty()) {
+                add(key, "has an empty name; name trunks as `ringback trunk list` shows them".to_owned());
+            }
+        }
+        for name in self.cld_form.iter().filter(|name| !self.trunks.is_empty() && !self.trunks.contains(name)) {
+            add("cld_form", format!("{name:?} is none of [ani] trunks, so its calls are not taken; name it there too"));
         }
         if self.cli_from.is_empty() {
             add("cli_from", "is empty; name p-asserted-identity, remote-party-id or from".to_owned());

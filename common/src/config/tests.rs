@@ -99,6 +99,24 @@ fn two_application_servers_have_no_secret_in_common() {
 }
 
 #[test]
+fn a_trunk_whose_clds_are_of_the_form_is_one_whose_calls_are_taken() {
+    let told =
+        |ani: &str| read(&format!("[ani]\n{ani}"), &[]).map(|config| config.ani.cld_form).map_err(|e| e.to_string());
+    assert_eq!(told(""), Ok(vec![]), "nobody's");
+    assert_eq!(told("cld_form = ['switch']"), Ok(vec!["switch".to_owned()]));
+    assert_eq!(told("trunks = ['carrier', 'switch']\ncld_form = ['switch']"), Ok(vec!["switch".to_owned()]));
+    for (ani, says) in [
+        ("trunks = ['carrier']\ncld_form = ['switch']", "[ani] cld_form: \"switch\" is none of [ani] trunks"),
+        ("cld_form = ['']", "[ani] cld_form: has an empty name"),
+        ("trunks = [' ']", "[ani] trunks: has an empty name"),
+        ("cld_form = 'switch'", "[ani] cld_form"),
+    ] {
+        let told = told(ani).unwrap_err();
+        assert!(told.contains(says), "{ani} should say {says}: {told}");
+    }
+}
+
+#[test]
 fn a_file_that_is_no_toml_is_one_mistake_with_its_line() {
     let wrong = read("[sip\nlisten=1", &[]).unwrap_err();
     assert_eq!(wrong.0.len(), 1);

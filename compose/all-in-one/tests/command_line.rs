@@ -450,6 +450,24 @@ fn check_knows_what_is_dangerous_and_what_cannot_work_about_application_servers(
 }
 
 #[test]
+fn check_knows_trunks_of_missed_calls_that_do_not_exist() {
+    let site = Site::new();
+    site.ok(&["account", "add", "alice", "--balance", "5.00"]);
+    assert!(site.ok(&["check"]).contains("there is no trunk yet, so nothing can be called"));
+    site.ok(&["trunk", "add", "switch", "--sip", "sip:192.0.2.10:5060"]);
+    for (ani, says) in [
+        ("cld_form = ['swich']", Some("[ani] cld_form: there is no trunk swich")),
+        ("trunks = ['carrier']", Some("[ani] trunks: there is no trunk carrier")),
+        ("trunks = ['switch']\ncld_form = ['switch']", None),
+    ] {
+        std::fs::write(site.folder().join("ringback.toml"), format!("[ani]\n{ani}\n")).unwrap();
+        let found = String::from_utf8(site.run(&["check", "--json"]).stdout).unwrap();
+        assert_eq!(found.contains(r#""ok":true"#), says.is_none(), "{found}");
+        assert!(says.is_none_or(|says| found.contains(says)), "{ani}: {found}");
+    }
+}
+
+#[test]
 fn a_part_that_cannot_run_says_what_is_missing() {
     let site = Site::new();
     site.fails(&["run", "--only", "iif"], 2, "[iif] account is empty");

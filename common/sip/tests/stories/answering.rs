@@ -110,6 +110,15 @@ fn a_refusal_is_repeated_until_its_ack() {
 }
 
 #[test]
+fn who_is_turned_away_hears_when_to_come_back() {
+    let mut phone = Phone::called(&invite());
+    phone.call.turn_away(Moment(0));
+    let refusal = parsed(&phone.transmits().last().unwrap().bytes);
+    assert_eq!((refusal.code(), refusal.header("retry-after")), (503, Some("5")));
+    assert_eq!(phone.tells(), [LegEvent::Over { cause: OverCause::Refused { code: 503 } }]);
+}
+
+#[test]
 fn a_cancel_is_believed_from_the_caller_only() {
     let invite = invite();
     let mut phone = Phone::called(&invite);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use ringback_common::config::AniProfile;
 use ringback_common::intake::{Checks, Rules};
 use ringback_common::secret::SiteKey;
 use ringback_trigger_ani::desk::{Desk, From};
@@ -16,7 +17,7 @@ pub struct AniArgs {
     /// Who calls, as the phone says; anonymous: nobody
     #[arg(long, value_name = "NUMBER", required_unless_present = "invite")]
     from: Option<String>,
-    /// What is called: a number of ours, or ani_<options>_<string>
+    /// What is called: a number of ours, or ani_<options>_<string> by a trunk of [ani] cld_form
     #[arg(long, value_name = "CLD", required_unless_present = "invite")]
     to: Option<String>,
     /// Who calls, as the trunk vouches for it (P-Asserted-Identity)
@@ -46,12 +47,15 @@ pub async fn ani(common: &Common, args: AniArgs) -> Result<(), Fail> {
         .map_err(|error| Fail::Refused(error.to_string()))?;
     let checks = Checks::new(world.store.clone(), key, Rules::from(&world.config));
     let desk = Desk::new(world.config.ani.clone(), checks.clone(), world.store.clone());
+    // In Sippy's profile what is called may have come in at its own address.
+    let sippy = world.config.ani.profile == AniProfile::Sippy;
     let from = match args.trunk {
-        None => From { trunk: String::new(), cli: None },
+        None => From { trunk: String::new(), cli: None, cld_form: sippy },
         Some(name) => {
             let trunk = world.store.trunks().await?.into_iter().find(|trunk| trunk.name == name);
             let trunk = trunk.ok_or_else(|| Fail::Unknown(format!("there is no trunk {name}")))?;
-            From { trunk: trunk.name, cli: trunk.cli }
+            let cld_form = sippy || world.config.ani.cld_form.contains(&trunk.name);
+            From { trunk: trunk.name, cli: trunk.cli, cld_form }
         }
     };
     let explanation = one(&desk, &checks, &datagram, &from).await?;

@@ -113,6 +113,11 @@ async fn look_at_store(config: &Config, found: &mut Findings) -> Result<(), Fail
             found.warnings.push(format!("no trunk has the prefix {extension}, so that extension cannot be called"));
         }
     }
+    for (key, names) in [("trunks", &config.ani.trunks), ("cld_form", &config.ani.cld_form)] {
+        for name in names.iter().filter(|name| !trunks.iter().any(|trunk| trunk.name == **name)) {
+            found.problems.push(format!("[ani] {key}: there is no trunk {name}; add it or name another"));
+        }
+    }
     if let Some(account) = &config.web.account
         && store.account_by_name(account).await?.is_none()
     {
