@@ -24,6 +24,8 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::gather;
+
 /// The settings of a process (`[service]` of the configuration).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -80,7 +82,8 @@ where
 {
     start_logging(config);
     log_panics();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match builder.worker_threads(workers()).on_thread_park(gather::before_park).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(name, &format!("cannot start its threads: {error}")),
     };

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use futures::FutureExt;
+use futures::future::join_all;
 use ringback_common::event::Envelope;
 use ringback_common::failpoint::failpoint;
 use ringback_common::job::{JOB_TYPE, Job, JobId, JobKind, MAX_JOB_BYTES};
+use ringback_common::pace::Pace;
 use ringback_common::queue::{Consumer, Delivery, Source};
 use ringback_common::service::Shutdown;
 use ringback_common::store::{AccountView, Alive, OwnedRequest, StoreError, Take, Taken};
@@ -31,8 +33,13 @@ pub use settle::why_ended;
 
 /// Deliveries in hand at a time.
 const PREFETCH: u16 = 64;
-/// Between the beginnings of two takes: what comes meanwhile is taken together. Whoever comes after a pause does not wait.
-const APART: Duration = Duration::from_millis(10);
+/// Between the beginnings of two takes, and the same where many jobs come: what comes meanwhile is taken together. Whoever comes
+/// after a pause does not wait.
+const APART: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(30));
+/// Many jobs a second.
+const MANY_PER_SECOND: f64 = 50.0;
+/// They are counted for so long.
+const WINDOW: Duration = Duration::from_millis(500);
 /// Above so many due rows that nobody has claimed, the broker keeps the rest.
 const BACKLOG: i64 = 2_000;
 /// The pause before the store is asked again.
@@ -132,14 +139,16 @@ impl Worker {
 
     async fn take_jobs(&self, shutdown: &Shutdown) {
         let mut consumer = self.world.queue.consume(&Source::Jobs, PREFETCH).await;
-        let mut not_before = tokio::time::Instant::now();
+        let mut not_before = Instant::now();
+        let mut pace = Pace::new(WINDOW, not_before);
         loop {
             let first = tokio::select! {
                 delivery = consumer.next() => delivery,
                 () = shutdown.wait() => return,
             };
-            tokio::time::sleep_until(not_before).await;
-            not_before = tokio::time::Instant::now() + APART;
+            tokio::time::sleep_until(not_before.into()).await;
+            let now = Instant::now();
+            not_before = now + if pace.per_second() > MANY_PER_SECOND { APART.1 } else { APART.0 };
             let mut deliveries = vec![first];
             while deliveries.len() < usize::from(PREFETCH) {
                 match consumer.next().now_or_never() {
@@ -147,6 +156,7 @@ impl Worker {
                     None => break,
                 }
             }
+            pace.count(deliveries.len(), now);
             failpoint("eng.delivered");
             self.take(deliveries, &consumer, shutdown).await;
             self.respect_backlog(&consumer, shutdown).await;
@@ -174,10 +184,8 @@ impl Worker {
         let Some(taken) = self.store_takes(&takes, consumer, shutdown).await else { return };
         failpoint("eng.job_row");
         failpoint("job.before_ack");
-        for delivery in held {
-            delivery.ack().await;
-            failpoint("job.ack_lost");
-        }
+        join_all(held.into_iter().map(Delivery::ack)).await; // one after the other, each would wake the broker's connection
+        failpoint("job.ack_lost");
         let ended = taken.contains(&Taken::Cancelled);
         for ((take, taken), slot) in takes.into_iter().zip(taken).zip(slots) {
             metrics::counter!("ringback_jobs_total", "outcome" => taken_word(&taken)).increment(1);

@@ -10,6 +10,8 @@ use super::backend::Backend;
 use super::error::StoreError;
 use super::step::{Outlet, Step, Stepped};
 use super::{Store, postgres, sqlite};
+use crate::gather;
+use crate::pace::Pace;
 
 /// Steps that wait at most; whoever comes later waits for a place (back-pressure).
 const QUEUE: usize = 1024;
@@ -21,6 +23,10 @@ const BUSY_PER_SECOND: f64 = 50.0;
 const LINGER: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 /// From this many steps a second on it is the longest.
 const VERY_BUSY_PER_SECOND: f64 = 500.0;
+/// So long a thread of the process waits before it looks for more, at this many steps a second; nothing where it would be short.
+const MOMENT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(4));
+/// Steps are counted for so long.
+const WINDOW: Duration = Duration::from_millis(200);
 /// No answer to a batch in this time: the connection is given up and the batch run again.
 const PATIENCE: Duration = Duration::from_secs(6);
 /// Between two tries while the database is away.
@@ -55,7 +61,11 @@ impl Store {
     /// Ends when its last clone is gone.
     pub fn writer(&self) -> Writer {
         let (queue, arriving) = mpsc::channel(QUEUE);
-        let write = Write { store: self.clone(), line: postgres::Line::default(), pace: Pace::new() };
+        let write = Write {
+            store: self.clone(),
+            line: postgres::Line::default(),
+            pace: Pace::new(WINDOW, Instant::now().into_std()),
+        };
         tokio::spawn(write.run(arriving));
         Writer { queue }
     }
@@ -107,14 +117,16 @@ impl Write {
         while let Some(first) = arriving.recv().await {
             let first_came = Instant::now();
             batch.extend(begin(first));
-            if let Some(linger) = self.pace.linger() {
+            if let Some(linger) = linger(self.pace.per_second()) {
                 sleep_until(first_came + linger).await;
             }
             while batch.len() < BATCH {
                 let Ok(next) = arriving.try_recv() else { break };
                 batch.extend(begin(next));
             }
-            self.pace.count(batch.len());
+            if self.pace.count(batch.len(), Instant::now().into_std()) {
+                gather::wait(moment(self.pace.per_second()));
+            }
             self.commit(&mut batch).await;
         }
     }
@@ -179,33 +191,20 @@ impl Write {
     }
 }
 
-/// How many steps a second, roughly.
-struct Pace {
-    since: Instant,
-    steps: f64,
-    per_second: f64,
+/// How long the writer waits for company at so many steps a second.
+fn linger(per_second: f64) -> Option<Duration> {
+    let (shortest, longest) = LINGER;
+    (per_second > BUSY_PER_SECOND).then(|| longest.mul_f64(share(per_second)).max(shortest))
 }
 
-impl Pace {
-    fn new() -> Pace {
-        Pace { since: Instant::now(), steps: 0.0, per_second: 0.0 }
-    }
+/// How long every thread of the process does.
+fn moment(per_second: f64) -> Duration {
+    let (shortest, longest) = MOMENT;
+    Some(longest.mul_f64(share(per_second))).filter(|moment| *moment >= shortest).unwrap_or_default()
+}
 
-    fn count(&mut self, steps: usize) {
-        self.steps += steps as f64;
-        let seconds = self.since.elapsed().as_secs_f64();
-        if seconds >= 0.2 {
-            self.per_second = self.steps / seconds;
-            self.since = Instant::now();
-            self.steps = 0.0;
-        }
-    }
-
-    fn linger(&self) -> Option<Duration> {
-        let (shortest, longest) = LINGER;
-        let share = (self.per_second / VERY_BUSY_PER_SECOND).min(1.0);
-        (self.per_second > BUSY_PER_SECOND).then(|| longest.mul_f64(share).max(shortest))
-    }
+fn share(per_second: f64) -> f64 {
+    (per_second / VERY_BUSY_PER_SECOND).min(1.0)
 }
 
 /// Writes one step as if the answer to its first COMMIT had been lost.
@@ -213,9 +212,28 @@ impl Pace {
 pub async fn write_twice(store: &Store, step: Step) -> [Stepped; 2] {
     let (answer, _answered) = oneshot::channel();
     let batch: Vec<Numbered> = begin(Waiting { step, answer }).into_iter().collect();
-    let mut write = Write { store: store.clone(), line: postgres::Line::default(), pace: Pace::new() };
+    let mut write = Write {
+        store: store.clone(),
+        line: postgres::Line::default(),
+        pace: Pace::new(WINDOW, Instant::now().into_std()),
+    };
     let first = write.write(&batch).await.expect("the store answers");
     write.line.hang_up();
     let second = write.write(&batch).await.expect("the store answers");
     [first[0], second[0]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_there_is_to_do_the_longer_it_waits_for_company() {
+        let waits = |per_second| (linger(per_second).unwrap_or_default().as_millis(), moment(per_second).as_millis());
+        assert_eq!(waits(0.0), (0, 0));
+        assert_eq!(waits(100.0), (2, 0), "twenty callbacks a second wake everybody as they come");
+        assert_eq!(waits(250.0), (5, 2));
+        assert_eq!(waits(500.0), (10, 4));
+        assert_eq!(waits(5_000.0), (10, 4));
+    }
 }
