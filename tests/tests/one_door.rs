@@ -188,3 +188,17 @@ fn a_number_put_on_the_list_while_a_rings_is_not_dialled() {
     story.site.wait_idle(3, SOON);
     story.site.probe().books_are_right("alice", 10_000_000);
 }
+
+#[test]
+fn a_wish_that_came_too_late_has_expired_and_its_sender_is_told() {
+    let story = Story::begin(Manner::answers(millis(100)), Manner::answers(millis(100)), |_| {});
+    let trigger = Trigger::of(&story.site);
+    let late = Job { not_after: "2026-01-01T00:10:00Z".parse().unwrap(), ..job("1", "test") };
+    trigger.publish(std::slice::from_ref(&late));
+    let told = trigger.event(&replies(), "finished", &late);
+    assert_eq!((told.status.as_str(), told.result.as_deref()), ("Finished", Some("Expired")));
+    assert_eq!(ended(&story.site, &late), ("Expired".to_owned(), "the request was too old to be tried".to_owned()));
+    story.site.wait_idle(1, SOON);
+    assert!(story.phones.calls().is_empty(), "nobody is called any more");
+    story.site.probe().books_are_right("alice", 10_000_000);
+}
