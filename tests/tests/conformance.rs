@@ -34,9 +34,8 @@ fn every_demand_names_a_test_that_exists() {
         });
         assert!(exists, "{file} has no test {name}");
     }
-    let some = [
-        "S2-07", "S4-11", "S4-13", "S4-14", "S4-15", "S4-22", "S4-23", "S4-24", "BR-02", "BR-03", "BR-06", "SX-01",
-    ];
+    let some =
+        ["S2-07", "S4-11", "S4-13", "S4-14", "S4-15", "S4-22", "S4-23", "S4-24", "BR-02", "BR-03", "BR-06", "SX-01"];
     // The documents of the missed call and of IIF have a row for each of their demands, but for the status of a dialogue by voice.
     let whole = [("S0", 50), ("S1", 23), ("S3", 90)];
     let numbered = whole.iter().flat_map(|(document, last)| (1..=*last).map(move |n| format!("{document}-{n:02}")));
