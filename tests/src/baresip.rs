@@ -27,13 +27,15 @@ impl Baresip {
         std::fs::write(folder.join("accounts"), account)?;
         std::fs::write(folder.join("contacts"), "")?;
         std::fs::write(folder.join("voice.wav"), wav_of(&Tone::new(hz).samples(60 * 8000)))?;
-        for _ in 0..3 {
+        let mut said = String::new();
+        for _ in 0..5 {
             let process = Baresip::launch(&folder)?;
             if says_ready(&process, Duration::from_secs(8)) {
                 return Ok(Baresip { process, folder, address });
             } // once in many starts beside others it never gets there
+            said = process.output();
         }
-        Err(io::Error::new(io::ErrorKind::TimedOut, "baresip does not get ready"))
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("baresip does not get ready; it says: {said}")))
     }
 
     fn launch(folder: &Path) -> io::Result<Process> {
