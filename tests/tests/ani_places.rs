@@ -181,13 +181,13 @@ fn while_the_broker_is_away_callers_are_told_to_try_again_and_who_hung_up_is_not
 
 #[test]
 fn callers_who_hung_up_wait_for_the_broker_in_a_room_of_their_own_and_when_it_is_full_others_are_turned_away() {
-    let (bob, carol) = ("+447700900333", "+447700900444");
+    let (bob, carol, dave) = ("+447700900333", "+447700900444", "+447700900555");
     let mut peers = Peers::start();
     let mut site = Site::beside(&peers);
     site.set("ani.options.ringback_time", "30");
     site.set("ani.calls", "1");
     let phones = furnish(&site, Manner::rings_for_ever(), Manner::dead());
-    for (name, number) in [("bob", bob), ("carol", carol)] {
+    for (name, number) in [("bob", bob), ("carol", carol), ("dave", dave)] {
         phones.when(number, Manner::rings_for_ever());
         site.cli(&["account", "add", name, "--balance", "10.00", "--number", number, "--limits", "off"], "");
     }
@@ -219,11 +219,47 @@ fn callers_who_hung_up_wait_for_the_broker_in_a_room_of_their_own_and_when_it_is
 
     peers.rabbit.kill9();
     hangs_up(carol);
-    let attempt = rings(carol);
+    let attempt = rings(dave);
     assert_eq!(outcomes(&trigger, "accepted"), 2);
     assert!(trigger.process.terminate(secs(30)).success());
     assert_eq!(caller.to_the_end(&attempt, SOON).codes, [503], "who still waits may try elsewhere");
     assert_eq!(site.logs().matches("a missed call is lost").count(), 1, "who has gone is not forgotten silently");
+}
+
+#[test]
+fn a_number_that_calls_again_and_again_takes_the_places_of_nobody() {
+    let bob = "+447700900333";
+    let mut site = Site::small();
+    site.set("ani.options.ringback_time", "30");
+    site.set("ani.calls", "2");
+    let _phones = talking(&site);
+    site.cli(&["account", "add", "bob", "--balance", "10.00", "--number", bob, "--limits", "off"], "");
+    let gateway = site.start(Part::All);
+    let caller = Caller::start(site.at(5071), site.at(5060));
+    caller.wait_answered();
+    let rings = |number: &str| {
+        let attempt = caller.calls(number, ACCESS, "");
+        clock::wait_for("180", SOON, || caller.hears(SOON).filter(|message| message.status() == Some(180)));
+        attempt
+    };
+    let first = rings(A);
+    for again in 1..=5 {
+        let began = clock::now_us();
+        let heard = caller.to_the_end(&caller.calls(A, ACCESS, ""), SOON);
+        assert_eq!(heard.codes, [100, 603], "refused without ringing");
+        assert!(heard.ended_us - began < 2_000_000, "after {} us", heard.ended_us - began);
+        assert_eq!(outcomes(&gateway, "same_window"), again);
+    }
+    let other = rings(bob);
+    for (attempt, accepted) in [(first, 1), (other, 2)] {
+        caller.cancels(&attempt);
+        assert_eq!(
+            caller.to_the_end(&attempt, SOON).codes.last(),
+            Some(&487),
+            "the first rang until its caller hung up"
+        );
+        clock::wait_for("the job", SOON, || (outcomes(&gateway, "accepted") == accepted).then_some(()));
+    }
 }
 
 #[test]

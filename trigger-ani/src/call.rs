@@ -71,15 +71,14 @@ impl Counter {
             Ok(lately) => lately,
             Err(error) => return not_now(call, &error.to_string()),
         };
-        let claim = self.windows.claim(plan.numbers.clone(), Instant::now()).filter(|_| !lately);
+        let Some(claim) = self.windows.claim(plan.numbers.clone(), Instant::now()).filter(|_| !lately) else {
+            count("same_window");
+            return call.reject(code);
+        };
         self.ring(call, plan).await;
         if self.shutdown.begun() && call.gone().is_none() {
             return not_now(call, "this trigger stops");
         }
-        let Some(claim) = claim else {
-            count("same_window");
-            return call.reject(code);
-        };
         match self.ask(call, plan).await {
             Verdict::Accepted { job } => {
                 tracing::info!(%job, "a missed call is a job");
