@@ -180,6 +180,27 @@ fn while_the_broker_is_away_callers_are_told_to_try_again_and_who_hung_up_is_not
 }
 
 #[test]
+fn a_refusal_that_had_to_wait_for_the_broker_is_counted_as_late() {
+    let peers = Peers::start();
+    let site = Site::beside(&peers);
+    let phones = talking(&site);
+    let _engine = site.start(Part::Engine(1));
+    let trigger = site.start(Part::Ani(1));
+    let late = || counted(trigger.health(), "ringback_ani_late_total", &[]);
+    let caller = Caller::start(site.at(5071), std::net::SocketAddr::new(trigger.ip, 5060));
+    caller.wait_answered();
+    peers.rabbit.freeze(true);
+    let call = caller.calls(A, ACCESS, "");
+    assert_eq!(caller.hears(SOON).and_then(|answer| answer.status()), Some(100));
+    assert!(caller.hears(secs(1)).is_none(), "no refusal before the job is safe");
+    peers.rabbit.freeze(false);
+    assert_eq!(caller.to_the_end(&call, SOON).codes, [603]);
+    assert_eq!((outcomes(&trigger, "accepted"), late()), (1, 1));
+    phones.wait_call(A, "is called back", SOON, |_| true);
+    assert!(site.logs().contains("over later than its callback counts from"));
+}
+
+#[test]
 fn callers_who_hung_up_wait_for_the_broker_in_a_room_of_their_own_and_when_it_is_full_others_are_turned_away() {
     let (bob, carol, dave) = ("+447700900333", "+447700900444", "+447700900555");
     let mut peers = Peers::start();

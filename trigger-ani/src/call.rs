@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use ringback_common::config::RingbackType;
 use ringback_common::intake::{Intake, RETRY_AFTER, Verdict};
 use ringback_common::service::Shutdown;
@@ -18,7 +18,7 @@ use crate::window::Windows;
 
 /// Told to a trunk whose calls are not for us.
 const NOT_OURS: u16 = 480;
-/// A refusal that is on its way reaches the caller's phone before ours rings it.
+/// A refusal leaves when the job is confirmed, and reaches the caller's phone before ours rings it: so long is allowed for both.
 const LEAD: Duration = Duration::from_millis(200);
 
 /// What every call needs.
@@ -79,12 +79,17 @@ impl Counter {
         if self.shutdown.begun() && call.gone().is_none() {
             return not_now(call, "this trigger stops");
         }
+        let promised = Utc::now() + LEAD;
         match self.ask(call, plan).await {
             Verdict::Accepted { job } => {
                 tracing::info!(%job, "a missed call is a job");
                 count("accepted");
                 claim.keep();
                 call.reject(code);
+                if let Some(late) = late(promised, call.gone().unwrap_or_else(Utc::now)) {
+                    tracing::warn!(%job, ?late, "a missed call was over later than its callback counts from");
+                    metrics::counter!("ringback_ani_late_total").increment(1);
+                }
             }
             Verdict::Rejected { reason, .. } | Verdict::Limited { reason, .. } => {
                 count(reason.code());
@@ -156,6 +161,11 @@ impl Counter {
     }
 }
 
+/// By how much a call was over later than its job says.
+fn late(promised: DateTime<Utc>, over: DateTime<Utc>) -> Option<Duration> {
+    (over - promised).to_std().ok().filter(|late| !late.is_zero())
+}
+
 /// No job, for a while: who waits hears so, who has gone is lost, and that is said.
 fn not_now(call: &mut MissedCall, why: &str) {
     if call.gone().is_some() {
@@ -181,6 +191,13 @@ mod tests {
 
     use super::*;
     use crate::testsite::{OWNER, TestCall, TestSite};
+
+    #[test]
+    fn a_call_is_late_when_it_was_over_after_what_its_job_says() {
+        let (promised, little) = (Utc::now(), Duration::from_millis(3));
+        assert_eq!(late(promised, promised + little), Some(little));
+        assert_eq!((late(promised, promised), late(promised, promised - little)), (None, None));
+    }
 
     #[tokio::test]
     async fn a_job_outlives_the_delay_and_the_attempts_of_its_own_application() {
