@@ -1,5 +1,7 @@
 //! Where missed calls come in, and what else comes in there: one socket or two, strangers, floods, and a broker that is away.
 
+use std::net::SocketAddr;
+
 use ringback_tests::clock;
 use ringback_tests::iif::counted;
 use ringback_tests::missed::Caller;
@@ -46,6 +48,28 @@ fn outcomes(process: &Running, outcome: &str) -> u64 {
     counted(process.health(), "ringback_ani_total", &[&format!("outcome=\"{outcome}\"")])
 }
 
+/// A well-formed request from there.
+fn request(method: &str, n: u32, from: SocketAddr, to: SocketAddr) -> String {
+    format!(
+        "{method} sip:{ACCESS}@{to} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bKn{n}\r\nMax-Forwards: 70\r\nFrom: <sip:{A}@y>;tag=1\r\n\
+         To: <sip:{ACCESS}@y>\r\nCall-ID: n{n}\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+/// Good messages from an address that is no trunk's are not answered and not read, only counted.
+fn hears_no_stranger(process: &Running, at: SocketAddr) {
+    let here = SocketAddr::new(net::own_address(), 5071);
+    let stranger = Caller::start(here, at);
+    let counted = || counted(process.health(), "ringback_sip_strangers_total", &[&format!("sip=\"{at}\"")]);
+    let before = counted();
+    stranger.calls(A, ACCESS, "");
+    for (n, method) in (0..).zip(["OPTIONS", "BYE", "INVITE"]) {
+        stranger.says(request(method, n, here, at));
+    }
+    assert!(stranger.hears(millis(700)).is_none(), "a stranger at {at}");
+    clock::wait_for("four datagrams of a stranger", SOON, || (counted() == before + 4).then_some(()));
+}
+
 #[test]
 fn on_one_socket_calls_reach_the_trigger_and_what_belongs_to_a_call_the_engine() {
     let site = Site::small();
@@ -61,12 +85,8 @@ fn on_one_socket_calls_reach_the_trigger_and_what_belongs_to_a_call_the_engine()
         [100, 603],
         "while they talk"
     );
-    let options = format!(
-        "OPTIONS sip:{} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKo\r\nMax-Forwards: 70\r\nFrom: <sip:x@y>;tag=1\r\nTo: <sip:x@y>\r\nCall-ID: o\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
-        site.at(5060),
-        site.at(5071)
-    );
-    caller.says(&options);
+    hears_no_stranger(&gateway, site.at(5060));
+    caller.says(request("OPTIONS", 9, site.at(5071), site.at(5060)));
     assert_eq!(caller.hears(SOON).and_then(|answer| answer.status()), Some(200));
     phones.hang_up(B);
     let a = phones.wait_call(A, "is hung up on", SOON, |call| call.ended_us.is_some());
@@ -96,12 +116,8 @@ fn as_processes_of_their_own_each_has_its_port_and_strangers_hear_nothing() {
     phones.hang_up(B);
     site.wait_idle(1, SOON);
 
-    let elsewhere = net::own_address();
-    for to in [5060, 5062, 5068] {
-        let stranger = Caller::start(std::net::SocketAddr::new(elsewhere, to), site.at(to));
-        stranger.calls(A, ACCESS, "");
-        stranger.says("OPTIONS sip:x SIP/2.0\r\n\r\n");
-        assert!(stranger.hears(millis(700)).is_none(), "a stranger at {to}");
+    for (process, port) in [(&trigger, 5060), (&trigger, 5062), (&engine, 5068)] {
+        hears_no_stranger(process, site.at(port));
     }
     assert_eq!((outcomes(&trigger, "accepted"), outcomes(&trigger, "unknown_caller")), (1, 1));
     assert_eq!(counted(engine.health(), "ringback_ani_total", &[]), 0);
@@ -157,7 +173,7 @@ fn while_the_broker_is_away_callers_are_told_to_try_again_and_who_hung_up_is_not
     let phones = talking(&site);
     let _engine = site.start(Part::Engine(1));
     let trigger = site.start(Part::Ani(1));
-    let at = |port| std::net::SocketAddr::new(trigger.ip, port);
+    let at = |port| SocketAddr::new(trigger.ip, port);
     // The trunk calls from its own address; the trigger is at another.
     let caller = Caller::start(site.at(5071), at(5060));
     caller.wait_answered();
@@ -187,7 +203,7 @@ fn a_refusal_that_had_to_wait_for_the_broker_is_counted_as_late() {
     let _engine = site.start(Part::Engine(1));
     let trigger = site.start(Part::Ani(1));
     let late = || counted(trigger.health(), "ringback_ani_late_total", &[]);
-    let caller = Caller::start(site.at(5071), std::net::SocketAddr::new(trigger.ip, 5060));
+    let caller = Caller::start(site.at(5071), SocketAddr::new(trigger.ip, 5060));
     caller.wait_answered();
     peers.rabbit.freeze(true);
     let call = caller.calls(A, ACCESS, "");

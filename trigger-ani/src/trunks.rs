@@ -78,6 +78,11 @@ impl Trunks {
                 () = shutdown.wait() => {}
                 () = tokio::time::sleep(REFRESH) => {}
             }
+            for endpoint in endpoints {
+                let strangers =
+                    metrics::counter!("ringback_sip_strangers_total", "sip" => endpoint.local_addr().to_string());
+                strangers.absolute(endpoint.counts().strangers);
+            }
             if let Err(error) = self.read(store, endpoints).await {
                 tracing::debug!(%error, "trunks cannot be read now; the known ones stay");
             }
