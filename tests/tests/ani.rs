@@ -46,6 +46,14 @@ impl House {
         )
     }
 
+    /// The number of another caller who can pay.
+    fn customer(&self, n: usize) -> String {
+        let (name, number) = (format!("customer{n}"), format!("+447700901{n:03}"));
+        let with = ["--balance", "5.00", "--number", &number, "--allow", "44,33", "--limits", "off"];
+        self.site.cli(&[&["account", "add", &name][..], &with].concat(), "");
+        number
+    }
+
     fn caller(&self, port: u16) -> Caller {
         let caller = Caller::start(self.site.at(port), self.site.at(5060));
         caller.wait_answered();
@@ -91,17 +99,20 @@ fn each_of_the_thirteen_codes_refuses_a_sipp_on_both_of_sippys_ports() {
         site.set("ani.profile", "sippy");
         site.set("ani.window", "0");
     });
-    let _gateway = house.site.start(Part::All);
+    let gateway = house.site.start(Part::All);
     let codes = [403, 404, 408, 410, 480, 484, 486, 488, 500, 501, 502, 503, 603];
     for (n, code) in codes.into_iter().enumerate() {
         house.site.cli(&["app", "set", "missed", &format!("Hangup SIP Response Code={code}")], "");
+        let from = house.customer(n);
         let to = house.site.at(if n % 2 == 0 { 5060 } else { 5062 });
-        let told = sipp(Missed::Refused(code), 1, A, ACCESS, house.site.at(5071), to, house.site.folder());
+        let told = sipp(Missed::Refused(code), 1, &from, ACCESS, house.site.at(5071), to, house.site.folder());
         told.unwrap_or_else(|error| panic!("{code}: {error}"));
     }
     let (code, _, errors) = house.site.ask(&["app", "set", "missed", "Hangup SIP Response Code=487"], "");
     assert_eq!(code, 2, "Sippy has thirteen: {errors}");
-    assert_eq!(house.rows("a, b").len(), 1, "one callback waits, the others are the same one");
+    assert_eq!(outcomes(&gateway, "accepted"), 13, "each refusal was of a call that is a job");
+    clock::wait_for("thirteen requests", SOON, || (house.rows("a, b").len() == 13).then_some(()));
+    assert!(house.rows("finished, canceled").iter().all(|row| row == &["0", "0"]), "{:?}", house.rows("a, status"));
 }
 
 #[test]
