@@ -116,6 +116,32 @@ fn each_of_the_thirteen_codes_refuses_a_sipp_on_both_of_sippys_ports() {
 }
 
 #[test]
+fn a_sipp_hears_it_ring_may_repeat_itself_and_is_refused_with_any_code() {
+    let house = House::stage(
+        Manner::rings_for_ever(),
+        Manner::dead(),
+        &["Delay Before Callback=3600", "Ringback Time=2"],
+        |_| {},
+    );
+    let gateway = house.site.start(Part::All);
+    let cases = [
+        (Missed::Rung(487), "indicate", 487),
+        (Missed::Early(606), "earlymedia", 606),
+        (Missed::Repeating(603), "indicate", 603),
+    ];
+    for (n, (missed, kind, code)) in cases.into_iter().enumerate() {
+        house.site.cli(&["app", "set", "missed", &format!("Hangup SIP Response Code={code}")], "");
+        house.site.cli(&["app", "set", "missed", &format!("Ringback Type={kind}")], "");
+        let from = house.customer(n);
+        sipp(missed, 1, &from, ACCESS, house.site.at(5071), house.site.at(5060), house.site.folder())
+            .unwrap_or_else(|error| panic!("{missed:?}: {error}"));
+        clock::wait_for("the request", SOON, || house.rows("a").get(n).filter(|row| row[0] == from).map(|_| ()));
+        assert_eq!(outcomes(&gateway, "accepted"), n as u64 + 1, "{missed:?}");
+    }
+    assert_eq!((house.rows("a").len(), outcomes(&gateway, "same_window")), (3, 0), "a repeat is no other call");
+}
+
+#[test]
 fn a_hundred_calls_in_a_second_are_one_callback() {
     let house = House::usual(&["Delay Before Callback=1"]);
     let gateway = house.site.start(Part::All);
@@ -154,9 +180,15 @@ fn who_hangs_up_first_is_called_back_and_repeats_change_nothing() {
     house.site.wait_idle(1, SOON);
     assert_eq!((house.phones.calls_to(A).len(), outcomes(&gateway, "accepted")), (1, 1));
     assert_eq!(house.rows("job_id").len(), 1);
-    house.site.cli(&["account", "add", "bob", "--balance", "1.00", "--number", "+447700900333"], "");
-    sipp(Missed::HangUp, 1, "+447700900333", ACCESS, house.site.at(5072), house.site.at(5060), house.site.folder())
+
+    let bob = house.customer(1);
+    house.phones.when(&bob, Manner::answers(millis(200)));
+    sipp(Missed::HangUp, 1, &bob, ACCESS, house.site.at(5072), house.site.at(5060), house.site.folder())
         .unwrap_or_else(|error| panic!("{error}"));
+    house.phones.wait_call(&bob, "is called back", SOON, |call| call.ended_us.is_some());
+    house.site.wait_idle(2, SOON);
+    assert_eq!(house.rows("a, username, result"), [[A, "alice", "Successful"], [&bob, "customer1", "Successful"]]);
+    assert_eq!((house.phones.calls_to(B).len(), outcomes(&gateway, "accepted")), (2, 2));
 }
 
 #[test]
