@@ -69,6 +69,11 @@ impl House {
     }
 }
 
+/// For whom another account pays, by what the job says; `-`: nobody.
+fn real_account(job: &str) -> &str {
+    job.split_once(r#""real_account":""#).and_then(|(_, rest)| rest.split('"').next()).unwrap_or("-")
+}
+
 fn outcomes(gateway: &Running, outcome: &str) -> u64 {
     counted(gateway.health(), "ringback_ani_total", &[&format!("outcome=\"{outcome}\"")])
 }
@@ -252,23 +257,31 @@ fn every_way_to_pay_happens() {
         .cli(&["account", "add", "broke", "--balance", "1.00", "--limits", "off", "--number", "+447700900222"], "");
     house.site.cli(&["account", "add", "447700900555", "--balance", "3.00", "--limits", "off"], "");
     house.site.cli(&["account", "add", "shadow", "--balance", "3.00", "--number", "+447700900555"], "");
-    let cases: [(&[&str], &str, &str); 12] = [
-        (&[], A, "alice 0"),
-        (&[], "+447700900555", "447700900555 0"),
+    let cases: [(&[&str], &str, &str); 16] = [
+        (&[], A, "alice 0 -"),
+        (&[], "+447700900555", "447700900555 0 -"),
         (&[], "+447700900666", "unknown_caller"),
-        (&["Default Account Username=pool"], "+447700900661", "pool 1"),
+        (&["Default Account Username=pool"], "+447700900661", "pool 1 -"),
         (&["Default Account Username=pool", "Force CLI Authentication=True"], "+447700900662", "unknown_caller"),
         (
             &["Default Account Username=pool", "Force CLI Authentication=True", "Force Default Account=True"],
             A,
-            "pool 1",
+            "pool 1 alice",
         ),
+        (&["Force CLI Authentication=True"], "+447700900663", "unknown_caller"),
+        (&["Force CLI Authentication=True"], A, "alice 0 -"),
         (&["Force Default Account=True"], A, "no_default_account"),
-        (&["Disable CLI Authentication=True", "Default Account Username=pool"], "+447700900222", "pool 1"),
+        (&["Force Default Account=True", "Minimum Balance=2 USD"], "+447700900222", "no_default_account"),
+        (
+            &["Force Default Account=True", "Minimum Balance=2 USD", "Default Account Username=pool"],
+            "+447700900222",
+            "pool 1 broke",
+        ),
+        (&["Disable CLI Authentication=True", "Default Account Username=pool"], "+447700900222", "pool 1 -"),
         (&["Disable CLI Authentication=True"], A, "no_default_account"),
         (&["Minimum Balance=2 USD"], "+447700900222", "below_minimum_balance"),
-        (&["Minimum Balance=2 USD", "Default Account Username=pool"], "+447700900222", "pool 1"),
-        (&["Minimum Balance=0.50"], "+447700900222", "broke 0"),
+        (&["Minimum Balance=2 USD", "Default Account Username=pool"], "+447700900222", "pool 1 broke"),
+        (&["Minimum Balance=0.50"], "+447700900222", "broke 0 -"),
     ];
     let gateway = house.site.start(Part::All);
     let caller = house.caller(5071);
@@ -287,8 +300,8 @@ fn every_way_to_pay_happens() {
         let (before, refused) = (house.rows("job_id").len(), outcomes(&gateway, expected));
         assert_eq!(caller.to_the_end(&caller.calls(from, &did, ""), SOON).codes, [100, 603], "{options:?}");
         let decided = clock::wait_for(&format!("{options:?} to be decided as {expected}"), SOON, || {
-            let rows = house.rows("username || ' ' || default_user_used");
-            let row = rows.get(before).map(|row| row[0].clone());
+            let rows = house.rows("username, default_user_used, job");
+            let row = rows.get(before).map(|row| format!("{} {} {}", row[0], row[1], real_account(&row[2])));
             row.or_else(|| (outcomes(&gateway, expected) > refused).then(|| expected.to_owned()))
         });
         assert_eq!(decided, expected, "{options:?}");
@@ -422,6 +435,11 @@ fn the_first_call_says_why_it_was_diverted_and_the_second_that_both_are_paid() {
     assert!(b.contains("X-2Way-Need-Bind: yes") && !b.contains("Diversion"), "{b}");
     assert!(b.contains("From: <sip:anonymous@") && !b.contains(A), "the caller wanted no number shown: {b}");
     assert_eq!(house.rows("username, default_user_used, anon_acct_enabled"), [["pool", "1", "1"]]);
+    assert_eq!(real_account(&house.rows("job")[0][0]), "alice");
+    let probe = house.site.probe();
+    probe.books_are_right("pool", 5_000_000);
+    assert!(probe.balance("pool") < 5_000_000, "the default account paid for both calls");
+    assert_eq!((probe.balance("alice"), probe.charged("alice")), (10_000_000, 0), "and the caller's own for none");
 }
 
 #[test]
