@@ -162,6 +162,23 @@ fn a_hundred_calls_in_a_second_are_one_callback() {
 }
 
 #[test]
+fn a_callback_that_called_nobody_swallows_no_later_call() {
+    let house = House::usual(&["Delay Before Callback=3600"]);
+    let gateway = house.site.start(Part::All);
+    let caller = house.caller(5071);
+    let calls = || assert_eq!(caller.to_the_end(&caller.calls(A, ACCESS, ""), SOON).codes, [100, 603]);
+    calls();
+    let job = clock::wait_for("the request", SOON, || house.rows("job_id").pop())[0].clone();
+    calls();
+    assert_eq!((outcomes(&gateway, "accepted"), outcomes(&gateway, "same_window")), (1, 1), "it waits");
+    house.site.cli(&["request", "cancel", &job], "");
+    clock::wait_for("the first to be over", SOON, || (house.rows("finished")[0][0] == "1").then_some(()));
+    calls();
+    calls();
+    assert_eq!((outcomes(&gateway, "accepted"), outcomes(&gateway, "same_window")), (2, 2), "the second is a callback");
+}
+
+#[test]
 fn who_hangs_up_first_is_called_back_and_repeats_change_nothing() {
     let house = House::usual(&["Ringback Time=30", "Delay Before Callback=2"]);
     let gateway = house.site.start(Part::All);

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use ringback_common::config::RingbackType;
 use ringback_common::intake::{Intake, RETRY_AFTER, Verdict};
 use ringback_common::service::Shutdown;
+use ringback_common::store::StoreError;
 use ringback_sip::{Arrival, Endpoint};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -14,7 +15,7 @@ use crate::desk::{Desk, From, Judged, Plan, Refusal};
 use crate::early::Ringback;
 use crate::line::{MissedCall, Patience};
 use crate::notice::{self, Teller};
-use crate::window::Windows;
+use crate::window::{Claim, Windows};
 
 /// Told to a trunk whose calls are not for us.
 const NOT_OURS: u16 = 480;
@@ -67,13 +68,13 @@ impl Counter {
 
     async fn call_back(&self, call: &mut MissedCall, plan: &Plan) {
         let code = plan.options.hangup_sip_response_code;
-        let lately = match call.insist(self.patience(), || self.desk.had_one_lately(plan)).await {
-            Ok(lately) => lately,
+        let claim = match call.insist(self.patience(), || self.claim(plan)).await {
+            Ok(Some(claim)) => claim,
+            Ok(None) => {
+                count("same_window");
+                return call.reject(code);
+            }
             Err(error) => return not_now(call, &error.to_string()),
-        };
-        let Some(claim) = self.windows.claim(plan.numbers.clone(), Instant::now()).filter(|_| !lately) else {
-            count("same_window");
-            return call.reject(code);
         };
         self.ring(call, plan).await;
         if self.shutdown.begun() && call.gone().is_none() {
@@ -84,8 +85,8 @@ impl Counter {
             Verdict::Accepted { job } => {
                 tracing::info!(%job, "a missed call is a job");
                 count("accepted");
-                claim.keep();
                 call.reject(code);
+                claim.keep(job.clone());
                 if let Some(late) = late(promised, call.gone().unwrap_or_else(Utc::now)) {
                     tracing::warn!(%job, ?late, "a missed call was over later than its callback counts from");
                     metrics::counter!("ringback_ani_late_total").increment(1);
@@ -99,6 +100,21 @@ impl Counter {
                 }
             }
             Verdict::Unavailable { .. } => not_now(call, "the store or the queue is away"),
+        }
+    }
+
+    /// The claim on the caller's numbers; `None`: another call of the same is the callback, or is about to be.
+    async fn claim(&self, plan: &Plan) -> Result<Option<Claim<'_>>, StoreError> {
+        if self.desk.had_one_lately(plan).await? {
+            return Ok(None);
+        }
+        let claim = || self.windows.claim(plan.numbers.clone(), Instant::now());
+        match claim() {
+            Err(Some(job)) if self.desk.called_nobody(&job).await? => {
+                self.windows.release(&plan.numbers, &job);
+                Ok(claim().ok())
+            }
+            claim => Ok(claim.ok()),
         }
     }
 
