@@ -505,6 +505,9 @@ fn sip_24_a_wave_of_foreign_numbers_is_called_neither_back_nor_on_a_default_acco
         for n in from..from + 10 {
             let victim = format!("+23276{n:06}");
             assert_eq!(caller.to_the_end(&caller.calls(&victim, ACCESS, ""), SOON).codes, [100, 603], "{victim}");
+            clock::wait_for("the engine, whose requests the limits count", SOON, || {
+                (house.rows("job_id").len() as u64 == outcomes(&gateway, "accepted")).then_some(())
+            });
         }
     };
     wave(0);
