@@ -141,10 +141,14 @@ async fn listen(worker: &Worker, found: &mut mpsc::Receiver<Finding>, me: &Me) -
     }
 }
 
-/// Each second: these calls live. After a crash they are charged up to the last time this was written.
+/// Each second: these calls live, and so many strangers spoke to us. After a crash calls are charged up to the last time this was
+/// written.
 async fn say_alive(worker: Worker, world: Arc<World>) {
     loop {
         tokio::time::sleep(REFRESH).await;
+        let endpoint = &world.endpoint;
+        let strangers = metrics::counter!("ringback_sip_strangers_total", "sip" => endpoint.local_addr().to_string());
+        strangers.absolute(endpoint.counts().strangers);
         let calls = worker.alive();
         if !calls.is_empty()
             && let Err(error) = world.store.alive(&world.me, &calls).await

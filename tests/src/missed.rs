@@ -11,6 +11,11 @@ use crate::clock;
 use crate::phone::wire::Sip;
 use crate::process;
 
+/// What a SIPp hears before it is refused where it rings by audio.
+const EARLY: &str = r#"<recv response="183"><action>
+    <ereg regexp="m=audio [1-9][0-9]* RTP/AVP [08]" search_in="msg" check_it="true" assign_to="audio"/>
+  </action></recv><Reference variables="audio"/>"#;
+
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
 /// A trunk on a UDP port of its own, for calls to the gateway.
@@ -148,8 +153,14 @@ impl Caller {
 /// How callers of a SIPp behave.
 #[derive(Clone, Copy, Debug)]
 pub enum Missed {
-    /// Wait until they are refused with this code.
+    /// Wait until they are refused with this code, without hearing it ring.
     Refused(u16),
+    /// The same, after 180.
+    Rung(u16),
+    /// The same, after 183 with the audio that it rings by.
+    Early(u16),
+    /// Hear nothing at first, say their INVITE three times, and are refused with this code.
+    Repeating(u16),
     /// Hear it ring, hang up, and hear 487.
     HangUp,
 }
@@ -164,14 +175,17 @@ pub fn sipp(
     gateway: SocketAddr,
     folder: &Path,
 ) -> io::Result<()> {
-    let (file, code) = match missed {
-        Missed::Refused(code) => ("missed_refused.xml", code),
-        Missed::HangUp => ("missed_hang_up.xml", 487),
+    let (file, rings, code) = match missed {
+        Missed::Refused(code) => ("missed_refused.xml", "", code),
+        Missed::Rung(code) => ("missed_refused.xml", r#"<recv response="180"/>"#, code),
+        Missed::Early(code) => ("missed_refused.xml", EARLY, code),
+        Missed::Repeating(code) => ("missed_repeating.xml", "", code),
+        Missed::HangUp => ("missed_hang_up.xml", "", 487),
     };
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
     let scenario = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("sipp").join(file))?;
     let written = folder.join(format!("missed-{n}.xml"));
-    std::fs::write(&written, scenario.replace("@CODE@", &code.to_string()))?;
+    std::fs::write(&written, scenario.replace("@RINGS@", rings).replace("@CODE@", &code.to_string()))?;
     let mut command = Command::new("sipp");
     command.arg(gateway.to_string()).arg("-sf").arg(&written).args([
         "-i",
@@ -180,7 +194,7 @@ pub fn sipp(
         &at.port().to_string(),
     ]);
     command.args(["-m", &calls.to_string(), "-r", &calls.to_string(), "-key", "cli", from, "-key", "cld", cld]);
-    command.args(["-nostdin", "-timeout", "40s", "-timeout_error", "-trace_err", "-error_file"]);
+    command.args(["-nostdin", "-pause_msg_ign", "-timeout", "40s", "-timeout_error", "-trace_err", "-error_file"]);
     command.arg(folder.join(format!("missed-{n}.errors"))).current_dir(folder).env("TERM", "dumb");
     let (status, out, errors) = process::run(command, "", Duration::from_secs(60));
     match status {

@@ -1,5 +1,7 @@
 //! Where missed calls come in, and what else comes in there: one socket or two, strangers, floods, and a broker that is away.
 
+use std::net::SocketAddr;
+
 use ringback_tests::clock;
 use ringback_tests::iif::counted;
 use ringback_tests::missed::Caller;
@@ -46,6 +48,28 @@ fn outcomes(process: &Running, outcome: &str) -> u64 {
     counted(process.health(), "ringback_ani_total", &[&format!("outcome=\"{outcome}\"")])
 }
 
+/// A well-formed request from there.
+fn request(method: &str, n: u32, from: SocketAddr, to: SocketAddr) -> String {
+    format!(
+        "{method} sip:{ACCESS}@{to} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bKn{n}\r\nMax-Forwards: 70\r\nFrom: <sip:{A}@y>;tag=1\r\n\
+         To: <sip:{ACCESS}@y>\r\nCall-ID: n{n}\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+/// Good messages from an address that is no trunk's are not answered and not read, only counted.
+fn hears_no_stranger(process: &Running, at: SocketAddr) {
+    let here = SocketAddr::new(net::own_address(), 5071);
+    let stranger = Caller::start(here, at);
+    let counted = || counted(process.health(), "ringback_sip_strangers_total", &[&format!("sip=\"{at}\"")]);
+    let before = counted();
+    stranger.calls(A, ACCESS, "");
+    for (n, method) in (0..).zip(["OPTIONS", "BYE", "INVITE"]) {
+        stranger.says(request(method, n, here, at));
+    }
+    assert!(stranger.hears(millis(700)).is_none(), "a stranger at {at}");
+    clock::wait_for("four datagrams of a stranger", SOON, || (counted() == before + 4).then_some(()));
+}
+
 #[test]
 fn on_one_socket_calls_reach_the_trigger_and_what_belongs_to_a_call_the_engine() {
     let site = Site::small();
@@ -61,12 +85,8 @@ fn on_one_socket_calls_reach_the_trigger_and_what_belongs_to_a_call_the_engine()
         [100, 603],
         "while they talk"
     );
-    let options = format!(
-        "OPTIONS sip:{} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKo\r\nMax-Forwards: 70\r\nFrom: <sip:x@y>;tag=1\r\nTo: <sip:x@y>\r\nCall-ID: o\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
-        site.at(5060),
-        site.at(5071)
-    );
-    caller.says(&options);
+    hears_no_stranger(&gateway, site.at(5060));
+    caller.says(request("OPTIONS", 9, site.at(5071), site.at(5060)));
     assert_eq!(caller.hears(SOON).and_then(|answer| answer.status()), Some(200));
     phones.hang_up(B);
     let a = phones.wait_call(A, "is hung up on", SOON, |call| call.ended_us.is_some());
@@ -96,12 +116,8 @@ fn as_processes_of_their_own_each_has_its_port_and_strangers_hear_nothing() {
     phones.hang_up(B);
     site.wait_idle(1, SOON);
 
-    let elsewhere = net::own_address();
-    for to in [5060, 5062, 5068] {
-        let stranger = Caller::start(std::net::SocketAddr::new(elsewhere, to), site.at(to));
-        stranger.calls(A, ACCESS, "");
-        stranger.says("OPTIONS sip:x SIP/2.0\r\n\r\n");
-        assert!(stranger.hears(millis(700)).is_none(), "a stranger at {to}");
+    for (process, port) in [(&trigger, 5060), (&trigger, 5062), (&engine, 5068)] {
+        hears_no_stranger(process, site.at(port));
     }
     assert_eq!((outcomes(&trigger, "accepted"), outcomes(&trigger, "unknown_caller")), (1, 1));
     assert_eq!(counted(engine.health(), "ringback_ani_total", &[]), 0);
@@ -157,7 +173,7 @@ fn while_the_broker_is_away_callers_are_told_to_try_again_and_who_hung_up_is_not
     let phones = talking(&site);
     let _engine = site.start(Part::Engine(1));
     let trigger = site.start(Part::Ani(1));
-    let at = |port| std::net::SocketAddr::new(trigger.ip, port);
+    let at = |port| SocketAddr::new(trigger.ip, port);
     // The trunk calls from its own address; the trigger is at another.
     let caller = Caller::start(site.at(5071), at(5060));
     caller.wait_answered();
@@ -180,20 +196,41 @@ fn while_the_broker_is_away_callers_are_told_to_try_again_and_who_hung_up_is_not
 }
 
 #[test]
+fn a_refusal_that_had_to_wait_for_the_broker_is_counted_as_late() {
+    let peers = Peers::start();
+    let site = Site::beside(&peers);
+    let phones = talking(&site);
+    let _engine = site.start(Part::Engine(1));
+    let trigger = site.start(Part::Ani(1));
+    let late = || counted(trigger.health(), "ringback_ani_late_total", &[]);
+    let caller = Caller::start(site.at(5071), SocketAddr::new(trigger.ip, 5060));
+    caller.wait_answered();
+    peers.rabbit.freeze(true);
+    let call = caller.calls(A, ACCESS, "");
+    assert_eq!(caller.hears(SOON).and_then(|answer| answer.status()), Some(100));
+    assert!(caller.hears(secs(1)).is_none(), "no refusal before the job is safe");
+    peers.rabbit.freeze(false);
+    assert_eq!(caller.to_the_end(&call, SOON).codes, [603]);
+    assert_eq!((outcomes(&trigger, "accepted"), late()), (1, 1));
+    phones.wait_call(A, "is called back", SOON, |_| true);
+    assert!(site.logs().contains("over later than its callback counts from"));
+}
+
+#[test]
 fn callers_who_hung_up_wait_for_the_broker_in_a_room_of_their_own_and_when_it_is_full_others_are_turned_away() {
-    let (bob, carol) = ("+447700900333", "+447700900444");
+    let (bob, carol, dave) = ("+447700900333", "+447700900444", "+447700900555");
     let mut peers = Peers::start();
     let mut site = Site::beside(&peers);
     site.set("ani.options.ringback_time", "30");
     site.set("ani.calls", "1");
     let phones = furnish(&site, Manner::rings_for_ever(), Manner::dead());
-    for (name, number) in [("bob", bob), ("carol", carol)] {
+    for (name, number) in [("bob", bob), ("carol", carol), ("dave", dave)] {
         phones.when(number, Manner::rings_for_ever());
         site.cli(&["account", "add", name, "--balance", "10.00", "--number", number, "--limits", "off"], "");
     }
     let _engine = site.start(Part::Engine(1));
     let mut trigger = site.start(Part::Ani(1));
-    let caller = Caller::start(site.at(5071), std::net::SocketAddr::new(trigger.ip, 5060));
+    let caller = Caller::start(site.at(5071), SocketAddr::new(trigger.ip, 5060));
     caller.wait_answered();
     let rings = |number: &str| {
         let attempt = caller.calls(number, ACCESS, "");
@@ -219,11 +256,47 @@ fn callers_who_hung_up_wait_for_the_broker_in_a_room_of_their_own_and_when_it_is
 
     peers.rabbit.kill9();
     hangs_up(carol);
-    let attempt = rings(carol);
+    let attempt = rings(dave);
     assert_eq!(outcomes(&trigger, "accepted"), 2);
     assert!(trigger.process.terminate(secs(30)).success());
     assert_eq!(caller.to_the_end(&attempt, SOON).codes, [503], "who still waits may try elsewhere");
     assert_eq!(site.logs().matches("a missed call is lost").count(), 1, "who has gone is not forgotten silently");
+}
+
+#[test]
+fn a_number_that_calls_again_and_again_takes_the_places_of_nobody() {
+    let bob = "+447700900333";
+    let mut site = Site::small();
+    site.set("ani.options.ringback_time", "30");
+    site.set("ani.calls", "2");
+    let _phones = talking(&site);
+    site.cli(&["account", "add", "bob", "--balance", "10.00", "--number", bob, "--limits", "off"], "");
+    let gateway = site.start(Part::All);
+    let caller = Caller::start(site.at(5071), site.at(5060));
+    caller.wait_answered();
+    let rings = |number: &str| {
+        let attempt = caller.calls(number, ACCESS, "");
+        clock::wait_for("180", SOON, || caller.hears(SOON).filter(|message| message.status() == Some(180)));
+        attempt
+    };
+    let first = rings(A);
+    for again in 1..=5 {
+        let began = clock::now_us();
+        let heard = caller.to_the_end(&caller.calls(A, ACCESS, ""), SOON);
+        assert_eq!(heard.codes, [100, 603], "refused without ringing");
+        assert!(heard.ended_us - began < 2_000_000, "after {} us", heard.ended_us - began);
+        assert_eq!(outcomes(&gateway, "same_window"), again);
+    }
+    let other = rings(bob);
+    for (attempt, accepted) in [(first, 1), (other, 2)] {
+        caller.cancels(&attempt);
+        assert_eq!(
+            caller.to_the_end(&attempt, SOON).codes.last(),
+            Some(&487),
+            "the first rang until its caller hung up"
+        );
+        clock::wait_for("the job", SOON, || (outcomes(&gateway, "accepted") == accepted).then_some(()));
+    }
 }
 
 #[test]
@@ -233,14 +306,7 @@ fn nonsense_and_floods_get_the_stated_answer_or_none_and_cost_little() {
     let gateway = site.start(Part::All);
     let caller = Caller::start(site.at(5071), site.at(5060));
     caller.wait_answered();
-    let request = |method: &str, n: u32| {
-        format!(
-            "{method} sip:{ACCESS}@{} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKn{n}\r\nMax-Forwards: 70\r\nFrom: <sip:{A}@y>;tag=1\r\n\
-             To: <sip:{ACCESS}@y>\r\nCall-ID: n{n}\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n",
-            site.at(5060),
-            site.at(5071)
-        )
-    };
+    let good = |method: &str, n: u32| request(method, n, site.at(5071), site.at(5060));
     let stated = [
         ("OPTIONS", 200),
         ("REGISTER", 405),
@@ -251,21 +317,28 @@ fn nonsense_and_floods_get_the_stated_answer_or_none_and_cost_little() {
         ("NONSENSE", 501),
     ];
     for (n, (method, code)) in (0..).zip(stated) {
-        caller.says(request(method, n));
+        caller.says(good(method, n));
         assert_eq!(caller.hears(SOON).and_then(|answer| answer.status()), Some(code), "{method}");
     }
-    for text in [
-        &b"\0\0\0\0"[..],
-        b"INVITE",
-        &[b'x'; 10_000],
-        b"INVITE sip:x SIP/2.0\r\n\r\n",
-        b"\xff\xfe\r\n\r\n",
-        b"SIP/2.0 200 OK\r\n\r\n",
-    ] {
-        caller.says(text);
+    let malformed: [(Vec<u8>, Option<u16>); 12] = [
+        (b"\0\0\0\0".to_vec(), None),
+        (b"INVITE".to_vec(), None),
+        (vec![b'x'; 10_000], None),
+        (b"INVITE sip:x SIP/2.0\r\n\r\n".to_vec(), None),
+        (b"\xff\xfe\r\n\r\n".to_vec(), None),
+        (b"SIP/2.0 200 OK\r\n\r\n".to_vec(), None),
+        (good("ACK", 90).into_bytes(), None),
+        (good("INVITE", 91).replace("SIP/2.0\r\nVia", "SIP/3.0\r\nVia").into_bytes(), Some(505)),
+        (good("INVITE", 92).replace("Call-ID: n92\r\n", "").into_bytes(), Some(400)),
+        (good("INVITE", 93).replace("CSeq: 1 INVITE", "CSeq: 1 BYE").into_bytes(), Some(400)),
+        (good("INVITE", 94).replace("Content-Length: 0", "Content-Length: 9").into_bytes(), Some(400)),
+        (good("ACK", 95).replace("Call-ID: n95\r\n", "").into_bytes(), None),
+    ];
+    for (datagram, code) in malformed {
+        caller.says(&datagram);
+        let heard = caller.hears(code.map_or(millis(300), |_| SOON)).map(|answer| answer.status());
+        assert_eq!(heard, code.map(Some), "{}", String::from_utf8_lossy(&datagram[..datagram.len().min(300)]));
     }
-    caller.says(request("ACK", 99));
-    while caller.hears(millis(300)).is_some() {}
     let hostile = ["'; DROP TABLE dids;--", "%00", "ani_", "ani_callingcard%0d%0a", "+", "anonymous", &"9".repeat(200)];
     for cld in hostile.map(|cld| cld.replace(' ', "%20")) {
         let heard = caller.to_the_end(&caller.calls(A, &cld, ""), SOON);

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use ringback_common::config::RingbackType;
 use ringback_common::intake::{Intake, RETRY_AFTER, Verdict};
 use ringback_common::service::Shutdown;
+use ringback_common::store::StoreError;
 use ringback_sip::{Arrival, Endpoint};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -14,11 +15,11 @@ use crate::desk::{Desk, From, Judged, Plan, Refusal};
 use crate::early::Ringback;
 use crate::line::{MissedCall, Patience};
 use crate::notice::{self, Teller};
-use crate::window::Windows;
+use crate::window::{Claim, Windows};
 
 /// Told to a trunk whose calls are not for us.
 const NOT_OURS: u16 = 480;
-/// A refusal that is on its way reaches the caller's phone before ours rings it.
+/// A refusal leaves when the job is confirmed, and reaches the caller's phone before ours rings it: so long is allowed for both.
 const LEAD: Duration = Duration::from_millis(200);
 
 /// What every call needs.
@@ -67,25 +68,29 @@ impl Counter {
 
     async fn call_back(&self, call: &mut MissedCall, plan: &Plan) {
         let code = plan.options.hangup_sip_response_code;
-        let lately = match call.insist(self.patience(), || self.desk.had_one_lately(plan)).await {
-            Ok(lately) => lately,
+        let claim = match call.insist(self.patience(), || self.claim(plan)).await {
+            Ok(Some(claim)) => claim,
+            Ok(None) => {
+                count("same_window");
+                return call.reject(code);
+            }
             Err(error) => return not_now(call, &error.to_string()),
         };
-        let claim = self.windows.claim(plan.numbers.clone(), Instant::now()).filter(|_| !lately);
         self.ring(call, plan).await;
         if self.shutdown.begun() && call.gone().is_none() {
             return not_now(call, "this trigger stops");
         }
-        let Some(claim) = claim else {
-            count("same_window");
-            return call.reject(code);
-        };
+        let promised = Utc::now() + LEAD;
         match self.ask(call, plan).await {
             Verdict::Accepted { job } => {
                 tracing::info!(%job, "a missed call is a job");
                 count("accepted");
-                claim.keep();
                 call.reject(code);
+                claim.keep(job.clone());
+                if let Some(late) = late(promised, call.gone().unwrap_or_else(Utc::now)) {
+                    tracing::warn!(%job, ?late, "a missed call was over later than its callback counts from");
+                    metrics::counter!("ringback_ani_late_total").increment(1);
+                }
             }
             Verdict::Rejected { reason, .. } | Verdict::Limited { reason, .. } => {
                 count(reason.code());
@@ -95,6 +100,21 @@ impl Counter {
                 }
             }
             Verdict::Unavailable { .. } => not_now(call, "the store or the queue is away"),
+        }
+    }
+
+    /// The claim on the caller's numbers; `None`: another call of the same is the callback, or is about to be.
+    async fn claim(&self, plan: &Plan) -> Result<Option<Claim<'_>>, StoreError> {
+        if self.desk.had_one_lately(plan).await? {
+            return Ok(None);
+        }
+        let claim = || self.windows.claim(plan.numbers.clone(), Instant::now());
+        match claim() {
+            Err(Some(job)) if self.desk.called_nobody(&job).await? => {
+                self.windows.release(&plan.numbers, &job);
+                Ok(claim().ok())
+            }
+            claim => Ok(claim.ok()),
         }
     }
 
@@ -157,6 +177,11 @@ impl Counter {
     }
 }
 
+/// By how much a call was over later than its job says.
+fn late(promised: DateTime<Utc>, over: DateTime<Utc>) -> Option<Duration> {
+    (over - promised).to_std().ok().filter(|late| !late.is_zero())
+}
+
 /// No job, for a while: who waits hears so, who has gone is lost, and that is said.
 fn not_now(call: &mut MissedCall, why: &str) {
     if call.gone().is_some() {
@@ -182,6 +207,13 @@ mod tests {
 
     use super::*;
     use crate::testsite::{OWNER, TestCall, TestSite};
+
+    #[test]
+    fn a_call_is_late_when_it_was_over_after_what_its_job_says() {
+        let (promised, little) = (Utc::now(), Duration::from_millis(3));
+        assert_eq!(late(promised, promised + little), Some(little));
+        assert_eq!((late(promised, promised), late(promised, promised - little)), (None, None));
+    }
 
     #[tokio::test]
     async fn a_job_outlives_the_delay_and_the_attempts_of_its_own_application() {

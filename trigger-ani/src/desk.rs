@@ -161,6 +161,15 @@ impl Desk {
         self.store.asked_since(source, sender, Utc::now() - window, &job).await
     }
 
+    /// Whether this job ended before anybody's phone was called.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn called_nobody(&self, job: &JobId) -> Result<bool, StoreError> {
+        let row = self.store.find(job).await?;
+        Ok(row.is_some_and(|row| row.twin || (row.setup_time.is_none() && (row.finished || row.canceled))))
+    }
+
     fn number(&self, caller: &Caller) -> Result<Number, NoCaller> {
         let written = caller.number.as_ref().map_err(|why| *why)?;
         let read = ringback_common::number::read(written, &self.checks.dialling(""));

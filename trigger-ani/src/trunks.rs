@@ -58,18 +58,10 @@ impl Trunks {
     /// # Errors
     /// The store is away.
     pub async fn read(&self, store: &Store, endpoints: &[Endpoint]) -> Result<(), StoreError> {
-        let mut now = HashMap::new();
         let trunks = store.trunks().await?;
-        let trunks: Vec<&Trunk> = trunks.iter().filter(|trunk| trunk.enabled && self.wants(&trunk.name)).collect();
-        for (trunk, addresses) in trunks.iter().zip(self.addresses(&trunks).await) {
-            for address in addresses {
-                now.entry(address).or_insert_with(|| From {
-                    trunk: trunk.name.clone(),
-                    cli: trunk.cli.clone(),
-                    cld_form: self.cld_form.contains(&trunk.name),
-                });
-            }
-        }
+        let trunks: Vec<&Trunk> = trunks.iter().filter(|trunk| trunk.enabled).collect();
+        let addresses = self.addresses(&trunks).await;
+        let now = self.by_address(&trunks, &addresses);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for endpoint in endpoints {
             now.keys().filter(|address| !known.contains_key(address)).for_each(|address| endpoint.trust(*address));
@@ -85,6 +77,11 @@ impl Trunks {
             tokio::select! {
                 () = shutdown.wait() => {}
                 () = tokio::time::sleep(REFRESH) => {}
+            }
+            for endpoint in endpoints {
+                let strangers =
+                    metrics::counter!("ringback_sip_strangers_total", "sip" => endpoint.local_addr().to_string());
+                strangers.absolute(endpoint.counts().strangers);
             }
             if let Err(error) = self.read(store, endpoints).await {
                 tracing::debug!(%error, "trunks cannot be read now; the known ones stay");
@@ -107,6 +104,23 @@ impl Trunks {
             found.push(host.addresses.clone());
         }
         found
+    }
+
+    /// Who calls from each address. Of several trunks at one the first counts; the form only where it is every one's, for nothing else
+    /// tells their calls apart.
+    fn by_address(&self, trunks: &[&Trunk], addresses: &[Vec<IpAddr>]) -> HashMap<IpAddr, From> {
+        let at =
+            || trunks.iter().zip(addresses).flat_map(|(trunk, all)| all.iter().map(move |address| (*address, *trunk)));
+        let cld_form = |name: &String| self.cld_form.contains(name);
+        let mut known = HashMap::new();
+        for (address, trunk) in at().filter(|(_, trunk)| self.wants(&trunk.name)) {
+            known.entry(address).or_insert_with(|| From {
+                trunk: trunk.name.clone(),
+                cli: trunk.cli.clone(),
+                cld_form: at().all(|(other, trunk)| other != address || cld_form(&trunk.name)),
+            });
+        }
+        known
     }
 
     fn wants(&self, name: &str) -> bool {
@@ -174,6 +188,33 @@ mod tests {
         host.search = Some(tokio::spawn(async { found }));
         host.hear("carrier", Instant::now() + Duration::from_secs(30)).await;
         assert!(host.search.is_none());
+    }
+
+    #[test]
+    fn of_trunks_at_one_address_the_first_counts_and_the_form_where_all_have_it() {
+        let trunk = |name: &str| Trunk {
+            name: name.to_owned(),
+            sip: "sip:192.0.2.1".to_owned(),
+            username: None,
+            password: None,
+            prefixes: Vec::new(),
+            priority: 0,
+            cli: None,
+            enabled: true,
+        };
+        let (a, b, c) = (trunk("a"), trunk("b"), trunk("c"));
+        let known = |names: &[&str], cld_form: &[&str]| {
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            let known = Trunks::new(owned(names), owned(cld_form));
+            let known = known.by_address(&[&a, &b, &c], &[at(1), at(1), at(2)]);
+            let said = |last| known.get(&at(last)[0]).map(|from| (from.trunk.clone(), from.cld_form));
+            (said(1), said(2))
+        };
+        let is = |name: &str, cld_form| Some((name.to_owned(), cld_form));
+        assert_eq!(known(&[], &["a", "c"]), (is("a", false), is("c", true)), "b's calls may be taken for a's");
+        assert_eq!(known(&[], &["b"]), (is("a", false), is("c", false)));
+        assert_eq!(known(&[], &["a", "b"]), (is("a", true), is("c", false)));
+        assert_eq!(known(&["b"], &["b"]), (is("b", false), None), "a is not named, but calls from there");
     }
 
     #[tokio::test]

@@ -147,7 +147,8 @@ impl Store {
         })
     }
 
-    /// Another callback than this one that this sender asked for through this source after `since`.
+    /// Another callback than this one that this sender asked for through this source after `since`. One that ended before anybody's phone
+    /// was called is none, nor is the twin of another.
     pub async fn asked_since(
         &self,
         source: &str,
@@ -158,7 +159,8 @@ impl Store {
         on!(self, read, pool => {
             let query = sqlx::query(
                 "SELECT 1 AS found FROM callback_requests
-                  WHERE creation_time > $3 AND source = $1 AND original_cli = $2 AND kind = 'callback' AND job_id <> $4 LIMIT 1",
+                  WHERE creation_time > $3 AND source = $1 AND original_cli = $2 AND kind = 'callback' AND job_id <> $4
+                    AND NOT twin AND (setup_time IS NOT NULL OR NOT (finished OR canceled)) LIMIT 1",
             );
             let query = query.bind(source).bind(sender).bind(since).bind(but.as_str());
             Ok(query.fetch_optional(pool).await?.is_some())

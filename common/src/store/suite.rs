@@ -264,6 +264,7 @@ checks! {
     contacts::only_the_operator_lifts_what_the_operator_stopped,
     contacts::an_account_remembers_its_latest_refusals,
     contacts::a_senders_last_and_unfinished_requests_are_found,
+    contacts::a_request_that_called_nobody_was_not_asked_lately,
     contacts::the_same_call_by_two_triggers_is_one,
     contacts::two_triggers_at_the_same_moment_get_one_call,
     contacts::a_number_stopped_meanwhile_is_not_invited,

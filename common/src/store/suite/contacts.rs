@@ -114,6 +114,37 @@ pub(super) async fn a_senders_last_and_unfinished_requests_are_found(bench: Benc
     assert_eq!(bench.other.unfinished_of(alice.id, mine).await.unwrap(), [jobs[1].id.clone()]);
 }
 
+pub(super) async fn a_request_that_called_nobody_was_not_asked_lately(bench: Bench) {
+    bench.account("alice", 1_000_000).await;
+    bench.account("bob", 1_000_000).await;
+    let me = bench.engine("e1").await;
+    let writer = bench.store.writer();
+    let mine = "+447911000001";
+    let of = |source: &str, n: u32, account: &str| {
+        let job = Job { sender: Some(mine.to_owned()), ..job(n, account) };
+        by(source, n, &job)
+    };
+    let asked = async |source: &str| {
+        let (ago, none) = (moment() - TimeDelta::minutes(1), JobId("none".to_owned()));
+        bench.other.asked_since(source, mine, ago, &none).await.unwrap()
+    };
+    let call = bench.running(&me, &of("web", 1, "alice")).await;
+    assert!(asked("web").await, "it is under way");
+    done(writer.step(ending(&call, false)).await);
+    assert!(!asked("web").await, "it ended before anybody was called");
+    let call = bench.running(&me, &of("email", 1, "bob")).await;
+    done(writer.step(ending(&call, true)).await);
+    assert!(asked("email").await, "somebody was called");
+
+    bench.running(&me, &of("sms", 2, "alice")).await;
+    let twin = of("web", 2, "alice");
+    assert_eq!(take(&bench.other, &me, &twin).await, Taken::Cancelled);
+    assert!(asked("sms").await && !asked("web").await, "a twin calls nobody");
+    let unwanted = of("sms", 2, "alice").id;
+    bench.store.cancel(&unwanted).await.unwrap();
+    assert!(!asked("sms").await, "it was canceled before anybody was called");
+}
+
 /// The same account, A and B by another trigger.
 fn by(source: &str, n: u32, of: &Job) -> Job {
     Job { id: JobId(format!("{source}-{n}")), source: source.to_owned(), ..of.clone() }
