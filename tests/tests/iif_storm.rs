@@ -134,6 +134,32 @@ fn judge(house: &House, heard: &[String]) {
 }
 
 #[test]
+fn three_hundred_requests_each_with_its_release_right_behind_it_ring_nobody_on() {
+    const MANY: usize = 300;
+    let house = House::stage(quick(), quick(), |_| {});
+    house.phones.when("44*", Manner::rings_for_ever());
+    let gateway = house.site.start(Part::All);
+    let server = house.server(4000);
+    for n in 0..MANY {
+        server.says(request(n));
+        server.says(format!("RELEASE: id={n};"));
+        std::thread::sleep(secs(1) / MANY as u32);
+    }
+    let heard = server.hears_all(secs(60), |all| ids(all, "RESPONSE").len() == MANY);
+    assert!(heard.iter().all(|one| value(one, "code").or(value(one, "real_duration")).is_some_and(is_ok_or_none)));
+    assert_eq!(ids(&heard, "ACK").len(), MANY);
+    assert_eq!(ringback_tests::iif::counted(gateway.health(), "ringback_iif_total", &["too_many_ahead"]), 0);
+    house.site.wait_idle(MANY, secs(30));
+    for call in house.phones.calls() {
+        assert!(call.answered_us.is_none() && call.canceled_us.is_some(), "{} rings on", call.number);
+    }
+}
+
+fn is_ok_or_none(value: &str) -> bool {
+    matches!(value, "ok" | "0")
+}
+
+#[test]
 fn ack_is_on_the_wire_before_the_first_invite_at_twenty_requests_a_second() {
     const MANY: usize = 60;
     let house = House::stage(quick(), quick(), |_| {});

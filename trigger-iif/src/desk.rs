@@ -24,6 +24,12 @@ const MEMORY: Duration = Duration::from_secs(660);
 /// As many refusals are remembered; the oldest go first.
 const MOST_REFUSALS: usize = 10_000;
 
+/// A datagram that the desk has looked at.
+pub struct Looked {
+    setup: Arc<Setup>,
+    judged: Judged,
+}
+
 /// Takes datagrams.
 pub struct Desk {
     intake: Intake,
@@ -38,10 +44,22 @@ impl Desk {
         Desk { intake, setup, refused: Mutex::default(), releases: Releases::default() }
     }
 
-    /// Takes one datagram; the answer goes back to where it came from.
-    pub async fn take(&self, datagram: &[u8], from: SocketAddr) -> Option<String> {
+    /// Looks at one datagram. In the order in which they came: what is said of a REQUEST behind it must find it in hand.
+    pub fn look(&self, datagram: &[u8], from: SocketAddr) -> Looked {
         let setup = Arc::clone(&self.setup.borrow());
-        let Judged { judgement, method, tolerated } = judge(&setup, datagram, from, unix_now());
+        let judged = judge(&setup, datagram, from, unix_now());
+        if let Judgement::Ask(asked) = &judged.judgement {
+            self.releases.asked(&job_of(&asked.0, &asked.1.id));
+        }
+        if let Judgement::Release(release) = &judged.judgement {
+            self.releases.take(release.clone());
+        }
+        Looked { setup, judged }
+    }
+
+    /// Acts on it; the answer goes back to where it came from.
+    pub async fn take(&self, looked: Looked, datagram: &[u8], from: SocketAddr) -> Option<String> {
+        let Looked { setup, judged: Judged { judgement, method, tolerated } } = looked;
         let method = method.map_or("none", |method| method.as_str());
         for what in tolerated {
             tracing::info!(method, "an IIF message has {what}; it is taken all the same");
@@ -57,13 +75,12 @@ impl Desk {
             Judgement::Refuse(refusal) => Some(self.refuse(refusal, setup.extended).await),
             Judgement::Ask(asked) => {
                 let (server, request) = *asked;
-                let answer = self.ask(&setup, datagram, &server, request, from).await?;
-                Some(sign(answer, Some(&server.secret)))
+                let job = job_of(&server, &request.id);
+                let answer = self.ask(&setup, datagram, &server, request, from).await;
+                self.releases.decided(&job);
+                Some(sign(answer?, Some(&server.secret)))
             }
-            Judgement::Release(release) => {
-                self.releases.take(release);
-                None
-            }
+            Judgement::Release(_) => None,
         }
     }
 

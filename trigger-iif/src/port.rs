@@ -101,8 +101,9 @@ impl Port {
             while let Some((datagram, from)) = datagrams.recv().await {
                 let Ok(hand) = Arc::clone(&hands).acquire_owned().await else { return };
                 let (desk, port) = (Arc::clone(&desk), Arc::clone(self));
+                let looked = desk.look(&datagram, from);
                 tokio::spawn(async move {
-                    if let Some(answer) = desk.take(&datagram, from).await
+                    if let Some(answer) = desk.take(looked, &datagram, from).await
                         && let Err(error) = port.send(&answer, from).await
                     {
                         tracing::warn!("an application server was not answered: {error}");
