@@ -135,9 +135,16 @@ fn the_port_is_closed_by_zero_and_changed_without_a_restart() {
         logged("the settings of [iif] were read again", n);
         says(&server(port).asks(&request(n)), "ok");
     }
-    std::fs::write(house.site.path("ringback.toml"), "[iif]\nlisten = \"nowhere\"").expect("the folder is ours");
+    let file = house.site.path("ringback.toml");
+    std::fs::write(&file, "[iif]\nlisten = \"nowhere\"").expect("the folder is ours");
     trigger.signal(SIGHUP);
     logged("the settings stay as they were", 1);
+    listen(5081);
+    let good = std::fs::read_to_string(&file).expect("what was just written");
+    let nobodys = format!("{good}\n[iif.peers.new]\nhost = \"192.0.2.9\"\naccount = \"nobody\"\n");
+    std::fs::write(&file, nobodys).expect("the folder is ours");
+    trigger.signal(SIGHUP);
+    logged("the settings stay as they were: [iif] account: there is no account nobody", 1);
     let old = server(5081);
     old.says(request(3));
     says(&server(5082).asks(&request(4)), "ok");
