@@ -1,5 +1,7 @@
 //! Who may ask over IIF, in which dialect, where we listen, and what becomes of everything else that comes to the port.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ringback_tests::clock;
 use ringback_tests::iif::{AppServer, Forger, House, counted, value, wait_counted};
 use ringback_tests::phone::Manner;
@@ -310,6 +312,43 @@ fn hostile_datagrams_are_answered_as_stated_or_not_at_all_and_cost_little() {
     says(&server.asks(&ok), "ok");
     assert_eq!(flood.has_heard(), None, "a flood from elsewhere is dropped unread and holds up nobody");
     house.phones.wait_call("441000000001", "rings", secs(20), |call| call.ringing_us.is_some());
+    assert_eq!(house.phones.calls().len(), 1);
+}
+
+#[test]
+fn a_flood_of_one_application_server_keeps_no_other_from_its_ack() {
+    const BURST: usize = 100;
+    let house = house_of_peers();
+    house.phones.when("44*", Manner::rings_for_ever());
+    let gateway = house.site.start(Part::All);
+    let (one, two) = (house.server(4001), house.server(4002));
+    let before = gateway.process.memory();
+    let heard = AtomicBool::new(false);
+    let ack = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut said = 0;
+            while said < 20_000 || (said < 400_000 && !heard.load(Ordering::Relaxed)) {
+                for n in said..said + BURST {
+                    one.says(format!("REQUEST: id=flood-{n};user1=441000000001;user2=105;"));
+                }
+                said += BURST;
+                std::thread::sleep(millis(10));
+            }
+        });
+        wait_counted(gateway.health(), &["dropped", "too_many"], 1);
+        // The kernel may lose some of it, of everybody's.
+        let ack = (0..20).find_map(|_| {
+            two.says(request(2));
+            two.hears_from(millis(250))
+        });
+        heard.store(true, Ordering::Relaxed);
+        ack
+    });
+    let (ack, _) = ack.expect("two hears its ACK while one pours");
+    says(&ack, "ok");
+    let after = gateway.process.memory();
+    assert!(after < before + 100_000, "{before} KiB before, {after} after");
+    house.phones.wait_call("441000000002", "rings", SOON, |call| call.ringing_us.is_some());
     assert_eq!(house.phones.calls().len(), 1);
 }
 

@@ -8,6 +8,7 @@ mod answer;
 mod desk;
 pub mod explain;
 pub mod judge;
+mod lines;
 pub mod message;
 pub mod peers;
 mod port;
