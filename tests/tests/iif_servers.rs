@@ -319,37 +319,34 @@ fn hostile_datagrams_are_answered_as_stated_or_not_at_all_and_cost_little() {
 fn a_flood_of_one_application_server_keeps_no_other_from_its_ack() {
     const BURST: usize = 100;
     let house = house_of_peers();
-    house.phones.when("44*", Manner::rings_for_ever());
-    let gateway = house.site.start(Part::All);
+    let trigger = house.site.start(Part::OnlyIif);
     let (one, two) = (house.server(4001), house.server(4002));
-    let before = gateway.process.memory();
+    let before = trigger.process.memory();
     let heard = AtomicBool::new(false);
     let ack = std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut said = 0;
             while said < 20_000 || (said < 400_000 && !heard.load(Ordering::Relaxed)) {
                 for n in said..said + BURST {
-                    one.says(format!("REQUEST: id=flood-{n};user1=441000000001;user2=105;"));
+                    one.says(format!("REQUEST: id=flood-{n};user1=44100{n:07};user2=44200{n:07};"));
                 }
                 said += BURST;
                 std::thread::sleep(millis(10));
             }
         });
-        wait_counted(gateway.health(), &["dropped", "too_many"], 1);
+        wait_counted(trigger.health(), &["dropped", "too_many"], 1);
         // The kernel may lose some of it, of everybody's.
-        let ack = (0..20).find_map(|_| {
-            two.says(request(2));
-            two.hears_from(millis(250))
+        let ack = (0..10).find_map(|_| {
+            two.says("REQUEST: id=call-2;user1=100;user2=101;");
+            two.hears_from(millis(200))
         });
         heard.store(true, Ordering::Relaxed);
         ack
     });
     let (ack, _) = ack.expect("two hears its ACK while one pours");
     says(&ack, "ok");
-    let after = gateway.process.memory();
+    let after = trigger.process.memory();
     assert!(after < before + 100_000, "{before} KiB before, {after} after");
-    house.phones.wait_call("441000000002", "rings", SOON, |call| call.ringing_us.is_some());
-    assert_eq!(house.phones.calls().len(), 1);
 }
 
 #[test]
