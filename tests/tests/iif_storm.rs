@@ -42,6 +42,15 @@ fn send_all(server: &AppServer, which: impl Iterator<Item = usize>, count: usize
     }
 }
 
+/// All that is heard meanwhile: a socket that nobody reads soon has no room.
+fn hears_until(server: &AppServer, over: impl Fn() -> bool) -> Vec<String> {
+    let mut heard = Vec::new();
+    while !over() {
+        heard.extend(server.hears_from(millis(50)).map(|(text, _)| text));
+    }
+    heard
+}
+
 #[test]
 fn a_thousand_requests_in_a_second_thrice_each_and_a_trigger_killed_in_the_middle() {
     let house = House::stage(quick(), quick(), |site| {
@@ -75,12 +84,12 @@ fn a_thousand_requests_in_a_second_thrice_each_and_a_trigger_killed_in_the_middl
             (over >= responded + ENDED_WHILE_DOWN).then_some(())
         });
         assert_eq!(server.has_heard(), None, "nobody is there");
-        trigger = house.site.start(Part::OnlyIif);
+        let starting = scope.spawn(|| house.site.start(Part::OnlyIif));
+        heard.extend(hears_until(&server, || starting.is_finished()));
+        trigger = starting.join().expect("it is started");
         assert!(!sending.is_finished(), "it is back while repeats are sent");
         is_back.store(true, Ordering::Relaxed);
-        while !sending.is_finished() {
-            heard.extend(server.hears_from(millis(100)).map(|(text, _)| text));
-        }
+        heard.extend(hears_until(&server, || sending.is_finished()));
         first
     });
     assert!(first.len() < REQUESTS, "it was killed in the middle");
@@ -93,12 +102,11 @@ fn a_thousand_requests_in_a_second_thrice_each_and_a_trigger_killed_in_the_middl
         if missing.is_empty() {
             break;
         }
-        send_all(
-            &server,
-            missing.iter().copied(),
-            missing.len(),
-            secs(1).mul_f64(missing.len() as f64 / REQUESTS as f64),
-        );
+        let time = secs(1).mul_f64(missing.len() as f64 / REQUESTS as f64);
+        std::thread::scope(|scope| {
+            let sending = scope.spawn(|| send_all(&server, missing.iter().copied(), missing.len(), time));
+            again.extend(hears_until(&server, || sending.is_finished()));
+        });
         again.extend(std::iter::from_fn(|| server.hears_from(secs(1))).map(|(text, _)| text));
         assert!(trigger.process.ended().is_none(), "{}", trigger.process.tail(20));
     }
