@@ -41,6 +41,13 @@ impl Process {
         self.child.id()
     }
 
+    /// How much memory it has just now (KiB).
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+        kib.expect("the process lives")
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, number: i32) {
         if self.ended.is_none() {

@@ -47,6 +47,22 @@ fn the_founding_example_calls_both_and_is_answered_by_ack_and_response() {
     assert_eq!(house.phones.calls_to(USER1).len(), 1, "and makes no second call");
 }
 
+#[test]
+fn the_founding_example_said_by_a_shell_is_a_call() {
+    let phone = || Manner::answers(millis(100)).mute();
+    let house = House::stage(phone(), phone().hangs_up_after(millis(300)), |_| {});
+    let _gateway = house.site.start(Part::All);
+    let ip = house.site.ip().to_string();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"printf %s "$EXAMPLE" | nc -u -w1 -s "$HOST" "$HOST" 5080"#]);
+    shell.env("EXAMPLE", EXAMPLE).env("HOST", &ip);
+    let (_, said, errors) = process::run(shell, "", secs(20));
+    assert!(said.starts_with("ACK: id=1234;sid=") && said.contains(";code=ok;"), "{said}{errors}");
+    house.phones.wait_call(USER2, "has talked", SOON, |call| call.ended_us.is_some());
+    house.site.wait_idle(1, SOON);
+    assert_eq!([house.phones.calls_to(USER1).len(), house.phones.calls_to(USER2).len()], [1, 1]);
+}
+
 /// The demonstration that miniSIPServer ships: one string, and nobody waits for an answer.
 const SENDER: &str = r#"<?php
 $message = $argv[3];

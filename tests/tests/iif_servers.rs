@@ -1,5 +1,7 @@
 //! Who may ask over IIF, in which dialect, where we listen, and what becomes of everything else that comes to the port.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ringback_tests::clock;
 use ringback_tests::iif::{AppServer, Forger, House, counted, value, wait_counted};
 use ringback_tests::phone::Manner;
@@ -135,9 +137,16 @@ fn the_port_is_closed_by_zero_and_changed_without_a_restart() {
         logged("the settings of [iif] were read again", n);
         says(&server(port).asks(&request(n)), "ok");
     }
-    std::fs::write(house.site.path("ringback.toml"), "[iif]\nlisten = \"nowhere\"").expect("the folder is ours");
+    let file = house.site.path("ringback.toml");
+    std::fs::write(&file, "[iif]\nlisten = \"nowhere\"").expect("the folder is ours");
     trigger.signal(SIGHUP);
     logged("the settings stay as they were", 1);
+    listen(5081);
+    let good = std::fs::read_to_string(&file).expect("what was just written");
+    let nobodys = format!("{good}\n[iif.peers.new]\nhost = \"192.0.2.9\"\naccount = \"nobody\"\n");
+    std::fs::write(&file, nobodys).expect("the folder is ours");
+    trigger.signal(SIGHUP);
+    logged("the settings stay as they were: [iif] account: there is no account nobody", 1);
     let old = server(5081);
     old.says(request(3));
     says(&server(5082).asks(&request(4)), "ok");
@@ -304,6 +313,40 @@ fn hostile_datagrams_are_answered_as_stated_or_not_at_all_and_cost_little() {
     assert_eq!(flood.has_heard(), None, "a flood from elsewhere is dropped unread and holds up nobody");
     house.phones.wait_call("441000000001", "rings", secs(20), |call| call.ringing_us.is_some());
     assert_eq!(house.phones.calls().len(), 1);
+}
+
+#[test]
+fn a_flood_of_one_application_server_keeps_no_other_from_its_ack() {
+    const BURST: usize = 100;
+    let house = house_of_peers();
+    let trigger = house.site.start(Part::OnlyIif);
+    let (one, two) = (house.server(4001), house.server(4002));
+    let before = trigger.process.memory();
+    let heard = AtomicBool::new(false);
+    let ack = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut said = 0;
+            while said < 20_000 || (said < 400_000 && !heard.load(Ordering::Relaxed)) {
+                for n in said..said + BURST {
+                    one.says(format!("REQUEST: id=flood-{n};user1=44100{n:07};user2=44200{n:07};"));
+                }
+                said += BURST;
+                std::thread::sleep(millis(10));
+            }
+        });
+        wait_counted(trigger.health(), &["dropped", "too_many"], 1);
+        // The kernel may lose some of it, of everybody's.
+        let ack = (0..10).find_map(|_| {
+            two.says("REQUEST: id=call-2;user1=100;user2=101;");
+            two.hears_from(millis(200))
+        });
+        heard.store(true, Ordering::Relaxed);
+        ack
+    });
+    let (ack, _) = ack.expect("two hears its ACK while one pours");
+    says(&ack, "ok");
+    let after = trigger.process.memory();
+    assert!(after < before + 100_000, "{before} KiB before, {after} after");
 }
 
 #[test]

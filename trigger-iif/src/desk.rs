@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::SOURCE;
 use crate::judge::{Judged, Judgement, Refusal, job_of, judge, wish_of};
-use crate::message::{ack, sid};
+use crate::message::{Message, ack, sid};
 use crate::peers::{Server, Setup};
 use crate::releases::Releases;
 use crate::request::Request;
@@ -23,6 +23,12 @@ use crate::signature::sign;
 const MEMORY: Duration = Duration::from_secs(660);
 /// As many refusals are remembered; the oldest go first.
 const MOST_REFUSALS: usize = 10_000;
+
+/// A datagram that the desk has looked at.
+pub struct Looked {
+    setup: Arc<Setup>,
+    judged: Judged,
+}
 
 /// Takes datagrams.
 pub struct Desk {
@@ -38,10 +44,22 @@ impl Desk {
         Desk { intake, setup, refused: Mutex::default(), releases: Releases::default() }
     }
 
-    /// Takes one datagram; the answer goes back to where it came from.
-    pub async fn take(&self, datagram: &[u8], from: SocketAddr) -> Option<String> {
+    /// Looks at one datagram. In the order in which they came: what is said of a REQUEST behind it must find it in hand.
+    pub fn look(&self, datagram: &[u8], from: SocketAddr) -> Looked {
         let setup = Arc::clone(&self.setup.borrow());
-        let Judged { judgement, method, tolerated } = judge(&setup, datagram, from, unix_now());
+        let judged = judge(&setup, datagram, from, unix_now());
+        if let Judgement::Ask(asked) = &judged.judgement {
+            self.releases.asked(&job_of(&asked.0, &asked.1.id));
+        }
+        if let Judgement::Release(release) = &judged.judgement {
+            self.releases.take(release.clone());
+        }
+        Looked { setup, judged }
+    }
+
+    /// Acts on it; the answer goes back to where it came from.
+    pub async fn take(&self, looked: Looked, datagram: &[u8], from: SocketAddr) -> Option<String> {
+        let Looked { setup, judged: Judged { judgement, method, tolerated } } = looked;
         let method = method.map_or("none", |method| method.as_str());
         for what in tolerated {
             tracing::info!(method, "an IIF message has {what}; it is taken all the same");
@@ -57,13 +75,12 @@ impl Desk {
             Judgement::Refuse(refusal) => Some(self.refuse(refusal, setup.extended).await),
             Judgement::Ask(asked) => {
                 let (server, request) = *asked;
-                let answer = self.ask(&setup, datagram, &server, request, from).await?;
-                Some(sign(answer, Some(&server.secret)))
+                let job = job_of(&server, &request.id);
+                let answer = self.ask(&setup, datagram, &server, request, from).await;
+                self.releases.decided(&job);
+                Some(sign(answer?, Some(&server.secret)))
             }
-            Judgement::Release(release) => {
-                self.releases.take(release);
-                None
-            }
+            Judgement::Release(_) => None,
         }
     }
 
@@ -137,16 +154,19 @@ fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The same message of the same application server.
+/// The same message of the same application server, signed anew or not.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Same([u8; 32]);
 
 impl Same {
     fn of(server: &Server, datagram: &[u8]) -> Same {
+        let message = Message::read(datagram, false);
+        let said = message.iter().flat_map(Message::says).flat_map(|(name, value)| [name, value]);
         let mut hash = Sha256::new();
-        hash.update((server.name.len() as u64).to_be_bytes());
-        hash.update(server.name.as_bytes());
-        hash.update(datagram);
+        for text in std::iter::once(server.name.as_str()).chain(said) {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
         Same(hash.finalize().into())
     }
 }
@@ -187,6 +207,25 @@ impl Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ringback_common::config::{Dialect, Secret};
+
+    #[test]
+    fn a_repeat_that_is_signed_anew_is_the_same() {
+        let of = |name: &str, datagram: &str| {
+            let (name, account) = (name.to_owned(), "alice".to_owned());
+            let server = Server { name, account, dialect: Dialect::V2, secret: Secret::new("key") };
+            Same::of(&server, datagram.as_bytes()).0
+        };
+        let first = of("one", "REQUEST: id=1;user1=2;user2=3;time=1700000000;hmac=00;");
+        assert_eq!(of("one", "REQUEST: id=1;user1=2;user2=3;time=1700000004;hmac=ff;\r\n"), first);
+        for (name, other) in [
+            ("two", "REQUEST: id=1;user1=2;user2=3;time=1700000000;hmac=00;"),
+            ("one", "REQUEST: id=1;user1=2;user2=4;time=1700000000;hmac=00;"),
+            ("one", "REQUEST: id=1;user1=2;user2=3;duration=5;time=1700000000;hmac=00;"),
+        ] {
+            assert_ne!(of(name, other), first, "{name}: {other}");
+        }
+    }
 
     #[test]
     fn refusals_are_remembered_for_a_while_and_not_without_bound() {

@@ -8,6 +8,7 @@ mod answer;
 mod desk;
 pub mod explain;
 pub mod judge;
+mod lines;
 pub mod message;
 pub mod peers;
 mod port;
@@ -80,31 +81,41 @@ pub enum RunError {
 /// # Errors
 /// It cannot start.
 pub async fn run(config: IifConfig, world: World, shutdown: Shutdown) -> Result<(), RunError> {
-    if !config.configured() {
-        return Err(RunError::NoAccount);
-    }
-    let setup = Setup::new(&config);
-    for account in setup.accounts() {
-        if world.store.view_by_name(account).await?.is_none() {
-            return Err(RunError::UnknownAccount(account.to_owned()));
-        }
-    }
-    warn(&config);
     let port = Arc::new(Port::default());
-    port.open(config.listen).map_err(|error| RunError::Listen(config.listen, error))?;
-    let (changes, setup) = watch::channel(Arc::new(setup));
+    let setup = open(&config, &world.store, &port).await?;
+    let (changes, setup) = watch::channel(setup);
     let intake = Intake::new(world.store.clone(), world.queue.clone(), world.site_key, world.rules);
     let desk = Arc::new(Desk::new(intake, setup.clone()));
-    let courier = Courier::new(SOURCE, world.store, ByUdp::new(Arc::clone(&port), setup.clone()), shutdown.clone());
-    let reloading = reload(config, &port, &changes, &shutdown);
+    let courier =
+        Courier::new(SOURCE, world.store.clone(), ByUdp::new(Arc::clone(&port), setup.clone()), shutdown.clone());
+    let reloading = reload(config, &world.store, &port, &changes, &shutdown);
     let serving = port.serve(Arc::clone(&desk), setup, &shutdown);
     let (reloaded, (), (), ()) = tokio::join!(reloading, serving, desk.end_calls(), courier.run(&world.queue));
     reloaded.map_err(RunError::Signal)
 }
 
+/// Opens the port for these settings, if somebody pays for everyone who may speak.
+async fn open(config: &IifConfig, store: &Store, port: &Port) -> Result<Arc<Setup>, RunError> {
+    if !config.configured() {
+        return Err(RunError::NoAccount);
+    }
+    let setup = Setup::new(config);
+    for account in setup.accounts() {
+        if store.view_by_name(account).await?.is_none() {
+            return Err(RunError::UnknownAccount(account.to_owned()));
+        }
+    }
+    port.open(config.listen).map_err(|error| RunError::Listen(config.listen, error))?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(Arc::new(setup))
+}
+
 /// At each SIGHUP the settings are read again: who may speak, how, and where we listen. What is wrong changes nothing.
 async fn reload(
     config: IifConfig,
+    store: &Store,
     port: &Port,
     changes: &watch::Sender<Arc<Setup>>,
     shutdown: &Shutdown,
@@ -118,23 +129,13 @@ async fn reload(
         match config.reread.read() {
             None => tracing::warn!("SIGHUP: there is no file of settings to read again"),
             Some(Err(mistakes)) => tracing::error!("SIGHUP: the settings stay as they were: {mistakes}"),
-            Some(Ok(now)) => match port.open(now.iif.listen) {
-                Ok(()) => {
-                    changes.send_replace(Arc::new(Setup::new(&now.iif)));
-                    warn(&now.iif);
+            Some(Ok(now)) => match open(&now.iif, store, port).await {
+                Ok(setup) => {
+                    changes.send_replace(setup);
                     tracing::info!("SIGHUP: the settings of [iif] were read again");
                 }
-                Err(error) => {
-                    let address = now.iif.listen;
-                    tracing::error!(%address, "SIGHUP: the settings stay as they were: [iif] listen: {error}");
-                }
+                Err(error) => tracing::error!("SIGHUP: the settings stay as they were: {error}"),
             },
         }
-    }
-}
-
-fn warn(config: &IifConfig) {
-    for warning in config.warnings() {
-        tracing::warn!("{warning}");
     }
 }

@@ -176,6 +176,12 @@ impl Message {
         self.value(name).filter(|value| !value.is_empty())
     }
 
+    /// What it says, but for when it was written and by whom it is signed: the same in every repeat.
+    pub fn says(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = self.values.iter().map(|(name, value)| (*name, value.as_str()));
+        all.filter(|(name, _)| !matches!(*name, "time" | "hmac"))
+    }
+
     /// Its id as it may be said back.
     pub fn echo(&self) -> &str {
         self.filled("id").filter(|id| id.len() <= LONGEST_ECHO).unwrap_or_default()

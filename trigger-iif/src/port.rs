@@ -9,22 +9,19 @@ use std::time::Duration;
 use ringback_common::service::Shutdown;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::desk::Desk;
+use crate::lines::Lines;
 use crate::message::LONGEST;
 use crate::peers::{Setup, Speaker};
 
-/// Datagrams that wait for the desk.
-const WAITING: usize = 4_096;
 /// Datagrams at the desk at a time.
 const AT_THE_DESK: usize = 64;
 /// What the kernel keeps while we are busy (bytes); it gives what it allows.
 const KEPT_BY_KERNEL: usize = 4 << 20;
 /// The pause after a socket that cannot be read.
 const PAUSE: Duration = Duration::from_millis(100);
-
-type Datagram = (Vec<u8>, SocketAddr);
 
 /// The port, open or closed.
 #[derive(Default)]
@@ -95,14 +92,15 @@ impl Port {
 
     /// Takes datagrams to the desk and its answers back until shutdown, then lets the desk end what it has in hand.
     pub async fn serve(self: &Arc<Self>, desk: Arc<Desk>, setup: watch::Receiver<Arc<Setup>>, shutdown: &Shutdown) {
-        let (waiting, mut datagrams) = mpsc::channel::<Datagram>(WAITING);
+        let lines = Lines::default();
         let hands = Arc::new(Semaphore::new(AT_THE_DESK));
         let handing = async {
-            while let Some((datagram, from)) = datagrams.recv().await {
-                let Ok(hand) = Arc::clone(&hands).acquire_owned().await else { return };
+            while let Ok(hand) = Arc::clone(&hands).acquire_owned().await {
+                let Some((datagram, from)) = lines.next().await else { return };
                 let (desk, port) = (Arc::clone(&desk), Arc::clone(self));
+                let looked = desk.look(&datagram, from);
                 tokio::spawn(async move {
-                    if let Some(answer) = desk.take(&datagram, from).await
+                    if let Some(answer) = desk.take(looked, &datagram, from).await
                         && let Err(error) = port.send(&answer, from).await
                     {
                         tracing::warn!("an application server was not answered: {error}");
@@ -114,9 +112,9 @@ impl Port {
         let reading = async {
             tokio::select! {
                 () = shutdown.wait() => {}
-                () = self.read(&waiting, &setup) => {}
+                () = self.read(&lines, &setup) => {}
             }
-            drop(waiting);
+            lines.close();
         };
         tokio::join!(reading, handing);
         let all = u32::try_from(AT_THE_DESK).unwrap_or(u32::MAX);
@@ -124,7 +122,7 @@ impl Port {
         desk.close();
     }
 
-    async fn read(&self, waiting: &mpsc::Sender<Datagram>, setup: &watch::Receiver<Arc<Setup>>) {
+    async fn read(&self, lines: &Lines, setup: &watch::Receiver<Arc<Setup>>) {
         let mut buffer = vec![0; LONGEST + 1];
         loop {
             let socket = self.socket().clone();
@@ -137,7 +135,7 @@ impl Port {
                 () = self.changed.notified() => continue,
             };
             match received {
-                Ok((length, from)) => pass_on(&buffer[..length], from, waiting, setup),
+                Ok((length, from)) => pass_on(&buffer[..length], from, lines, setup),
                 Err(error) => {
                     tracing::debug!("the IIF port: {error}");
                     tokio::time::sleep(PAUSE).await;
@@ -147,11 +145,15 @@ impl Port {
     }
 }
 
-fn pass_on(datagram: &[u8], from: SocketAddr, waiting: &mpsc::Sender<Datagram>, setup: &watch::Receiver<Arc<Setup>>) {
+fn pass_on(datagram: &[u8], from: SocketAddr, lines: &Lines, setup: &watch::Receiver<Arc<Setup>>) {
     let dropped = |why: &'static str| metrics::counter!("ringback_iif_dropped_total", "reason" => why).increment(1);
-    if setup.borrow().speaker(from) == Speaker::Stranger {
-        dropped("stranger");
-    } else if waiting.try_send((datagram.to_vec(), from)).is_err() {
+    let speaker = setup.borrow().speaker(from);
+    let who = match &speaker {
+        Speaker::Stranger => return dropped("stranger"),
+        Speaker::WrongPort(_) => "",
+        Speaker::Server(server) => server.counted_as(),
+    };
+    if !lines.join(who, datagram, from) {
         dropped("too_many");
     }
 }

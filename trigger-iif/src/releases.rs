@@ -1,12 +1,13 @@
 //! RELEASEs on their way to the store. Nobody repeats a RELEASE, for it is not answered: while the store is away it waits here, and
 //! keeps no REQUEST from the desk. Bounded in number, and the rows that it writes in rate.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ringback_common::gate::Buckets;
 use ringback_common::intake::Intake;
+use ringback_common::job::JobId;
 use ringback_common::store::StoreError;
 use tokio::sync::Notify;
 
@@ -32,7 +33,17 @@ pub struct Releases {
 #[derive(Default)]
 struct Waiting {
     all: VecDeque<Release>,
+    /// REQUESTs that nobody has decided on yet; not more than there are hands at the desk.
+    undecided: HashMap<JobId, Undecided>,
     closed: bool,
+}
+
+/// The same REQUEST, perhaps more than once at a time.
+#[derive(Default)]
+struct Undecided {
+    times: usize,
+    /// The RELEASE that came behind it.
+    then: Option<Release>,
 }
 
 /// What became of one.
@@ -42,9 +53,36 @@ enum Met {
 }
 
 impl Releases {
-    /// Takes one more; the same one only once.
+    /// A REQUEST for this job is in hand from now on.
+    pub fn asked(&self, job: &JobId) {
+        self.waiting().undecided.entry(job.clone()).or_default().times += 1;
+    }
+
+    /// It is known what became of it: the RELEASE that came behind it goes its way.
+    pub fn decided(&self, job: &JobId) {
+        let mut waiting = self.waiting();
+        let Some(request) = waiting.undecided.get_mut(job) else { return };
+        request.times -= 1;
+        let (then, is_last) = (request.then.take(), request.times == 0);
+        if is_last {
+            waiting.undecided.remove(job);
+        }
+        if let Some(release) = then {
+            self.line_up(waiting, release);
+        }
+    }
+
+    /// Takes one more; the same one only once. Right behind its REQUEST it first waits for that: until the queue has confirmed the
+    /// job nobody knows it, and the RELEASE would count as one ahead of its REQUEST.
     pub fn take(&self, release: Release) {
         let mut waiting = self.waiting();
+        match waiting.undecided.get_mut(&release.job) {
+            Some(request) => request.then = Some(release),
+            None => self.line_up(waiting, release),
+        }
+    }
+
+    fn line_up(&self, mut waiting: MutexGuard<'_, Waiting>, release: Release) {
         if waiting.all.contains(&release) {
             return tell("RELEASE", "accepted", "again");
         }
@@ -147,7 +185,6 @@ mod tests {
     use super::*;
     use ringback_common::config::{Config, RetentionConfig};
     use ringback_common::intake::Rules;
-    use ringback_common::job::JobId;
     use ringback_common::queue::{Queue, QueueConfig};
     use ringback_common::secret::SiteKey;
     use ringback_common::store::{Store, StoreConfig};
@@ -164,6 +201,23 @@ mod tests {
         }
         assert_eq!(releases.waiting().all.len(), MOST_WAITING);
         assert_eq!(releases.waiting().all.front(), Some(&release(0)), "those that came first");
+    }
+
+    #[test]
+    fn right_behind_its_request_it_waits_until_that_is_decided() {
+        let releases = Releases::default();
+        let job = release(0).job;
+        releases.asked(&job);
+        releases.asked(&job);
+        releases.take(release(0));
+        releases.take(release(1));
+        assert_eq!(releases.waiting().all, [release(1)], "another call's waits for nothing");
+        releases.decided(&job);
+        assert_eq!(releases.waiting().all, [release(1), release(0)]);
+        releases.decided(&job);
+        assert!(releases.waiting().undecided.is_empty());
+        releases.take(release(0));
+        assert_eq!(releases.waiting().all.len(), 2);
     }
 
     #[tokio::test]
