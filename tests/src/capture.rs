@@ -54,7 +54,7 @@ impl Capture {
 
     /// Ends the capture and answers what it saw.
     pub fn stop(mut self) -> io::Result<Vec<Packet>> {
-        std::thread::sleep(Duration::from_millis(300)); // the kernel hands packets over in blocks
+        std::thread::sleep(Duration::from_millis(1_300)); // the kernel hands packets over in blocks, the last after a second
         self.process.terminate(Duration::from_secs(10));
         Ok(packets(&std::fs::read(&self.file)?))
     }

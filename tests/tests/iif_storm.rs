@@ -218,7 +218,7 @@ fn ack_is_on_the_wire_before_the_first_invite_at_twenty_requests_a_second() {
     let filter = format!("host {} and (port 5080 or port 5070)", house.site.ip());
     let capture = Capture::start(&filter, house.site.folder()).expect("tcpdump");
     send_all(&server, 0..MANY, MANY, secs(3));
-    house.site.wait_idle(MANY, secs(30));
+    server.hears_all(secs(60), |all| ids(all, "RESPONSE").len() == MANY);
     let packets = capture.stop().expect("a capture");
     let first = |begins: &str, of: &str| {
         let text = |packet: &Packet| String::from_utf8_lossy(&packet.payload).into_owned();
