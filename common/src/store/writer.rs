@@ -23,7 +23,8 @@ const BUSY_PER_SECOND: f64 = 50.0;
 const LINGER: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 /// From this many steps a second on it is the longest.
 const VERY_BUSY_PER_SECOND: f64 = 500.0;
-/// So long a thread of the process waits before it looks for more, at this many steps a second; nothing where it would be short.
+/// So long a thread of the process waits before it looks for more, at this many steps a second; nothing where it would be short. What
+/// was found last stands until steps come again.
 const MOMENT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(4));
 /// Steps are counted for so long.
 const WINDOW: Duration = Duration::from_millis(200);
