@@ -1,4 +1,4 @@
-//! What the gateway costs, measured from outside on its release binaries; `bench/run` builds them and starts this.
+//! What the gateway costs, measured from outside on the binaries of profile `dist`; `bench/run` builds them and starts this.
 //!
 //! ```text
 //! bench/run                the big shape (trigger-sms, engine, RabbitMQ, PostgreSQL), then the small one (SQLite)
