@@ -118,7 +118,7 @@ impl Config {
         let place = file.map_or_else(|| "settings".to_owned(), |path| path.display().to_string());
         let folder = file.and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
         let folder = std::path::absolute(folder.join(".")).unwrap_or_else(|_| PathBuf::from("."));
-        let mut config = Config::read(&text, &place, &folder, role, std::env::vars())?;
+        let mut config = Config::read(&text, &place, &folder, role, texts(std::env::vars_os()))?;
         config.iif.reread = Reread(file.map(|file| (file.to_path_buf(), role)));
         Ok(config)
     }
@@ -235,6 +235,30 @@ impl Override {
     }
 }
 
+/// Names and values as text; what is no UTF-8 is shown with a mark in its place and fits no key and no value.
+fn texts(environment: std::env::VarsOs) -> impl Iterator<Item = (String, String)> {
+    environment.map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+}
+
+/// Names in the environment that look like settings with one underscore too few, and are not read.
+pub fn overlooked(environment: std::env::VarsOs) -> Vec<String> {
+    let defaults = DEFAULT_FILE.parse::<toml::Table>().unwrap_or_default();
+    let mut overlooked: Vec<String> = texts(environment).filter_map(|(name, _)| meant(&name, &defaults)).collect();
+    overlooked.sort_unstable();
+    overlooked
+}
+
+/// What `RINGBACK_SIP_LISTEN` would have to be called; `None` where no key has that name.
+fn meant(name: &str, defaults: &toml::Table) -> Option<String> {
+    let rest = name.strip_prefix("RINGBACK_").filter(|rest| !rest.contains("__"))?.to_ascii_lowercase();
+    let (section, key) = defaults.keys().find_map(|section| {
+        let key = rest.strip_prefix(section.as_str())?.strip_prefix('_')?;
+        defaults[section].as_table()?.contains_key(key).then_some((section, key))
+    })?;
+    let right = format!("RINGBACK_{}__{}", section.to_ascii_uppercase(), key.to_ascii_uppercase());
+    Some(format!("{name} is not read; a setting has two underscores between section and key: {right}"))
+}
+
 /// Everything the file and the environment set, leaf by leaf.
 fn overrides(
     text: &str,
@@ -254,6 +278,10 @@ fn overrides(
     for (name, value) in environment {
         let Some(rest) = name.strip_prefix("RINGBACK_").filter(|rest| rest.contains("__")) else { continue };
         let key = rest.to_ascii_lowercase().replace("__", ".");
+        if value.contains('\u{fffd}') {
+            mistakes.push(Mistake { place: name, key, what: "the value is not UTF-8".to_owned() });
+            continue;
+        }
         let parsed = value.parse::<figment::value::Value>().unwrap_or_else(|never| match never {});
         all.push(Override { place: name, key, readings: vec![parsed, value.into()] });
     }

@@ -264,6 +264,30 @@ impl Store {
         self.account_by_name(name).await?.ok_or_else(|| StoreError::NotFound(format!("account {name}")))
     }
 
+    /// Forgets an account, its numbers and addresses. One with money or unfinished callbacks stays; what was booked on it stays
+    /// in the ledger and in the CDRs.
+    pub async fn remove_account(&self, name: &str) -> Result<(), StoreError> {
+        change!(self, tx => {
+            let find = sqlx::query("SELECT id, balance, held FROM accounts WHERE name = $1").bind(name);
+            let Some(row) = find.fetch_optional(&mut *tx).await? else {
+                return Err(StoreError::NotFound(format!("account {name}")));
+            };
+            let (id, balance, held) = (row.int("id")?, row.money("balance")?, row.money("held")?);
+            let unfinished = sqlx::query_scalar("SELECT count(*) FROM callback_requests WHERE account_id = $1 AND NOT finished");
+            let unfinished: i64 = unfinished.bind(id).fetch_one(&mut *tx).await?;
+            if balance != Money::ZERO || held != Money::ZERO || unfinished > 0 {
+                return Err(StoreError::Invalid(format!(
+                    "account {name} has money or unfinished callbacks; disable it, pay it out with `--balance 0`, then remove it"
+                )));
+            }
+            let gone = sqlx::query("DELETE FROM accounts WHERE id = $1 AND balance = 0 AND held = 0").bind(id);
+            match gone.execute(&mut *tx).await?.rows_affected() {
+                1 => Ok(()),
+                _ => Err(StoreError::Conflict(format!("account {name}"))),
+            }
+        })
+    }
+
     /// Changes the currency of an account whose books are empty. False: they are not, and nothing is changed.
     pub async fn set_currency(&self, name: &str, currency: &str) -> Result<bool, StoreError> {
         on!(self, write, pool => {

@@ -42,6 +42,15 @@ impl Store {
         })
     }
 
+    /// Forgets the price of a prefix, for one leg or for both.
+    pub async fn remove_rate(&self, prefix: &str, leg: Option<LegName>) -> Result<(), StoreError> {
+        let removed = on!(self, write, pool => {
+            let delete = sqlx::query("DELETE FROM rates WHERE prefix = $1 AND ($2 IS NULL OR leg = $2)");
+            Ok(delete.bind(prefix).bind(leg.map(LegName::as_str)).execute(pool).await?.rows_affected())
+        })?;
+        if removed == 0 { Err(StoreError::NotFound(format!("rate for {prefix}"))) } else { Ok(()) }
+    }
+
     /// All prices, by prefix and leg.
     pub async fn rates(&self) -> Result<Vec<Rate>, StoreError> {
         on!(self, read, pool => {

@@ -44,6 +44,20 @@ impl Store {
         added.map_err(|error: StoreError| error.named(&format!("trunk {}", trunk.name)))
     }
 
+    /// Changes a trunk: where it is, who we are there, what it carries. New calls go by it; live ones go on.
+    pub async fn update_trunk(&self, trunk: &Trunk) -> Result<(), StoreError> {
+        let prefixes = serde_json::Value::from(trunk.prefixes.clone()).to_string();
+        let changed = on!(self, write, pool => {
+            let update = sqlx::query(
+                "UPDATE trunks SET sip = $2, username = $3, password = $4, prefixes = $5, priority = $6, cli = $7 WHERE name = $1",
+            );
+            let password = trunk.password.as_ref().map(|password| password.0.as_str());
+            let update = update.bind(&trunk.name).bind(&trunk.sip).bind(&trunk.username).bind(password).bind(&prefixes);
+            Ok(update.bind(trunk.priority).bind(&trunk.cli).execute(pool).await?.rows_affected())
+        })?;
+        hit(changed, &trunk.name)
+    }
+
     /// All trunks, in the order they are tried.
     pub async fn trunks(&self) -> Result<Vec<Trunk>, StoreError> {
         on!(self, read, pool => {

@@ -267,6 +267,77 @@ fn trunks_are_added_listed_switched_and_removed() {
         site.fails(&["trunk", "add", "bad", "--sip", sip], 2, "sip:sip.example.net:5060");
     }
     site.fails(&["trunk", "add", "bad", "--sip", "sip:h", "--prefix", "+44"], 2, "without +");
+    site.fails(&["trunk", "add", "bad", "--sip", "sip:h", "--user", "u"], 2, "--password-stdin");
+}
+
+#[test]
+fn a_trunk_is_changed_and_what_is_not_named_stays() {
+    let site = Site::new();
+    site.ok_with(
+        &["trunk", "add", "acme", "--sip", "sip:a", "--user", "u", "--password-stdin", "--prefix", "44"],
+        b"pw",
+    );
+    let changed = site.json(&["trunk", "set", "acme", "--sip", "sip:b:5070", "--priority", "7"]);
+    assert_eq!((&changed["sip"], &changed["priority"]), (&"sip:b:5070".into(), &7.into()));
+    assert_eq!((&changed["user"], &changed["prefixes"]), (&"u".into(), &serde_json::json!(["44"])));
+    let changed = site.json(&["trunk", "set", "acme", "--user", "", "--prefix", "", "--cli", "+442071838750"]);
+    assert_eq!((&changed["user"], &changed["prefixes"]), (&Value::Null, &serde_json::json!([])));
+    assert_eq!(changed["cli"], "+442071838750");
+    site.fails(&["trunk", "set", "acme", "--user", "u"], 2, "--password-stdin");
+    site.fails(&["trunk", "set", "acme", "--sip", "b"], 2, "sip:sip.example.net:5060");
+    site.fails(&["trunk", "set", "other", "--priority", "1"], 4, "trunk list");
+}
+
+#[test]
+fn accounts_and_rates_are_removed_and_who_does_not_exist_is_said_to() {
+    let site = Site::new();
+    site.ok(&["rate", "set", "44", "0.10"]);
+    site.ok(&["rate", "remove", "44", "--leg", "a"]);
+    assert_eq!(site.json(&["rate", "list"]).as_array().unwrap().len(), 1);
+    site.ok(&["rate", "remove", "+44"]);
+    site.fails(&["rate", "remove", "44"], 4, "44");
+    site.ok(&["account", "add", "alice", "--balance", "5.00", "--number", "+442071838750"]);
+    site.fails(&["account", "remove", "alice"], 1, "--balance 0");
+    site.ok(&["account", "set", "alice", "--balance", "0"]);
+    assert_eq!(site.json(&["account", "remove", "alice"])["removed"], true);
+    site.fails(&["account", "remove", "alice"], 4, "account list");
+    site.ok(&["account", "add", "bob", "--number", "+442071838750"]);
+    for command in [&["cdr", "list", "--account", "nobody"][..], &["request", "list", "--account", "nobody"]] {
+        site.fails(command, 4, "no account nobody");
+    }
+    for command in [&["cdr", "list", "--job", "nonsense"][..], &["request", "cancel", "nonsense"]] {
+        site.fails(command, 4, "no request nonsense");
+    }
+    for since in ["2026-01-31", "2026-01-31T12:00:00Z", "90m", "24h", "7d"] {
+        assert_eq!(site.json(&["cdr", "list", "--since", since]), serde_json::json!([]));
+    }
+    site.fails(&["cdr", "list", "--since", "yesterday"], 2, "24h");
+}
+
+#[test]
+fn what_is_not_utf_8_is_refused_and_never_a_panic() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let site = Site::new();
+    let odd = OsStr::from_bytes(b"caf\xe9");
+    let run = |name: &str, argument: &OsStr| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ringback"));
+        command.current_dir(site.folder()).env(name, odd).args(["account", "show"]).arg(argument).output().unwrap()
+    };
+    assert_eq!(run("OTHER", OsStr::new("x")).status.code(), Some(4), "the environment of others is not read");
+    let refused = run("RINGBACK_ENGINE__ID", OsStr::new("x"));
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("not UTF-8"));
+    assert_eq!(run("OTHER", odd).status.code(), Some(2));
+}
+
+#[test]
+fn check_sees_a_setting_with_one_underscore_too_few() {
+    let site = Site::new();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ringback"));
+    let command = command.current_dir(site.folder()).env("RINGBACK_SIP_LISTEN", "127.0.0.1:5070").arg("check");
+    let said = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    assert!(said.contains("RINGBACK_SIP__LISTEN"), "{said}");
 }
 
 #[test]

@@ -55,6 +55,11 @@ pub enum AccountCommand {
         /// The account
         name: String,
     },
+    /// Forget it, with its numbers; only without money and unfinished callbacks, and what was booked stays in the books
+    Remove {
+        /// The account
+        name: String,
+    },
 }
 
 /// An account and what to set on it.
@@ -117,6 +122,7 @@ pub async fn account(common: &Common, command: AccountCommand) -> Result<(), Fai
         AccountCommand::Topup { name, amount } => topup(common, &name, &amount).await,
         AccountCommand::Disable { name } => enable(common, &name, false).await,
         AccountCommand::Enable { name } => enable(common, &name, true).await,
+        AccountCommand::Remove { name } => remove(common, &name).await,
     }
 }
 
@@ -274,7 +280,20 @@ async fn enable(common: &Common, name: &str, enabled: bool) -> Result<(), Fail> 
     done(common, account, if enabled { "is enabled" } else { "is disabled" })
 }
 
-async fn find(world: &World, name: &str) -> Result<Account, Fail> {
+async fn remove(common: &Common, name: &str) -> Result<(), Fail> {
+    let world = World::open(common).await?;
+    find(&world, name).await?;
+    world.store.remove_account(name).await?;
+    if common.json {
+        print::json(&serde_json::json!({ "name": name, "removed": true }));
+    } else {
+        print::line(&format!("Account {name} is forgotten; its books stay."));
+    }
+    Ok(())
+}
+
+/// The account of this name.
+pub async fn find(world: &World, name: &str) -> Result<Account, Fail> {
     let account = world.store.account_by_name(name).await?;
     account.ok_or_else(|| Fail::Unknown(format!("there is no account {name}; `ringback account list` shows all")))
 }

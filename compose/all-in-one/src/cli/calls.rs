@@ -1,8 +1,9 @@
 //! `ringback call`, `ringback request` and `ringback cdr`: callbacks, from the wish to the record.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use ringback_common::intake::{Ask, Intake, Payer, Rules, Verdict, Wish};
 use ringback_common::job::JobId;
@@ -12,10 +13,12 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::view::{CdrView, RequestView};
-use super::{Common, Fail, World, print};
+use super::{Common, Fail, World, accounts, print};
 
 /// How often `--wait` looks.
 const LOOK: Duration = Duration::from_millis(200);
+/// A job that no engine has taken after so long meets no gateway that runs.
+const UNTAKEN: Duration = Duration::from_secs(10);
 
 /// A callback to ask for.
 #[derive(Args)]
@@ -84,10 +87,16 @@ fn refused(common: &Common, job: &JobId, code: &str, sentence: &str) -> Result<(
 }
 
 async fn wait(common: &Common, world: &World, job: &JobId) -> Result<(), Fail> {
-    let mut told = String::new();
+    let (mut told, begun) = (String::new(), Instant::now());
     let row = loop {
         match world.store.find(job).await? {
             Some(row) if row.finished => break row,
+            None if begun.elapsed() >= UNTAKEN => {
+                return Err(Fail::Unreachable(format!(
+                    "no engine has taken {job}: does `ringback run` run? It is called if one does within the next minutes; \
+                     ringback request cancel {job} takes it back"
+                )));
+            }
             Some(row) if row.status != told && !common.json => {
                 print::line(&row.status);
                 told = row.status;
@@ -182,6 +191,9 @@ async fn list(common: &Common, world: &World, args: RequestListArgs) -> Result<(
         (_, true) => Some(true),
         _ => None,
     };
+    if let Some(name) = &args.account {
+        accounts::find(world, name).await?;
+    }
     let filter = RequestFilter { account: args.account, finished, limit: args.limit, ..RequestFilter::default() };
     let requests: Vec<RequestView> = world.store.list(&filter).await?.into_iter().map(RequestView::from).collect();
     if common.json {
@@ -232,6 +244,9 @@ async fn show_story(common: &Common, world: &World, row: RequestRow) -> Result<(
 }
 
 async fn cancel(common: &Common, world: &World, id: &str) -> Result<(), Fail> {
+    if !may_still_come(id) {
+        find(world, id).await?;
+    }
     let met = world.store.cancel(&JobId(id.to_owned())).await?;
     if met == Cancelling::Finished {
         return Err(Fail::Refused(format!("{id} is over already; `ringback request show {id}` says how it ended")));
@@ -245,6 +260,11 @@ async fn cancel(common: &Common, world: &World, id: &str) -> Result<(), Fail> {
         _ => "Cancelled; an engine ends it within a second.",
     });
     Ok(())
+}
+
+/// Whether a job that no engine has taken yet can have this id: triggers make 32 hexadecimal digits.
+fn may_still_come(id: &str) -> bool {
+    id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// `ringback cdr ...`
@@ -263,18 +283,52 @@ pub struct CdrListArgs {
     /// Only this callback's
     #[arg(long)]
     job: Option<String>,
+    /// Only those that ended at this moment or later: 2026-01-31, 2026-01-31T12:00:00Z, or 90m, 24h, 7d ago
+    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    since: Option<DateTime<Utc>>,
+    /// Comma-separated values with a line of names (those of --json), for a spreadsheet
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
     /// At most so many
     #[arg(long, default_value_t = 100)]
     limit: u32,
 }
 
+/// A moment as people write it; without an hour, midnight UTC.
+fn moment(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
+        return Ok(moment.to_utc());
+    }
+    if let Ok(day) = text.parse::<NaiveDate>() {
+        return Ok(day.and_time(NaiveTime::MIN).and_utc());
+    }
+    let ago = text.char_indices().last().and_then(|(at, unit)| {
+        let count = text[..at].parse::<u32>().ok()?;
+        let seconds = match unit {
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            _ => return None,
+        };
+        Utc::now().checked_sub_signed(TimeDelta::seconds(i64::from(count) * seconds))
+    });
+    ago.ok_or_else(|| "write it like 2026-01-31, 2026-01-31T12:00:00Z, 90m, 24h or 7d".to_owned())
+}
+
 /// Lists call detail records.
 pub async fn cdrs(common: &Common, args: CdrListArgs) -> Result<(), Fail> {
     let world = World::open(common).await?;
-    let filter =
-        CdrFilter { account: args.account, job: args.job.map(JobId), limit: args.limit, ..CdrFilter::default() };
+    if let Some(name) = &args.account {
+        accounts::find(&world, name).await?;
+    }
+    if let Some(job) = &args.job {
+        find(&world, job).await?;
+    }
+    let filter = CdrFilter { account: args.account, job: args.job.map(JobId), since: args.since, limit: args.limit };
     let cdrs: Vec<CdrView> = world.store.cdrs(&filter).await?.into_iter().map(CdrView::from).collect();
-    if common.json {
+    if args.csv {
+        print::csv(&cdrs);
+    } else if common.json {
         print::json(&cdrs);
     } else {
         print_cdrs(cdrs, "No record yet.");

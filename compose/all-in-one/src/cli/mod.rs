@@ -104,7 +104,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() && std::env::args().any(|argument| argument == "--json") => {
+        Err(error) if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") => {
             let told = error.to_string();
             return Fail::Usage(told.trim().trim_start_matches("error: ").to_owned()).tell(true);
         }

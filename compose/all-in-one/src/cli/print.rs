@@ -10,6 +10,13 @@ pub fn json(value: &impl Serialize) {
     line(&text);
 }
 
+/// Prints a table of comma-separated values (RFC 4180) under the names of their fields.
+pub fn csv(rows: &[impl Serialize]) {
+    let mut out = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(io::stdout().lock());
+    // A reader that went away (`| head`) ends the command quietly.
+    let _ = rows.iter().try_for_each(|row| out.serialize(row)).and_then(|()| Ok(out.flush()?));
+}
+
 /// Prints a line. A reader that went away (`| head`) ends the command quietly.
 pub fn line(text: &str) {
     let mut out = io::stdout().lock();

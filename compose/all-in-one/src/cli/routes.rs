@@ -16,6 +16,8 @@ use super::{Common, Fail, World, accounts, print};
 pub enum TrunkCommand {
     /// Add a trunk
     Add(TrunkArgs),
+    /// Change a trunk: what is given is replaced, the rest stays
+    Set(TrunkChange),
     /// List all trunks
     List,
     /// No new calls through it; live ones go on
@@ -44,7 +46,7 @@ pub struct TrunkArgs {
     #[arg(long, value_name = "sip:HOST:PORT")]
     sip: String,
     /// Our name there, if it asks for a password
-    #[arg(long)]
+    #[arg(long, requires = "password_stdin")]
     user: Option<String>,
     /// Read the password from standard input
     #[arg(long, requires = "user")]
@@ -60,14 +62,41 @@ pub struct TrunkArgs {
     cli: Option<String>,
 }
 
+/// What to change on a trunk.
+#[derive(Args)]
+pub struct TrunkChange {
+    /// The trunk
+    name: String,
+    /// Where it is: sip:host:port
+    #[arg(long, value_name = "sip:HOST:PORT")]
+    sip: Option<String>,
+    /// Our name there; "" for none
+    #[arg(long)]
+    user: Option<String>,
+    /// Read the password from standard input
+    #[arg(long)]
+    password_stdin: bool,
+    /// Digits it carries, without +; these replace all, "" means all numbers
+    #[arg(long = "prefix", value_name = "DIGITS")]
+    prefixes: Vec<String>,
+    /// Of trunks that carry a number equally well, the lower goes first
+    #[arg(long, value_name = "N")]
+    priority: Option<i64>,
+    /// The number every call through it shows; "" for none
+    #[arg(long, value_name = "+NUMBER")]
+    cli: Option<String>,
+}
+
 /// Does what `ringback trunk` says.
 pub async fn trunk(common: &Common, command: TrunkCommand) -> Result<(), Fail> {
     if let TrunkCommand::Add(args) = &command {
-        check_trunk(args)?;
+        accounts::check_name(&args.name)?;
+        check_trunk(&args.sip, &args.prefixes, args.cli.as_deref())?;
     }
     let world = World::open(common).await?;
     match command {
         TrunkCommand::Add(args) => add_trunk(common, &world, args).await,
+        TrunkCommand::Set(change) => set_trunk(common, &world, change).await,
         TrunkCommand::List => list_trunks(common, &world).await,
         TrunkCommand::Disable { name } => {
             world.store.enable_trunk(&name, false).await?;
@@ -104,6 +133,32 @@ async fn add_trunk(common: &Common, world: &World, args: TrunkArgs) -> Result<()
     };
     world.store.add_trunk(&trunk).await?;
     trunk_done(common, world, &name, "carries calls").await
+}
+
+async fn set_trunk(common: &Common, world: &World, change: TrunkChange) -> Result<(), Fail> {
+    let before = world.store.trunks().await?.into_iter().find(|trunk| trunk.name == change.name);
+    let Some(mut trunk) = before else {
+        return Err(Fail::Unknown(format!("there is no trunk {}; `ringback trunk list` shows all", change.name)));
+    };
+    let given = |text: String| Some(text).filter(|text| !text.is_empty());
+    trunk.sip = change.sip.unwrap_or(trunk.sip);
+    trunk.username = change.user.map_or(trunk.username, given);
+    if change.password_stdin {
+        trunk.password = Some(Sealed(accounts::stdin_secret()?));
+    }
+    if trunk.username.is_none() {
+        trunk.password = None;
+    } else if trunk.password.is_none() {
+        return Err(Fail::Usage("--user needs a password: --password-stdin < file".to_owned()));
+    }
+    if !change.prefixes.is_empty() {
+        trunk.prefixes = change.prefixes.into_iter().filter_map(given).collect();
+    }
+    trunk.priority = change.priority.unwrap_or(trunk.priority);
+    trunk.cli = change.cli.map_or(trunk.cli, given);
+    check_trunk(&trunk.sip, &trunk.prefixes, trunk.cli.as_deref())?;
+    world.store.update_trunk(&trunk).await?;
+    trunk_done(common, world, &trunk.name, "is changed").await
 }
 
 async fn trunk_done(common: &Common, world: &World, name: &str, what: &str) -> Result<(), Fail> {
@@ -144,21 +199,16 @@ async fn list_trunks(common: &Common, world: &World) -> Result<(), Fail> {
     Ok(())
 }
 
-fn check_trunk(args: &TrunkArgs) -> Result<(), Fail> {
-    accounts::check_name(&args.name)?;
-    let host = args
-        .sip
-        .strip_prefix("sip:")
-        .filter(|host| !host.is_empty() && !host.contains(['@', ';', '?', ' ', '<', '>', ',']));
+fn check_trunk(sip: &str, prefixes: &[String], cli: Option<&str>) -> Result<(), Fail> {
+    let host =
+        sip.strip_prefix("sip:").filter(|host| !host.is_empty() && !host.contains(['@', ';', '?', ' ', '<', '>', ',']));
     if !host.is_some_and(well_formed_host) {
-        return Err(Fail::Usage(format!("--sip {}: write it like sip:sip.example.net:5060", args.sip)));
+        return Err(Fail::Usage(format!("--sip {sip}: write it like sip:sip.example.net:5060")));
     }
-    if let Some(bad) =
-        args.prefixes.iter().find(|prefix| prefix.is_empty() || !prefix.bytes().all(|b| b.is_ascii_digit()))
-    {
+    if let Some(bad) = prefixes.iter().find(|prefix| prefix.is_empty() || !prefix.bytes().all(|b| b.is_ascii_digit())) {
         return Err(Fail::Usage(format!("--prefix {bad}: write digits without +, like 44")));
     }
-    if let Some(cli) = &args.cli {
+    if let Some(cli) = cli {
         Number::e164(cli).map_err(|error| Fail::Usage(format!("--cli {cli}: {error}")))?;
     }
     Ok(())
@@ -187,6 +237,14 @@ pub enum RateCommand {
         #[arg(long)]
         leg: Option<LegArg>,
     },
+    /// Forget the price of a prefix
+    Remove {
+        /// Digits without +, like 44
+        prefix: String,
+        /// For one leg only
+        #[arg(long)]
+        leg: Option<LegArg>,
+    },
     /// List all prices
     List,
 }
@@ -200,27 +258,31 @@ pub enum LegArg {
     B,
 }
 
+impl From<LegArg> for LegName {
+    fn from(leg: LegArg) -> LegName {
+        match leg {
+            LegArg::A => LegName::A,
+            LegArg::B => LegName::B,
+        }
+    }
+}
+
 /// Does what `ringback rate` says.
 pub async fn rate(common: &Common, command: RateCommand) -> Result<(), Fail> {
     match command {
         RateCommand::Set { prefix, price, leg } => set_rate(common, &prefix, &price, leg).await,
+        RateCommand::Remove { prefix, leg } => remove_rate(common, &prefix, leg).await,
         RateCommand::List => list_rates(common).await,
     }
 }
 
 async fn set_rate(common: &Common, prefix: &str, price: &str, leg: Option<LegArg>) -> Result<(), Fail> {
-    let digits = prefix.strip_prefix('+').unwrap_or(prefix);
-    if digits.is_empty() || digits.len() > 15 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Fail::Usage(format!("{prefix}: write a prefix as digits, like 44")));
-    }
+    let digits = rate_prefix(prefix)?;
     let per_minute = price.parse::<Money>().map_err(|error| Fail::Usage(format!("{price}: {error}")))?;
     if per_minute < Money::ZERO {
         return Err(Fail::Usage(format!("{price}: a price is zero or more")));
     }
-    let leg = leg.map(|leg| match leg {
-        LegArg::A => LegName::A,
-        LegArg::B => LegName::B,
-    });
+    let leg = leg.map(LegName::from);
     let world = World::open(common).await?;
     world.store.set_rate(digits, leg, per_minute).await?;
     if common.json {
@@ -234,6 +296,26 @@ async fn set_rate(common: &Common, prefix: &str, price: &str, leg: Option<LegArg
         ));
     }
     Ok(())
+}
+
+async fn remove_rate(common: &Common, prefix: &str, leg: Option<LegArg>) -> Result<(), Fail> {
+    let digits = rate_prefix(prefix)?;
+    let world = World::open(common).await?;
+    world.store.remove_rate(digits, leg.map(LegName::from)).await?;
+    if common.json {
+        print::json(&serde_json::json!({ "prefix": digits, "removed": true }));
+    } else {
+        print::line(&format!("Numbers that begin with {digits} have no price of their own any more."));
+    }
+    Ok(())
+}
+
+fn rate_prefix(prefix: &str) -> Result<&str, Fail> {
+    let digits = prefix.strip_prefix('+').unwrap_or(prefix);
+    if digits.is_empty() || digits.len() > 15 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(Fail::Usage(format!("{prefix}: write a prefix as digits, like 44")));
+    }
+    Ok(digits)
 }
 
 async fn list_rates(common: &Common) -> Result<(), Fail> {

@@ -123,6 +123,7 @@ async fn look_at_store(config: &Config, found: &mut Findings) -> Result<(), Fail
     {
         found.problems.push(format!("[web] account: there is no account {account}; add it or name another"));
     }
+    found.warnings.extend(ringback_common::config::overlooked(std::env::vars_os()));
     found.warnings.extend(config.iif.warnings());
     for account in ringback_trigger_iif::peers::Setup::new(&config.iif).accounts() {
         if store.account_by_name(account).await?.is_none() {
