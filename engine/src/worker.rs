@@ -411,7 +411,7 @@ impl Worker {
         if let (Some(account), Some(b), 0) = (account, &job.b, attempts)
             && !account.limits_off
         {
-            counts = Some(world.store.velocity(account.id, Some(b.as_str())).await?);
+            counts = Some(world.store.velocity(account.id, &job.id, Some(b.as_str()), &[]).await?);
         }
         let tables = world.tables.borrow().clone();
         let situation = Situation {
