@@ -20,7 +20,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use checks::{Approved, Checks, Rules, Unavailable, Written};
 pub use commands::MOST_NUMBERS;
 pub use reason::{Party, Reason};
-use recent::{Recent, Reserved};
+use recent::{Kept, Recent, Reserved, Used};
 pub use wish::{Ask, Payer, Proof, Who, Wish};
 
 use tokio::sync::Semaphore;
@@ -32,7 +32,7 @@ use crate::job::{JOB_TYPE, Job, JobId, JobKind, MAX_JOB_BYTES};
 use crate::number::Number;
 use crate::queue::{Destination, Message, PublishError, Queue};
 use crate::secret::SiteKey;
-use crate::store::{Cancelling, Counts, Lockout, Store, StoreError};
+use crate::store::{Cancelling, Confirmed, Lockout, Store, StoreError, Wished};
 use crate::terms::Terms;
 
 /// When to come back after "not now".
@@ -182,13 +182,13 @@ impl Intake {
             Ok(approved) => approved,
             Err(reason) => return rejected(reason),
         };
-        if let Some(limit) = self.limit(&approved).await? {
-            let retry_after = limit_passes(limit);
-            return Ok(Verdict::Limited { job: job.clone(), reason: Reason::Limit(limit), retry_after });
-        }
         let Some(reserved) = self.reserve(job, &wish, &approved).await? else {
             return rejected(Reason::AlreadyCalling);
         };
+        if let Some(limit) = self.limit(job, &approved).await? {
+            let retry_after = limit_passes(limit);
+            return Ok(Verdict::Limited { job: job.clone(), reason: Reason::Limit(limit), retry_after });
+        }
         match self.publish(job, wish, &approved).await? {
             Ok(()) => reserved.keep(),
             Err(reason) => return rejected(reason),
@@ -225,23 +225,27 @@ impl Intake {
         Ok(if locked { Err(Reason::BadSecretOrUser) } else { answer })
     }
 
-    /// The limit that one more job would go beyond.
-    async fn limit(&self, approved: &Approved) -> Result<Option<&'static str>, Unavailable> {
-        let account = &approved.account;
-        if account.limits_off {
-            return Ok(None);
-        }
+    /// The limit that this job would go beyond. Those that were reserved before it count, whether the store has their rows or not.
+    async fn limit(&self, job: &JobId, approved: &Approved) -> Result<Option<&'static str>, Unavailable> {
+        let (account, store) = (&approved.account, self.checks.store());
+        let Some(used) = used(approved) else { return Ok(None) };
         let limits = self.checks.rules().limits.overridden(&account.limits).unwrap_or_else(|error| {
             tracing::error!(account = account.name, "its own limits are not understood, the site's hold: {error}");
             Cow::Borrowed(&self.checks.rules().limits)
         });
+        let before = self.recent.unseen_before(job, used);
+        if !before.is_empty() {
+            let jobs: Vec<JobId> = before.iter().map(|one| one.job.clone()).collect();
+            self.recent.seen(&store.stored_among(&jobs).await?, used);
+        }
+        let before = self.recent.unseen_before(job, used);
         if approved.quote.is_some() {
-            let asked = self.checks.store().questions_since(account.id, Utc::now() - TimeDelta::minutes(1)).await?;
+            let asked = store.questions_since(account.id, Utc::now() - TimeDelta::minutes(1), &before).await?;
             let too_often = asked >= i64::from(limits.jobs_per_account_per_minute);
             return Ok(too_often.then_some("jobs_per_account_per_minute"));
         }
-        let counts = self.checks.store().velocity(account.id, approved.b.as_ref().map(Number::as_str)).await?;
-        Ok(crate::guard::limit_reached(&with_one_more(counts), &limits))
+        let counts = store.velocity(account.id, job, approved.b.as_ref().map(Number::as_str), &before).await?;
+        Ok(crate::guard::limit_reached(&counts, &limits))
     }
 
     /// Marks this account's call from A to B as under way; `None` if another job does that already. Questions may be asked as
@@ -252,27 +256,27 @@ impl Intake {
         wish: &Wish,
         approved: &Approved,
     ) -> Result<Option<Reserved<'_>>, Unavailable> {
-        let asker = asker(approved.account.id, &wish.sender);
-        if approved.quote.is_some() {
-            return Ok(self.recent.reserve(job, &format!("quote {job}"), &asker));
-        }
-        let store = self.checks.store();
+        let (store, account_id) = (self.checks.store(), approved.account.id);
         let (a, b) = (approved.a.as_str(), approved.b.as_ref().map(Number::as_str));
-        let unfinished = store.unfinished_between(approved.account.id, a, b).await?;
-        if unfinished.is_some_and(|other| other != *job) {
-            return Ok(None);
+        let key = match approved.quote {
+            Some(_) => format!("quote {job}"),
+            None => format!("{account_id} {a} {}", b.unwrap_or_default()),
+        };
+        if approved.quote.is_none() {
+            let window = TimeDelta::from_std(self.checks.rules().same_call_window).unwrap_or_default();
+            let wished = Wished { account_id, a, b, job, source: &wish.source };
+            if store.same_call(&wished, Utc::now() - window).await? {
+                return Ok(None);
+            }
+            if let Some(other) = self.recent.other_between(&key, job)
+                && store.find(&other).await?.is_none_or(|row| !row.finished && !row.canceled)
+            {
+                return Ok(None);
+            }
         }
-        let window = TimeDelta::from_std(self.checks.rules().same_call_window).unwrap_or_default();
-        if store.called_elsewhere(approved.account.id, a, b, &wish.source, Utc::now() - window).await? {
-            return Ok(None);
-        }
-        let key = format!("{} {a} {}", approved.account.id, b.unwrap_or_default());
-        if let Some(other) = self.recent.other_between(&key, job)
-            && store.find(&other).await?.is_none_or(|row| !row.finished && !row.canceled)
-        {
-            return Ok(None);
-        }
-        Ok(self.recent.reserve(job, &key, &asker))
+        let kept = Kept { key, asker: asker(account_id, &wish.sender), used: used(approved) };
+        let due = wish.not_before.is_none_or(|moment| moment <= Utc::now());
+        Ok(self.recent.reserve(Confirmed { job: job.clone(), b: approved.b.clone(), due }, kept))
     }
 
     async fn publish(&self, job: &JobId, wish: Wish, approved: &Approved) -> Result<Result<(), Reason>, Unavailable> {
@@ -339,6 +343,11 @@ fn may_write(written: &Mutex<Buckets<(i64, String)>>, account_id: i64, source: &
     written.take((account_id, source.to_owned()), Instant::now()).is_ok()
 }
 
+/// Whose limits this counts for; `None`: an account without limits.
+fn used(approved: &Approved) -> Option<Used> {
+    (!approved.account.limits_off).then_some((approved.account.id, approved.quote.is_some()))
+}
+
 /// Who asks, on which account.
 fn asker(account_id: i64, sender: &str) -> String {
     format!("{account_id} {sender}")
@@ -373,19 +382,6 @@ fn tried(sender: &str, who: &Who) -> String {
 /// Under which name wrong secrets for this account are counted, whoever sends them.
 fn tried_account(name: &str) -> String {
     format!("unvouched account {}", name.to_lowercase())
-}
-
-/// What the counts would be with the job in question among them.
-fn with_one_more(counts: Counts) -> Counts {
-    Counts {
-        active: counts.active + 1,
-        jobs_minute: counts.jobs_minute + 1,
-        jobs_hour: counts.jobs_hour + 1,
-        jobs_day: counts.jobs_day + 1,
-        same_b_10min: counts.same_b_10min + 1,
-        same_prefix7_10min: counts.same_prefix7_10min + 1,
-        ..counts
-    }
 }
 
 /// How long to wait for a limit at least.

@@ -18,16 +18,14 @@ impl Pace {
         Pace { window, since: now, events: 0, per_second: 0.0 }
     }
 
-    /// So many more; true when a window ended with them and [`Pace::per_second`] is new.
-    pub fn count(&mut self, events: usize, now: Instant) -> bool {
+    /// So many more.
+    pub fn count(&mut self, events: usize, now: Instant) {
         self.events += events;
         let since = now.saturating_duration_since(self.since);
-        let over = since >= self.window;
-        if over {
+        if since >= self.window {
             self.per_second = self.events as f64 / since.as_secs_f64();
             (self.since, self.events) = (now, 0);
         }
-        over
     }
 
     /// Events a second in the last window that ended.
@@ -45,11 +43,11 @@ mod tests {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut pace = Pace::new(Duration::from_millis(200), start);
-        assert!(!pace.count(10, at(10)));
+        pace.count(10, at(10));
         assert_eq!(pace.per_second(), 0.0, "the first window is not over");
-        assert!(pace.count(10, at(200)));
+        pace.count(10, at(200));
         assert_eq!(pace.per_second(), 100.0);
-        assert!(pace.count(1, at(10_200)));
+        pace.count(1, at(10_200));
         assert_eq!(pace.per_second(), 0.1, "after a silence it is slow");
     }
 }

@@ -24,8 +24,6 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::gather;
-
 /// The settings of a process (`[service]` of the configuration).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -82,14 +80,18 @@ where
 {
     start_logging(config);
     log_panics();
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = match builder.worker_threads(workers()).on_thread_park(gather::before_park).enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return failed(name, &format!("cannot start its threads: {error}")),
     };
     let code = runtime.block_on(serve(name, config, run));
     runtime.shutdown_timeout(Duration::from_secs(1));
     code
+}
+
+/// Nobody waits in it for company: what may wait gathers where it is written or published.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build()
 }
 
 /// Half of the processors: signalling needs a fraction of one, threads that find nothing to do cost more than they bring, and
@@ -386,8 +388,12 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
 
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+    use crate::job::JobId;
     use crate::number::Number;
+    use crate::store::{Step, Store, StoreConfig};
 
     const CHILD: &str = "RINGBACK_TEST_CHILD";
 
@@ -403,6 +409,48 @@ mod tests {
         waiting.await.unwrap();
         shutdown.wait().await;
         assert!(shutdown.begun());
+    }
+
+    #[test]
+    fn a_busy_writer_keeps_no_datagram_waiting() {
+        let (runtime, folder) = (runtime().unwrap(), tempfile::tempdir().unwrap());
+        let url = format!("sqlite://{}/ringback.db", folder.path().display());
+        let written = Arc::new(AtomicUsize::new(0));
+        let echo = runtime.block_on(async {
+            let writer = Store::open(&StoreConfig::new(url)).await.unwrap().writer();
+            for _ in 0..64 {
+                let (writer, written) = (writer.clone(), Arc::clone(&written));
+                tokio::spawn(async move {
+                    while writer.step(Step::new(JobId("nobody's".to_owned()), "e1", 1)).await.is_ok() {
+                        written.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            let echo = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let address = echo.local_addr().unwrap();
+            tokio::spawn(async move {
+                let mut buffer = [0; 8];
+                while let Ok((length, from)) = echo.recv_from(&mut buffer).await {
+                    echo.send_to(&buffer[..length], from).await.unwrap();
+                }
+            });
+            address
+        });
+        while written.load(Ordering::Relaxed) < 1_000 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let phone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut times: Vec<Duration> = (0..300)
+            .map(|_| {
+                let start = std::time::Instant::now();
+                phone.send_to(b"?", echo).unwrap();
+                phone.recv(&mut [0; 8]).unwrap();
+                start.elapsed()
+            })
+            .collect();
+        times.sort_unstable();
+        assert!(times[150] < Duration::from_millis(2), "half of them waited {:?}", times[150]);
+        runtime.shutdown_timeout(Duration::from_secs(1));
     }
 
     #[tokio::test]

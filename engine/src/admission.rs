@@ -69,24 +69,39 @@ pub struct Refusal {
     pub reason: String,
 }
 
+/// Why a callback is not made now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// Nor later.
+    Refused(Refusal),
+    /// A trunk that would carry it is still to be found.
+    NotNow,
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Denial {
+        Denial::Refused(refusal)
+    }
+}
+
 fn no(verdict: Verdict, reason: impl Into<String>) -> Refusal {
     Refusal { verdict, reason: reason.into() }
 }
 
-/// Yes with a plan and a hold, or no with a reason.
-pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Refusal> {
+/// Yes with a plan and a hold, or no with a reason, or not now.
+pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Denial> {
     let Situation { job, engine, .. } = situation;
     if situation.now > job.not_after {
-        return Err(no(Verdict::Expired, "the request was too old to be tried"));
+        return Err(no(Verdict::Expired, "the request was too old to be tried").into());
     }
     let account = situation.account.ok_or_else(|| no(Verdict::Rejected, "there is no such account"))?;
     if !account.enabled {
-        return Err(no(Verdict::Rejected, "the account is disabled"));
+        return Err(no(Verdict::Rejected, "the account is disabled").into());
     }
     let b = job.b.as_ref();
     let b = b.ok_or_else(|| no(Verdict::Rejected, "asking for the number by voice is not in this version"))?;
     if job.a == *b {
-        return Err(no(Verdict::Rejected, "both numbers are the same"));
+        return Err(no(Verdict::Rejected, "both numbers are the same").into());
     }
     for number in [&job.a, b].into_iter().chain(&job.terms.forwards) {
         may_be_dialled(number, account)?;
@@ -101,10 +116,8 @@ pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Refusal> {
     if let Some(trunk) = &job.terms.trunk_a {
         a.routes.retain(|route| route.trunk == *trunk);
         if a.routes.is_empty() {
-            return Err(no(
-                Verdict::Rejected,
-                "the trunk that is to carry the first call does not carry this number now",
-            ));
+            let reason = "the trunk that is to carry the first call does not carry this number now";
+            return Err(not_carried(situation, &job.a, Some(trunk), reason));
         }
     }
     let b = party(situation, account, LegName::B, b, &shown(cli_b, &job.a))?;
@@ -122,7 +135,7 @@ pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Refusal> {
     };
     let hold = plan.slice().min(account.available);
     if account.available <= Money::ZERO || hold < hold_for(plan.a.tariff, plan.b.tariff, LEAST_SECONDS) {
-        return Err(no(Verdict::NoFunds, "there is not enough money on the account"));
+        return Err(no(Verdict::NoFunds, "there is not enough money on the account").into());
     }
     let minutes = minutes_for(account.available, plan.a.tariff, plan.b.tariff, plan.max_call);
     Ok(Admitted { plan, account_id: account.id, currency: account.currency.clone(), hold, minutes })
@@ -160,14 +173,22 @@ fn party(
     leg: LegName,
     number: &Number,
     shown: &str,
-) -> Result<Party, Refusal> {
+) -> Result<Party, Denial> {
     let routes = situation.trunks.routes(number, shown);
     if routes.is_empty() {
-        return Err(no(Verdict::Rejected, "no trunk carries this number now"));
+        return Err(not_carried(situation, number, None, "no trunk carries this number now"));
     }
     let tariff = tariff_of(situation.rates, situation.tariff, account, leg, number)
         .ok_or_else(|| no(Verdict::Rejected, "there is no price for this number"))?;
     Ok(Party { number: number.clone(), routes, tariff })
+}
+
+/// No trunk that was found carries this number: one that was not found yet may, after all.
+fn not_carried(situation: &Situation<'_>, number: &Number, named: Option<&str>, reason: &str) -> Denial {
+    match situation.trunks.is_awaited(number, named) {
+        true => Denial::NotNow,
+        false => no(Verdict::Rejected, reason).into(),
+    }
 }
 
 /// The longest matching rate of this leg in the account's currency, else the flat price; no price is a refusal, never free.

@@ -26,6 +26,7 @@ pub mod recovery;
 pub mod routing;
 mod run;
 pub mod sdp;
+mod tables;
 pub mod views;
 pub mod worker;
 pub mod world;

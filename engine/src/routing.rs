@@ -15,8 +15,8 @@ pub struct Trunk {
     pub name: String,
     /// Host and port as they stand in the Request-URI.
     pub host: String,
-    /// Where its datagrams go.
-    pub address: SocketAddr,
+    /// Where its datagrams go; `None`: its host was not found yet.
+    pub address: Option<SocketAddr>,
     /// User and password, if it challenges.
     pub credentials: Option<(String, String)>,
     /// Digits it carries; none means all.
@@ -40,8 +40,9 @@ impl Trunks {
     /// The ways to `number`, best first; `shown` is what the called one sees, usually the other party's number (S4), unless the
     /// trunk shows its own. A listed extension goes only to a trunk that names it (DESIGN 4).
     pub fn routes(&self, number: &Number, shown: &str) -> Vec<Route> {
+        let found = self.0.iter().filter(|trunk| trunk.address.is_some());
         let mut ways: Vec<(usize, i64, &Trunk)> =
-            self.0.iter().filter_map(|trunk| Some((trunk.carries(number)?, trunk.priority, trunk))).collect();
+            found.filter_map(|trunk| Some((trunk.carries(number)?, trunk.priority, trunk))).collect();
         ways.sort_by_key(|(length, priority, trunk)| (std::cmp::Reverse(*length), *priority, trunk.name.clone()));
         ways.into_iter()
             .map(|(_, _, trunk)| Route {
@@ -49,6 +50,12 @@ impl Trunks {
                 cli: trunk.cli.clone().unwrap_or_else(|| shown.to_owned()),
             })
             .collect()
+    }
+
+    /// Whether a trunk that carries this number is still to be found; where a name is given, that trunk.
+    pub fn is_awaited(&self, number: &Number, named: Option<&str>) -> bool {
+        let meant = |trunk: &&Trunk| named.is_none_or(|name| trunk.name == name);
+        self.0.iter().filter(meant).any(|trunk| trunk.address.is_none() && trunk.carries(number).is_some())
     }
 }
 
@@ -74,7 +81,7 @@ mod tests {
         Trunk {
             name: name.to_owned(),
             host: "127.0.0.1:5060".to_owned(),
-            address: "127.0.0.1:5060".parse().unwrap(),
+            address: "127.0.0.1:5060".parse().ok(),
             credentials: None,
             prefixes: prefixes.iter().map(|prefix| (*prefix).to_owned()).collect(),
             priority,
@@ -97,6 +104,17 @@ mod tests {
         ]);
         assert_eq!(names(&trunks, "+442071838750"), ["london", "uk-first", "uk", "all"]);
         assert_eq!(names(&trunks, "+12065554123"), ["all"]);
+    }
+
+    #[test]
+    fn a_trunk_that_is_not_found_yet_carries_nothing_and_is_waited_for() {
+        let lost = Trunk { address: None, ..trunk("uk", &["44"], 1) };
+        let trunks = Trunks(vec![lost, trunk("london", &["4420"], 1)]);
+        assert_eq!(names(&trunks, "+442071838750"), ["london"]);
+        assert_eq!(names(&trunks, "+441612345678"), [""; 0]);
+        let awaited = |number: &str, named| trunks.is_awaited(&Number::e164(number).unwrap(), named);
+        assert!(awaited("+441612345678", None) && awaited("+441612345678", Some("uk")));
+        assert!(!awaited("+12065554123", None) && !awaited("+442071838750", Some("london")));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The engine's main: bind, register, recover, and only then take jobs (DESIGN 5, rule 9).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,17 +12,16 @@ use ringback_sip::net::{Endpoint, EndpointError};
 use tokio::sync::{mpsc, watch};
 
 use crate::drain;
-use crate::driver::Welcome;
 use crate::gate::Gate;
 use crate::heartbeat::{self, Finding};
 use crate::media::{Kind, Media, MediaConfig};
 use crate::recovery::Way;
-use crate::routing::{Trunk, Trunks};
+use crate::tables::Reader;
 use crate::worker::Worker;
-use crate::world::{Tables, World};
+use crate::world::World;
 
-/// How often trunks and rates are read again.
-const REFRESH: Duration = Duration::from_secs(1);
+/// How often it is said that the calls live.
+const ALIVE: Duration = Duration::from_secs(1);
 
 /// What the engine is given: the store, the queue, and a SIP socket if somebody else already bound it.
 pub struct Surroundings {
@@ -77,10 +75,10 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
         kind: Kind::Auto,
     })?;
     tokio::task::spawn_blocking(Country::load_all).await.map_err(std::io::Error::other)?;
-    let registered = store.register_engine(&config.engine.id).await?;
+    let mut reader = Reader::new(store.clone());
+    let (tables, tables_now) = watch::channel(reader.read().await?);
+    let registered = store.register_engine(&config.engine.id).await?; // from now on it has to beat, or is adopted
     let me = registered.me.clone();
-
-    let (tables, tables_now) = watch::channel(read_tables(&store).await?);
     let world = Arc::new(World::new(
         config,
         me.clone(),
@@ -94,7 +92,7 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
     let worker = Worker::new(Arc::clone(&world));
     let (findings, mut found) = mpsc::channel(16);
     let beat = tokio::spawn(heartbeat::run(store.clone(), me.clone(), gate, findings));
-    let refresh = tokio::spawn(refresh_tables(Arc::clone(&world), tables));
+    let refresh = tokio::spawn(reader.follow(Arc::clone(&world), tables));
     let events_done = Shutdown::new();
     let events = tokio::spawn(drain::run(store.clone(), queue, me.clone(), events_done.clone()));
     let purge = tokio::spawn(purge_hourly(store.clone(), config.retention));
@@ -145,7 +143,7 @@ async fn listen(worker: &Worker, found: &mut mpsc::Receiver<Finding>, me: &Me) -
 /// written.
 async fn say_alive(worker: Worker, world: Arc<World>) {
     loop {
-        tokio::time::sleep(REFRESH).await;
+        tokio::time::sleep(ALIVE).await;
         let endpoint = &world.endpoint;
         let strangers = metrics::counter!("ringback_sip_strangers_total", "sip" => endpoint.local_addr().to_string());
         strangers.absolute(endpoint.counts().strangers);
@@ -168,59 +166,4 @@ async fn purge_hourly(store: Store, keep: RetentionConfig) {
             }
         }
     }
-}
-
-async fn refresh_tables(world: Arc<World>, tables: watch::Sender<Tables>) {
-    let mut welcome = welcome_trunks(&world);
-    loop {
-        tokio::time::sleep(REFRESH).await;
-        match read_tables(&world.store).await {
-            Ok(now) => {
-                tables.send_replace(now);
-                let before = std::mem::replace(&mut welcome, welcome_trunks(&world));
-                drop(before);
-            }
-            Err(error) => tracing::debug!(%error, "trunks and rates cannot be read now; the known ones stay"),
-        }
-    }
-}
-
-/// The trunks may speak to us outside calls as well.
-fn welcome_trunks(world: &World) -> Vec<Welcome> {
-    let tables = world.tables.borrow();
-    tables.trunks.0.iter().map(|trunk| Welcome::trunk(&world.endpoint, trunk.address.ip())).collect()
-}
-
-/// Reads trunks and rates; a trunk whose name does not resolve is left out, with a line in the log.
-async fn read_tables(store: &Store) -> Result<Tables, StoreError> {
-    let mut trunks = Vec::new();
-    for trunk in store.trunks().await?.into_iter().filter(|trunk| trunk.enabled) {
-        let host = trunk.sip.trim_start_matches("sip:").to_owned();
-        let named = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
-            host.clone()
-        } else {
-            format!("{host}:5060")
-        };
-        let Some(address) = resolve(&named).await else {
-            tracing::warn!(trunk = trunk.name, "the trunk's host does not resolve; it is not used");
-            continue;
-        };
-        trunks.push(Trunk {
-            name: trunk.name,
-            host,
-            address,
-            credentials: trunk.username.zip(trunk.password.map(|password| password.0)),
-            prefixes: trunk.prefixes,
-            priority: trunk.priority,
-            cli: trunk.cli,
-        });
-    }
-    Ok(Tables { trunks: Arc::new(Trunks(trunks)), rates: Arc::new(store.rates().await?) })
-}
-
-async fn resolve(host: &str) -> Option<SocketAddr> {
-    if let Ok(address) = host.parse() {
-        return Some(address);
-    }
-    tokio::net::lookup_host(host).await.ok()?.find(SocketAddr::is_ipv4)
 }

@@ -20,7 +20,7 @@ use ringback_common::store::{AccountView, Alive, OwnedRequest, StoreError, Take,
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use crate::admission::{self, Admitted, Refusal, Situation};
+use crate::admission::{self, Admitted, Denial, Refusal, Situation};
 use crate::call::Verdict;
 use crate::driver::{CallClock, Control, Driver, End};
 use crate::due::DueMoments;
@@ -331,7 +331,8 @@ impl Worker {
         }
         let admitted = match self.admit(&job, attempts).await {
             Ok(admitted) => admitted,
-            Err(refusal) => return self.refuse(&job, epoch, seq, refusal).await,
+            Err(Denial::Refused(refusal)) => return self.refuse(&job, epoch, seq, refusal).await,
+            Err(Denial::NotNow) => return self.put_off(&job.id, epoch).await,
         };
         let driver = Driver::begin(Arc::clone(&self.world), job.clone(), admitted, epoch, seq, slot, Utc::now());
         let refusal = match self.drive(Box::new(driver), control).await {
@@ -366,7 +367,7 @@ impl Worker {
         driver.run(control).await
     }
 
-    async fn admit(&self, job: &Job, attempts: u32) -> Result<Admitted, Refusal> {
+    async fn admit(&self, job: &Job, attempts: u32) -> Result<Admitted, Denial> {
         loop {
             match self.decide(job, attempts).await {
                 Ok(decision) => return decision,
@@ -377,7 +378,7 @@ impl Worker {
                 Err(error) => {
                     tracing::error!(job = %job.id, %error, "the account cannot be used");
                     let reason = "the account cannot be used; ask its operator".to_owned();
-                    return Err(Refusal { verdict: Verdict::Rejected, reason });
+                    return Err(Refusal { verdict: Verdict::Rejected, reason }.into());
                 }
             }
         }
@@ -385,7 +386,7 @@ impl Worker {
 
     /// A plain yes to a rich account may rest on what was read of it within the last second; everything else is decided on
     /// what the store says now.
-    async fn decide(&self, job: &Job, attempts: u32) -> Result<Result<Admitted, Refusal>, StoreError> {
+    async fn decide(&self, job: &Job, attempts: u32) -> Result<Result<Admitted, Denial>, StoreError> {
         let (world, now) = (&self.world, Instant::now());
         if let Some(account) = world.views.recent(&job.account, now)
             && let Ok(admitted) = self.weigh(job, attempts, Some(&account)).await?
@@ -405,13 +406,13 @@ impl Worker {
         job: &Job,
         attempts: u32,
         account: Option<&AccountView>,
-    ) -> Result<Result<Admitted, Refusal>, StoreError> {
+    ) -> Result<Result<Admitted, Denial>, StoreError> {
         let world = &self.world;
         let mut counts = None;
         if let (Some(account), Some(b), 0) = (account, &job.b, attempts)
             && !account.limits_off
         {
-            counts = Some(world.store.velocity(account.id, Some(b.as_str())).await?);
+            counts = Some(world.store.velocity(account.id, &job.id, Some(b.as_str()), &[]).await?);
         }
         let tables = world.tables.borrow().clone();
         let situation = Situation {

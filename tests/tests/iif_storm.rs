@@ -202,6 +202,45 @@ fn three_hundred_requests_each_with_its_release_right_behind_it_ring_nobody_on()
     }
 }
 
+#[test]
+fn behind_a_broker_that_is_silent_for_long_no_release_counts_as_ahead_of_its_request() {
+    const MANY: usize = 200;
+    let peers = Peers::start();
+    let house = House::with(Site::beside(&peers), quick(), quick(), |site| {
+        site.set("iif.application_server", "any");
+        site.set("engine.slots", "400");
+    });
+    house.phones.when("44*", Manner::rings_for_ever());
+    let _engine = house.site.start(Part::Engine(1));
+    let trigger = house.site.start(Part::Iif(1));
+    let server = AppServer::start(house.site.at(4000), std::net::SocketAddr::new(trigger.ip, 5080));
+    let counted = |labels: &[&str]| ringback_tests::iif::counted(trigger.health(), "ringback_iif_total", labels);
+    peers.rabbit.freeze(true);
+    for n in 0..MANY {
+        server.says(request(n));
+        server.says(format!("RELEASE: id={n};"));
+        std::thread::sleep(millis(2));
+    }
+    clock::wait_for("every RELEASE to be dealt with", secs(60), || {
+        (counted(&["RELEASE"]) >= MANY as u64).then_some(())
+    });
+    assert!(counted(&["REQUEST", "unavailable"]) > 0, "the broker was silent for longer than anybody waits");
+    peers.rabbit.freeze(false);
+    let mut heard: Vec<String> = Vec::new();
+    let is_over = |heard: &[String]| ids(heard, "ACK").len() == MANY && ids(heard, "RESPONSE").len() == MANY;
+    clock::wait_for("an ACK and a RESPONSE for each", secs(90), || {
+        for n in (0..MANY).filter(|n| !ids(&heard, "ACK").contains(n)) {
+            server.says(request(n));
+        }
+        heard.extend(std::iter::from_fn(|| server.hears_from(secs(1))).map(|(text, _)| text));
+        is_over(&heard).then_some(())
+    });
+    assert_eq!(counted(&["too_many_ahead"]), 0);
+    house.site.wait_idle(MANY, secs(30));
+    let called: Vec<_> = house.phones.calls().into_iter().map(|call| call.number).collect();
+    assert!(called.is_empty(), "{called:?} were called although they had been released");
+}
+
 fn is_ok_or_none(value: &str) -> bool {
     matches!(value, "ok" | "0")
 }

@@ -10,7 +10,7 @@ use ringback_common::job::{JOB_TYPE, Job, JobId, JobKind, Quote};
 use ringback_common::money::Money;
 use ringback_common::queue::{Destination, Message, Queue, QueueConfig, Source};
 use ringback_tests::phone::{Manner, Who};
-use ringback_tests::site::{SENDER, Site};
+use ringback_tests::site::{Part, SENDER, Site};
 use ringback_tests::story::{A, B, SOON, Story, millis, secs};
 use serde_json::json;
 
@@ -155,6 +155,53 @@ fn two_triggers_at_the_same_moment_ring_once() {
     assert_eq!(trigger.event(&Source::Log, "finished", &same).result.as_deref(), Some("Successful"), "a new wish");
     assert_eq!(story.phones.calls_to(A).len(), 2);
     story.site.probe().books_are_right("alice", 10_000_000);
+}
+
+#[test]
+fn of_four_wishes_at_once_a_limit_of_three_a_minute_lets_three_through() {
+    let story = Story::begin(Manner::answers(millis(100)), Manner::answers(millis(100)), |_| {});
+    for number in ["+44100*", "+44200*"] {
+        story.phones.when(number, Manner::answers(millis(100)).hangs_up_after(secs(1)));
+    }
+    let own = ["--number", "+447700900222", "--allow", "44", "--limit", "concurrent_calls_per_account=9"];
+    story.site.cli(&[&["account", "add", "bob", "--balance", "5.00"], &own[..]].concat(), "");
+    let trigger = Trigger::of(&story.site);
+    let number = |leg: u8, n: u8| format!("+44{leg}00{n:07}").parse().unwrap();
+    let jobs: Vec<Job> = (1..=4)
+        .map(|n| Job {
+            account: "bob".to_owned(),
+            a: number(1, n),
+            b: Some(number(2, n)),
+            ..job(&format!("burst-{n}"), "test")
+        })
+        .collect();
+    trigger.publish(&jobs);
+    story.site.wait_idle(4, SOON);
+    let ends: Vec<(String, String)> = jobs.iter().map(|job| ended(&story.site, job)).collect();
+    let called = ends.iter().filter(|(result, _)| result == "Successful").count();
+    let limit = "too many requests: the limit jobs_per_account_per_minute is reached";
+    let refused = ends.iter().filter(|(_, reason)| reason == limit).count();
+    assert_eq!((called, refused), (3, 1), "{ends:?}");
+}
+
+#[test]
+fn while_its_trunks_host_is_not_found_a_wish_waits_and_is_not_refused() {
+    let (site, phones) =
+        Story::stage(Manner::answers(millis(100)), Manner::answers(millis(100)).hangs_up_after(secs(1)), |_| {});
+    site.cli(&["trunk", "remove", "phones"], "");
+    site.trunk("phones", "sip:trunk.invalid:5070", "");
+    let _gateway = site.start(Part::All);
+    let (trigger, call) = (Trigger::of(&site), job("1", "test"));
+    trigger.publish(std::slice::from_ref(&call));
+    ringback_tests::clock::wait_for("the request to be put off", SOON, || {
+        let shown = site.json(&["request", "show", call.id.as_str()]);
+        let epoch = site.probe().requests().first().map(|request| request.epoch)?;
+        (epoch > 1 && shown["request"]["result"].is_null()).then_some(())
+    });
+    site.cli(&["trunk", "remove", "phones"], "");
+    site.trunk("phones", &phones.uri(), "");
+    site.wait_idle(1, SOON);
+    assert_eq!(ended(&site, &call), ("Successful".to_owned(), "both talked".to_owned()));
 }
 
 fn ended_well<'a>(site: &Site, jobs: &'a [Job]) -> &'a Job {

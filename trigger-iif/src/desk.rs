@@ -77,7 +77,7 @@ impl Desk {
                 let (server, request) = *asked;
                 let job = job_of(&server, &request.id);
                 let answer = self.ask(&setup, datagram, &server, request, from).await;
-                self.releases.decided(&job);
+                self.releases.decided(&job, answer.is_some());
                 Some(sign(answer?, Some(&server.secret)))
             }
             Judgement::Release(_) => None,

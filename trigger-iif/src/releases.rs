@@ -1,7 +1,7 @@
 //! RELEASEs on their way to the store. Nobody repeats a RELEASE, for it is not answered: while the store is away it waits here, and
 //! keeps no REQUEST from the desk. Bounded in number, and the rows that it writes in rate.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 const MOST_AHEAD: u32 = 100;
 const AHEAD_PER_SECOND: f64 = 1.0;
 
+/// So long, and so many at most, are REQUESTs remembered that heard nothing: as long as a job lasts, and it is asked for again.
+const MEMORY: Duration = Duration::from_secs(900);
+const MOST_UNANSWERED: usize = 10_000;
+
 /// RELEASEs that are to be carried out.
 #[derive(Default)]
 pub struct Releases {
@@ -35,6 +39,7 @@ struct Waiting {
     all: VecDeque<Release>,
     /// REQUESTs that nobody has decided on yet; not more than there are hands at the desk.
     undecided: HashMap<JobId, Undecided>,
+    unanswered: Unanswered,
     closed: bool,
 }
 
@@ -44,6 +49,36 @@ struct Undecided {
     times: usize,
     /// The RELEASE that came behind it.
     then: Option<Release>,
+}
+
+/// REQUESTs that heard nothing, because store or queue did not answer: their jobs may be on the queue all the same, or will be when
+/// they are asked for again. A RELEASE is not ahead of them.
+#[derive(Default)]
+struct Unanswered {
+    jobs: HashSet<JobId>,
+    order: VecDeque<(Instant, JobId)>,
+}
+
+impl Unanswered {
+    fn keep(&mut self, job: &JobId, now: Instant) {
+        if self.jobs.insert(job.clone()) {
+            self.order.push_back((now, job.clone()));
+        }
+        self.forget_old(now);
+    }
+
+    fn has(&mut self, job: &JobId, now: Instant) -> bool {
+        self.forget_old(now);
+        self.jobs.contains(job)
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        let is_old = |since: Instant| now.saturating_duration_since(since) >= MEMORY;
+        while self.order.front().is_some_and(|(since, _)| is_old(*since)) || self.order.len() > MOST_UNANSWERED {
+            let Some((_, job)) = self.order.pop_front() else { return };
+            self.jobs.remove(&job);
+        }
+    }
 }
 
 /// What became of one.
@@ -58,9 +93,12 @@ impl Releases {
         self.waiting().undecided.entry(job.clone()).or_default().times += 1;
     }
 
-    /// It is known what became of it: the RELEASE that came behind it goes its way.
-    pub fn decided(&self, job: &JobId) {
+    /// It is known what became of it, or nobody could say and it was not answered: the RELEASE that came behind it goes its way.
+    pub fn decided(&self, job: &JobId, is_answered: bool) {
         let mut waiting = self.waiting();
+        if !is_answered {
+            waiting.unanswered.keep(job, Instant::now());
+        }
         let Some(request) = waiting.undecided.get_mut(job) else { return };
         request.times -= 1;
         let (then, is_last) = (request.then.take(), request.times == 0);
@@ -103,7 +141,11 @@ impl Releases {
     /// Carries them out, in the order in which they came, until closed.
     pub async fn carry_out(&self, intake: &Intake) {
         let ahead = Mutex::new(Buckets::new(MOST_AHEAD, AHEAD_PER_SECOND));
-        self.each(|release| end(intake, release, &ahead)).await;
+        self.each(|release| {
+            let is_asked_for = self.waiting().unanswered.has(&release.job, Instant::now());
+            end(intake, release, is_asked_for, &ahead)
+        })
+        .await;
     }
 
     async fn each<Ending>(&self, end: impl Fn(Release) -> Ending)
@@ -169,10 +211,15 @@ impl Releases {
 }
 
 /// Ends a call, or sees to it that it never begins.
-async fn end(intake: &Intake, release: Release, ahead: &Mutex<Buckets<String>>) -> Result<Met, StoreError> {
+async fn end(
+    intake: &Intake,
+    release: Release,
+    is_asked_for: bool,
+    ahead: &Mutex<Buckets<String>>,
+) -> Result<Met, StoreError> {
     let Release { job, by } = release;
     let ahead = || ahead.lock().unwrap_or_else(PoisonError::into_inner);
-    if !intake.knows(&job).await? && ahead().take(by.clone(), Instant::now()).is_err() {
+    if !is_asked_for && !intake.knows(&job).await? && ahead().take(by.clone(), Instant::now()).is_err() {
         return Ok(Met::TooManyAhead);
     }
     let met = intake.cancel(&job).await.inspect_err(|_| ahead().give_back(&by))?;
@@ -212,9 +259,9 @@ mod tests {
         releases.take(release(0));
         releases.take(release(1));
         assert_eq!(releases.waiting().all, [release(1)], "another call's waits for nothing");
-        releases.decided(&job);
+        releases.decided(&job, true);
         assert_eq!(releases.waiting().all, [release(1), release(0)]);
-        releases.decided(&job);
+        releases.decided(&job, true);
         assert!(releases.waiting().undecided.is_empty());
         releases.take(release(0));
         assert_eq!(releases.waiting().all.len(), 2);
@@ -245,15 +292,49 @@ mod tests {
         assert!(releases.waiting().all.is_empty(), "each is told, and the shutdown waits for none");
     }
 
-    #[tokio::test]
-    async fn those_ahead_of_their_request_are_bounded_in_rate() {
-        let folder = tempfile::tempdir().unwrap();
+    async fn intake(folder: &tempfile::TempDir) -> (Store, Intake) {
         let url = format!("sqlite://{}/ringback.db", folder.path().display());
         let store = Store::open(&StoreConfig::new(url.clone())).await.unwrap();
         let data_dir = folder.path().to_owned();
         let queue = Queue::open(&QueueConfig { url, data_dir, ..QueueConfig::default() }).await.unwrap();
         let rules = Rules::from(&Config::defaults(folder.path()));
-        let intake = Intake::new(store.clone(), queue, SiteKey::from_bytes([7; 32]), rules);
+        (store.clone(), Intake::new(store, queue, SiteKey::from_bytes([7; 32]), rules))
+    }
+
+    #[tokio::test]
+    async fn behind_a_request_that_heard_nothing_none_is_ahead() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, intake) = intake(&folder).await;
+        let (releases, all) = (Releases::default(), 3 * MOST_AHEAD as usize);
+        for n in 0..all {
+            let job = release(n).job;
+            releases.asked(&job);
+            releases.take(release(n));
+            releases.decided(&job, false);
+        }
+        releases.close();
+        releases.carry_out(&intake).await;
+        let later = chrono::Utc::now() + chrono::TimeDelta::days(9);
+        assert_eq!(store.purge(later, &RetentionConfig::default()).await.unwrap().cancels, all as u64);
+    }
+
+    #[test]
+    fn requests_that_heard_nothing_are_remembered_for_a_while_and_not_without_bound() {
+        let (start, mut unanswered) = (Instant::now(), Unanswered::default());
+        unanswered.keep(&release(0).job, start);
+        assert!(unanswered.has(&release(0).job, start + MEMORY / 2));
+        assert!(!unanswered.has(&release(0).job, start + MEMORY));
+        for n in 0..MOST_UNANSWERED + 10 {
+            unanswered.keep(&release(n).job, start);
+        }
+        assert_eq!((unanswered.jobs.len(), unanswered.order.len()), (MOST_UNANSWERED, MOST_UNANSWERED));
+        assert!(!unanswered.has(&release(9).job, start) && unanswered.has(&release(10).job, start));
+    }
+
+    #[tokio::test]
+    async fn those_ahead_of_their_request_are_bounded_in_rate() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, intake) = intake(&folder).await;
         let releases = Releases::default();
         for n in 0..5 * MOST_AHEAD as usize {
             releases.take(release(n));

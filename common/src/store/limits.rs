@@ -1,12 +1,27 @@
 //! What limits are held against: failed sign-ins per sender, and how much an account and a number were used lately.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use sqlx::AssertSqlSafe;
 
 use super::Store;
 use super::backend::{change, now, on};
 use super::columns::Columns;
 use super::error::StoreError;
 use super::rows::Counts;
+use crate::job::JobId;
+use crate::number::Number;
+
+/// A callback that the queue has confirmed, and its second party.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Confirmed {
+    /// Its job.
+    pub job: JobId,
+    /// The second party.
+    pub b: Option<Number>,
+    /// It is due at once.
+    pub due: bool,
+}
 
 /// When a sender is locked out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,16 +74,27 @@ impl Store {
         })
     }
 
-    /// How much this account, and this second party, were used lately. Every callback counts once, however often
-    /// it was tried; questions and twins do not count.
-    pub async fn velocity(&self, account_id: i64, b: Option<&str>) -> Result<Counts, StoreError> {
+    /// What limits are held against before this job may be called: what was used before it, and the job itself. A burst so uses a
+    /// limit up and is refused what is beyond it. Of its account every callback counts once, however often it was tried, unless it
+    /// was refused; `confirmed` are jobs of the account that are on the queue and may have no row yet. What all accounts share is
+    /// used by those whose phones are called, and by one callback at a time of each other account that is about to. Questions and
+    /// twins do not count.
+    pub async fn velocity(
+        &self,
+        account_id: i64,
+        job: &JobId,
+        b: Option<&str>,
+        confirmed: &[Confirmed],
+    ) -> Result<Counts, StoreError> {
         let present = now();
         let ago = |seconds: i64| present - TimeDelta::seconds(seconds);
         let prefix7: Option<String> = b.map(|b| b.chars().take(8).collect());
+        let confirmed = as_json(confirmed)?;
+        let velocity = VELOCITY.replace("{waiting}", &self.waiting(9));
         on!(self, read, pool => {
-            let query = sqlx::query(VELOCITY).bind(account_id).bind(b).bind(&prefix7);
+            let query = sqlx::query(AssertSqlSafe(velocity.as_str())).bind(account_id).bind(b).bind(&prefix7);
             let query = query.bind(ago(60)).bind(ago(3600)).bind(ago(86_400)).bind(ago(600));
-            let row = query.fetch_one(pool).await?;
+            let row = query.bind(job.as_str()).bind(&confirmed).bind(present).fetch_one(pool).await?;
             Ok(Counts {
                 active: row.int("active")?,
                 jobs_minute: row.int("jobs_minute")?,
@@ -84,20 +110,78 @@ impl Store {
             })
         })
     }
+
+    /// How many questions this account asked after `since`, those among them that are confirmed and have no row yet.
+    pub async fn questions_since(
+        &self,
+        account_id: i64,
+        since: DateTime<Utc>,
+        confirmed: &[Confirmed],
+    ) -> Result<i64, StoreError> {
+        let confirmed = as_json(confirmed)?;
+        let questions = format!(
+            "SELECT (SELECT count(*) FROM callback_requests WHERE account_id = $1 AND creation_time > $2 AND kind = 'quote')
+                  + (SELECT count(*) FROM ({}) AS waiting)",
+            self.waiting(3)
+        );
+        on!(self, read, pool => {
+            let query = sqlx::query_scalar(AssertSqlSafe(questions.as_str())).bind(account_id).bind(since);
+            Ok(query.bind(&confirmed).fetch_one(pool).await?)
+        })
+    }
+
+    /// A query for those of the confirmed jobs that have no row, which stand in parameter `$n`.
+    fn waiting(&self, n: u8) -> String {
+        let confirmed = match self.inner.backend.is_postgres() {
+            true => format!("jsonb_to_recordset(${n}::jsonb) AS confirmed(job text, b text, due boolean)"),
+            false => format!(
+                "(SELECT value->>'job' AS job, value->>'b' AS b, value->>'due' AS due FROM json_each(${n})) AS confirmed"
+            ),
+        };
+        let has_row = "EXISTS (SELECT 1 FROM callback_requests r WHERE r.job_id = confirmed.job)";
+        format!("SELECT b, due FROM {confirmed} WHERE NOT {has_row}")
+    }
 }
 
-/// Parameters: account, b, its first seven digits with `+`, a minute ago, an hour ago, a day ago, ten minutes ago.
+fn as_json(confirmed: &[Confirmed]) -> Result<String, StoreError> {
+    serde_json::to_string(confirmed).map_err(|error| StoreError::Invalid(error.to_string()))
+}
+
+/// Parameters: account, b, its first seven digits with `+`, a minute ago, an hour ago, a day ago, ten minutes ago, the job, confirmed
+/// jobs with their b, now.
 const VELOCITY: &str = "
+WITH place AS (  -- of the job among the rows; one that has none comes behind them all
+  SELECT coalesce((SELECT i_callback_request FROM callback_requests WHERE job_id = $8), 9223372036854775807) AS mine
+), waiting AS (
+  {waiting}
+), used AS (
+  SELECT b, creation_time FROM callback_requests
+   WHERE account_id = $1 AND creation_time > $6 AND kind = 'callback' AND NOT twin
+     AND i_callback_request < (SELECT mine FROM place) AND (NOT finished OR canceled OR setup_time IS NOT NULL)
+  UNION ALL SELECT b, $10 FROM waiting
+  UNION ALL SELECT $2, $10
+), near AS (
+  SELECT r.b, r.account_id, (r.setup_time IS NOT NULL OR r.twoway_call_id IS NOT NULL) AS dialled
+    FROM callback_requests r
+   WHERE substr(r.b, 1, 8) = $3 AND r.creation_time > $7 AND r.kind = 'callback' AND r.job_id <> $8
+     AND (r.twoway_call_id IS NOT NULL
+          OR r.owner IS NOT NULL AND NOT r.finished AND NOT r.twin
+             AND (r.setup_time IS NOT NULL OR r.account_id <> $1 AND r.i_callback_request < (SELECT mine FROM place)))
+     AND NOT EXISTS (SELECT 1 FROM accounts x WHERE x.id = r.account_id AND x.limits_off)
+)
 SELECT
-  (SELECT count(*) FROM callback_requests WHERE account_id = $1 AND NOT finished AND owner IS NOT NULL AND kind = 'callback') AS active,
-  (SELECT count(*) FROM callback_requests WHERE account_id = $1 AND creation_time > $4 AND kind = 'callback' AND NOT twin) AS jobs_minute,
-  (SELECT count(*) FROM callback_requests WHERE account_id = $1 AND creation_time > $5 AND kind = 'callback' AND NOT twin) AS jobs_hour,
-  (SELECT count(*) FROM callback_requests WHERE account_id = $1 AND creation_time > $6 AND kind = 'callback' AND NOT twin) AS jobs_day,
-  (SELECT count(DISTINCT b) FROM callback_requests WHERE account_id = $1 AND creation_time > $5 AND kind = 'callback' AND NOT twin) AS distinct_b_hour,
-  (SELECT count(*) FROM callback_requests r WHERE r.b = $2 AND r.creation_time > $7 AND r.kind = 'callback' AND NOT r.twin
-      AND NOT EXISTS (SELECT 1 FROM accounts x WHERE x.id = r.account_id AND x.limits_off)) AS same_b_10min,
-  (SELECT count(*) FROM callback_requests r WHERE substr(r.b, 1, 8) = $3 AND r.creation_time > $7 AND r.kind = 'callback' AND NOT r.twin
-      AND NOT EXISTS (SELECT 1 FROM accounts x WHERE x.id = r.account_id AND x.limits_off)) AS same_prefix7_10min,
+  1 + (SELECT count(*) FROM waiting WHERE due)
+    + (SELECT count(*) FROM callback_requests
+        WHERE account_id = $1 AND NOT finished AND owner IS NOT NULL AND kind = 'callback' AND NOT twin AND job_id <> $8
+          AND (setup_time IS NOT NULL OR i_callback_request < (SELECT mine FROM place))) AS active,
+  (SELECT count(*) FROM used WHERE creation_time > $4) AS jobs_minute,
+  (SELECT count(*) FROM used WHERE creation_time > $5) AS jobs_hour,
+  (SELECT count(*) FROM used) AS jobs_day,
+  (SELECT count(DISTINCT b) FROM used WHERE creation_time > $5) AS distinct_b_hour,
+  (SELECT 1 + count(*) FILTER (WHERE dialled) + count(DISTINCT account_id) FILTER (WHERE NOT dialled)
+     FROM near WHERE b = $2) AS same_b_10min,
+  (SELECT 1 + count(*) FILTER (WHERE dialled) + count(DISTINCT account_id) FILTER (WHERE NOT dialled)
+     FROM near) AS same_prefix7_10min,
   (SELECT CAST(coalesce(sum(billed_seconds), 0) AS BIGINT) FROM call_records WHERE account_id = $1 AND disconnect_time > $6) AS seconds_day,
   (SELECT CAST(coalesce(sum(cost), 0) AS BIGINT) FROM call_records WHERE account_id = $1 AND disconnect_time > $5) AS spend_hour,
   (SELECT CAST(coalesce(sum(cost), 0) AS BIGINT) FROM call_records WHERE account_id = $1 AND disconnect_time > $6) AS spend_day,

@@ -19,7 +19,17 @@ const POSTGRES: &[Migration] = &[
     ("0004_parts", include_str!("../../migrations/postgres/0004_parts.sql")),
     ("0005_commands", include_str!("../../migrations/postgres/0005_commands.sql")),
     ("0006_ani", include_str!("../../migrations/postgres/0006_ani.sql")),
+    ("0009_same_call", SAME_CALL_FUNCTION),
+    ("0009_take", include_str!("../../migrations/postgres/0009_take.sql")),
 ];
+
+/// The rule that both databases read, for the take to read it too.
+const SAME_CALL_FUNCTION: &str = concat!(
+    "CREATE FUNCTION ringback_same_call_v1(bigint, text, text, text, text, timestamptz) RETURNS SETOF text\n",
+    "LANGUAGE sql STABLE AS $$\n",
+    include_str!("../../migrations/same_call.sql"),
+    "$$;"
+);
 
 /// Functions keep nothing, so they are written anew whenever their text has changed.
 const FUNCTIONS: &str = include_str!("../../migrations/postgres/0002_functions.sql");

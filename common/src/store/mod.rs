@@ -43,12 +43,12 @@ pub use commands::Carried;
 pub use contacts::{DoNotCall, PutBy, Refusal};
 pub use erase::{Erased, Kept};
 pub use error::StoreError;
-pub use limits::Lockout;
+pub use limits::{Confirmed, Lockout};
 pub use parts::{LongText, Part, PartPut};
 pub use pool::{AppKind, Application, Behind, Did};
 pub use purge::Purged;
 pub use rates::Rate;
-pub use requests::Cancelling;
+pub use requests::{Cancelling, Wished};
 pub use rows::{
     Alive, Beat, Begun, CdrFilter, CdrRow, Counts, EngineLine, Hold, Me, Outbox, OutboxRow, OwnedRequest, Peer,
     Registered, RequestFilter, RequestRow, RequestStory, StoredInvite, Summary, Take, Taken,

@@ -56,7 +56,7 @@ pub async fn take(db: &Postgres, me: &Me, takes: &[Take], same_call: Duration) -
     }
     let rows = json(&rows)?;
     let take = db.lines.run(db, async |connection| {
-        let call = sqlx::query_scalar("SELECT ringback_take_v1($1, $2, $3, $4)");
+        let call = sqlx::query_scalar("SELECT ringback_take_v2($1, $2, $3, $4)");
         let call = call.bind(&me.id).bind(me.incarnation).bind(rows).bind(jobs);
         Ok(call.fetch_one(connection).await?)
     });

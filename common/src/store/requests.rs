@@ -16,7 +16,25 @@ use crate::job::JobId;
 use crate::terms::Cli;
 
 /// How long after a wish the same one from another source is the same callback, where nobody says otherwise.
-const SAME_CALL: Duration = Duration::from_secs(30);
+const SAME_CALL_WINDOW: Duration = Duration::from_secs(30);
+
+/// Which callbacks stand in the way of another one: the one place where this is said.
+pub(super) const SAME_CALL: &str = include_str!("../../migrations/same_call.sql");
+
+/// A callback that is wished for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wished<'a> {
+    /// Who pays.
+    pub account_id: i64,
+    /// The first party.
+    pub a: &'a str,
+    /// The second party.
+    pub b: Option<&'a str>,
+    /// Its job.
+    pub job: &'a JobId,
+    /// Which way it came.
+    pub source: &'a str,
+}
 
 /// What a cancel met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -79,7 +97,7 @@ impl Store {
     /// # Errors
     /// `Fenced` when another engine has adopted this one's calls; nothing is written then.
     pub async fn take(&self, me: &Me, takes: &[Take]) -> Result<Vec<Taken>, StoreError> {
-        self.take_apart(me, takes, SAME_CALL).await
+        self.take_apart(me, takes, SAME_CALL_WINDOW).await
     }
 
     /// [`Store::take`], where the same account, A and B asked for by two sources within `same_call` are one callback.
@@ -271,51 +289,23 @@ impl Store {
         })
     }
 
-    /// Whether this account's call between these two was made for a wish of another source that came after `since`.
-    pub async fn called_elsewhere(
-        &self,
-        account_id: i64,
-        a: &str,
-        b: Option<&str>,
-        source: &str,
-        since: DateTime<Utc>,
-    ) -> Result<bool, StoreError> {
+    /// Whether this callback was asked for before: the same one is under way, or was made for a wish that came another way
+    /// after `since`. The take holds wishes against the same rule.
+    pub async fn same_call(&self, wished: &Wished<'_>, since: DateTime<Utc>) -> Result<bool, StoreError> {
         on!(self, read, pool => {
-            let query = sqlx::query(
-                "SELECT 1 AS found FROM callback_requests
-                  WHERE (b = $3 OR $3 IS NULL AND b IS NULL) AND creation_time > $5 AND account_id = $1 AND a = $2
-                    AND source <> $4 AND NOT canceled AND (NOT finished OR setup_time IS NOT NULL) LIMIT 1",
-            );
-            let query = query.bind(account_id).bind(a).bind(b).bind(source).bind(since);
+            let query = sqlx::query(SAME_CALL).bind(wished.account_id).bind(wished.a).bind(wished.b);
+            let query = query.bind(wished.job.as_str()).bind(wished.source).bind(since);
             Ok(query.fetch_optional(pool).await?.is_some())
         })
     }
 
-    /// How many questions this account asked after `since`.
-    pub async fn questions_since(&self, account_id: i64, since: DateTime<Utc>) -> Result<i64, StoreError> {
+    /// Those of these jobs that have a row.
+    pub async fn stored_among(&self, jobs: &[JobId]) -> Result<Vec<JobId>, StoreError> {
+        let sql = format!("SELECT job_id FROM callback_requests WHERE {}", self.inner.backend.among("job_id", 1));
+        let jobs = owned::list(jobs.iter().map(JobId::as_str));
         on!(self, read, pool => {
-            let query = sqlx::query_scalar(
-                "SELECT count(*) FROM callback_requests WHERE account_id = $1 AND creation_time > $2 AND kind = 'quote'",
-            );
-            Ok(query.bind(account_id).bind(since).fetch_one(pool).await?)
-        })
-    }
-
-    /// The oldest unfinished job of this account between these two, if there is one.
-    pub async fn unfinished_between(
-        &self,
-        account_id: i64,
-        a: &str,
-        b: Option<&str>,
-    ) -> Result<Option<JobId>, StoreError> {
-        on!(self, read, pool => {
-            let query = sqlx::query_scalar(
-                "SELECT job_id FROM callback_requests
-                  WHERE account_id = $1 AND a = $2 AND coalesce(b, '') = coalesce($3, '') AND NOT finished AND NOT canceled
-                  ORDER BY i_callback_request LIMIT 1",
-            );
-            let job: Option<String> = query.bind(account_id).bind(a).bind(b).fetch_optional(pool).await?;
-            Ok(job.map(JobId))
+            let stored: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql.as_str())).bind(&jobs).fetch_all(pool).await?;
+            Ok(stored.into_iter().map(JobId).collect())
         })
     }
 }

@@ -318,7 +318,8 @@ pub enum Begun {
     Done,
 }
 
-/// What the velocity and spend limits are held against. Jobs of accounts without limits do not count for others.
+/// What the velocity and spend limits of a job are held against, the job among it. Jobs of accounts without limits do not count
+/// for others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Unfinished jobs of the account that an engine runs now.
@@ -331,9 +332,9 @@ pub struct Counts {
     pub jobs_day: i64,
     /// Distinct second parties of the account in the last hour.
     pub distinct_b_hour: i64,
-    /// Jobs of all accounts to this second party in the last 10 minutes.
+    /// Calls of all accounts to this second party in the last 10 minutes.
     pub same_b_10min: i64,
-    /// Jobs of all accounts to numbers with the same first seven digits in the last 10 minutes.
+    /// Calls of all accounts to numbers with the same first seven digits in the last 10 minutes.
     pub same_prefix7_10min: i64,
     /// Charged seconds of the account in the last 24 hours.
     pub seconds_day: i64,

@@ -11,7 +11,7 @@ use super::backend::{Sqlite, now};
 use super::boot::BootMoment;
 use super::columns::Columns;
 use super::error::StoreError;
-use super::requests::{clean, writable};
+use super::requests::{SAME_CALL, clean, writable};
 use super::rows::{Me, Take, Taken};
 use super::step::{EventMoney, Step, Stepped};
 use super::till::{Opened, Till};
@@ -82,7 +82,7 @@ async fn take_one(tx: &mut SqliteConnection, me: &Me, take: &Take, same_call: Du
     })
 }
 
-/// Whether this account's same call is under way, or was made a moment ago for a wish that came another way.
+/// Whether this call was asked for before.
 async fn has_twin(
     tx: &mut SqliteConnection,
     take: &Take,
@@ -91,18 +91,8 @@ async fn has_twin(
     same_call: Duration,
 ) -> Result<bool, StoreError> {
     let (job, since) = (&take.job, present - TimeDelta::from_std(same_call).unwrap_or_default());
-    let twin = sqlx::query(
-        "SELECT 1 FROM callback_requests
-          WHERE account_id = $1 AND a = $2 AND b IS $3 AND NOT finished AND NOT canceled AND NOT twin
-            AND kind = 'callback' AND job_id <> $4
-         UNION ALL
-         SELECT 1 FROM callback_requests
-          WHERE b IS $3 AND creation_time > $5 AND account_id = $1 AND a = $2 AND source <> $6 AND finished AND NOT canceled
-            AND setup_time IS NOT NULL AND job_id <> $4
-         LIMIT 1",
-    );
-    let twin = twin.bind(account_id).bind(job.a.as_str()).bind(job.b.as_ref().map(|b| b.as_str()));
-    let twin = twin.bind(job.id.as_str()).bind(since).bind(&job.source).fetch_optional(tx).await?;
+    let twin = sqlx::query(SAME_CALL).bind(account_id).bind(job.a.as_str()).bind(job.b.as_ref().map(|b| b.as_str()));
+    let twin = twin.bind(job.id.as_str()).bind(&job.source).bind(since).fetch_optional(tx).await?;
     Ok(twin.is_some())
 }
 

@@ -273,6 +273,8 @@ checks! {
     limits::an_account_is_changed_whole_or_not,
     limits::a_sender_is_locked_out_after_five_failures,
     limits::limits_count_distinct_jobs,
+    limits::a_burst_uses_a_limit_up_and_what_was_refused_gives_it_back,
+    limits::what_all_share_is_used_by_those_who_call,
     limits::rates_and_trunks_are_kept,
     limits::the_summary_tells_the_state,
     pool::a_number_leads_to_one_application_or_account,

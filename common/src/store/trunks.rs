@@ -27,6 +27,20 @@ pub struct Trunk {
     pub enabled: bool,
 }
 
+impl Trunk {
+    /// Its host, with the port where one is written.
+    pub fn host(&self) -> &str {
+        self.sip.trim_start_matches("sip:")
+    }
+
+    /// Its host and port.
+    pub fn place(&self) -> String {
+        let host = self.host();
+        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        if has_port { host.to_owned() } else { format!("{host}:5060") }
+    }
+}
+
 impl Store {
     /// Adds a trunk.
     pub async fn add_trunk(&self, trunk: &Trunk) -> Result<(), StoreError> {

@@ -10,7 +10,6 @@ use super::backend::Backend;
 use super::error::StoreError;
 use super::step::{Outlet, Step, Stepped};
 use super::{Store, postgres, sqlite};
-use crate::gather;
 use crate::pace::Pace;
 
 /// Steps that wait at most; whoever comes later waits for a place (back-pressure).
@@ -19,13 +18,11 @@ const QUEUE: usize = 1024;
 const BATCH: usize = 64;
 /// Above this many steps a second the writer waits a moment for company: a round trip costs the same for one step and for ten.
 const BUSY_PER_SECOND: f64 = 50.0;
-/// That moment, longer the more steps there are: a phone rings after seconds, so nobody misses these milliseconds.
-const LINGER: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
+/// That moment, longer the more steps there are: a phone rings after seconds, so nobody misses these milliseconds. It grows with
+/// the square of the pace, so that who is a little busy waits little, and who is very busy wakes database and phones seldom.
+const LINGER: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(20));
 /// From this many steps a second on it is the longest.
 const VERY_BUSY_PER_SECOND: f64 = 500.0;
-/// So long a thread of the process waits before it looks for more, at this many steps a second; nothing where it would be short. What
-/// was found last stands until steps come again.
-const MOMENT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(4));
 /// Steps are counted for so long.
 const WINDOW: Duration = Duration::from_millis(200);
 /// No answer to a batch in this time: the connection is given up and the batch run again.
@@ -125,9 +122,7 @@ impl Write {
                 let Ok(next) = arriving.try_recv() else { break };
                 batch.extend(begin(next));
             }
-            if self.pace.count(batch.len(), Instant::now().into_std()) {
-                gather::wait(moment(self.pace.per_second()));
-            }
+            self.pace.count(batch.len(), Instant::now().into_std());
             self.commit(&mut batch).await;
         }
     }
@@ -195,17 +190,8 @@ impl Write {
 /// How long the writer waits for company at so many steps a second.
 fn linger(per_second: f64) -> Option<Duration> {
     let (shortest, longest) = LINGER;
-    (per_second > BUSY_PER_SECOND).then(|| longest.mul_f64(share(per_second)).max(shortest))
-}
-
-/// How long every thread of the process does.
-fn moment(per_second: f64) -> Duration {
-    let (shortest, longest) = MOMENT;
-    Some(longest.mul_f64(share(per_second))).filter(|moment| *moment >= shortest).unwrap_or_default()
-}
-
-fn share(per_second: f64) -> f64 {
-    (per_second / VERY_BUSY_PER_SECOND).min(1.0)
+    let share = (per_second / VERY_BUSY_PER_SECOND).min(1.0);
+    (per_second > BUSY_PER_SECOND).then(|| longest.mul_f64(share * share).max(shortest))
 }
 
 /// Writes one step as if the answer to its first COMMIT had been lost.
@@ -230,11 +216,7 @@ mod tests {
 
     #[test]
     fn the_more_there_is_to_do_the_longer_it_waits_for_company() {
-        let waits = |per_second| (linger(per_second).unwrap_or_default().as_millis(), moment(per_second).as_millis());
-        assert_eq!(waits(0.0), (0, 0));
-        assert_eq!(waits(100.0), (2, 0), "twenty callbacks a second wake everybody as they come");
-        assert_eq!(waits(250.0), (5, 2));
-        assert_eq!(waits(500.0), (10, 4));
-        assert_eq!(waits(5_000.0), (10, 4));
+        let waits = |per_second| linger(per_second).unwrap_or_default().as_millis();
+        assert_eq!([0.0, 100.0, 250.0, 500.0, 5_000.0].map(waits), [0, 2, 5, 20, 20]);
     }
 }

@@ -28,7 +28,12 @@ fn job(terms: Terms) -> Job {
 }
 
 /// Admitted on a rich account that may call 44, through a trunk that shows this.
-fn admitted(terms: Terms, trunk_cli: Option<&str>) -> Result<CallPlan, Refusal> {
+fn admitted(terms: Terms, trunk_cli: Option<&str>) -> Result<CallPlan, Denial> {
+    through("192.0.2.1:5060".parse().ok(), terms, trunk_cli)
+}
+
+/// The same through a trunk at this address.
+fn through(address: Option<std::net::SocketAddr>, terms: Terms, trunk_cli: Option<&str>) -> Result<CallPlan, Denial> {
     let config = Config::defaults(std::path::Path::new("/srv"));
     let account = AccountView {
         id: 1,
@@ -51,7 +56,7 @@ fn admitted(terms: Terms, trunk_cli: Option<&str>) -> Result<CallPlan, Refusal> 
     let trunks = Trunks(vec![Trunk {
         name: "one".to_owned(),
         host: "192.0.2.1".to_owned(),
-        address: "192.0.2.1:5060".parse().unwrap(),
+        address,
         credentials: None,
         prefixes: Vec::new(),
         priority: 1,
@@ -95,10 +100,10 @@ fn a_job_shortens_the_longest_call_and_never_lengthens_it() {
 fn a_forward_number_that_must_not_be_dialled_refuses_the_job() {
     let refused = |forward: &str| {
         let forwards = vec![Number::e164("+4498765431").unwrap(), Number::e164(forward).unwrap()];
-        admitted(Terms { forwards, ..Terms::default() }, None).map_err(|refusal| refusal.verdict)
+        admitted(Terms { forwards, ..Terms::default() }, None).map_err(|denial| verdict(&denial))
     };
     for bad in ["+881612345678", "+9799123456", "+3312345678"] {
-        assert_eq!(refused(bad), Err(Verdict::Blocked), "{bad}");
+        assert_eq!(refused(bad), Err(Some(Verdict::Blocked)), "{bad}");
     }
     assert!(refused("+4498765430").is_ok());
 }
@@ -121,5 +126,19 @@ fn a_job_says_how_often_and_how_long_a_rings_and_by_which_trunk() {
     );
     let by = |trunk: &str| admitted(Terms { trunk_a: Some(trunk.to_owned()), ..Terms::default() }, None);
     assert_eq!(by("one").unwrap().a.routes.len(), 1);
-    assert_eq!(by("two").map(|_| ()).unwrap_err().verdict, Verdict::Rejected);
+    assert_eq!(verdict(&by("two").unwrap_err()), Some(Verdict::Rejected));
+}
+
+fn verdict(denial: &Denial) -> Option<Verdict> {
+    match denial {
+        Denial::Refused(refusal) => Some(refusal.verdict),
+        Denial::NotNow => None,
+    }
+}
+
+#[test]
+fn a_trunk_that_is_not_found_yet_is_waited_for() {
+    let denied = |terms| verdict(&through(None, terms, None).unwrap_err());
+    assert_eq!(denied(Terms::default()), None);
+    assert_eq!(denied(Terms { trunk_a: Some("one".to_owned()), ..Terms::default() }), None);
 }

@@ -47,6 +47,7 @@ impl Driver {
         let route = party.routes.get(route)?;
         let trunks = world.tables.borrow().trunks.clone();
         let trunk = trunks.named(&route.trunk)?;
+        let peer = trunk.address?;
         let media =
             self.audio.open(world).inspect_err(|error| tracing::error!(%error, "no audio for a new leg")).ok()?;
         let offer = LocalSdp::offer(media.local(), rand::random());
@@ -60,7 +61,7 @@ impl Driver {
             identity: Identity::draw(),
             target: Target {
                 request_uri: format!("sip:{}@{}", party.number.as_str(), trunk.host),
-                peer: trunk.address,
+                peer,
                 route: None,
                 credentials,
             },
@@ -83,10 +84,10 @@ impl Driver {
             tries_before,
             sip,
             wire,
-            welcome: Welcome::trunk(&world.endpoint, trunk.address.ip()),
+            welcome: Welcome::trunk(&world.endpoint, peer.ip()),
             media: Some(media),
             offer,
-            signalling: trunk.address.ip(),
+            signalling: peer.ip(),
             answered: false,
             verdict: None,
             not_before: None,

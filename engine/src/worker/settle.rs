@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta, Utc};
 use ringback_common::guard::Block;
 use ringback_common::job::{Job, JobId, Quote};
 use ringback_common::number::Number;
@@ -17,6 +17,9 @@ use crate::quote::{self, Question};
 
 /// Why the twin of another request is not dialled.
 const ALREADY_CALLING: &str = "you are already being called for these two numbers";
+/// How long a request waits that cannot be dialled now.
+const PUT_OFF: TimeDelta = TimeDelta::seconds(2);
+
 impl Worker {
     /// The store refused an INVITE because somebody cancelled the job, or because a party is on the do-not-call list.
     pub(super) async fn cancelled_or_stopped(&self, job: &Job) -> Refusal {
@@ -115,9 +118,21 @@ impl Worker {
         }
     }
 
+    /// Gives a request back for whoever has a slot.
     pub(super) async fn give_back(&self, job: &JobId, epoch: i64) {
+        self.release(job, epoch, None).await;
+    }
+
+    /// Gives a request back that cannot be dialled now; too late, it expires.
+    pub(super) async fn put_off(&self, job: &JobId, epoch: i64) {
+        tracing::debug!(%job, "put off: a trunk that would carry it is not found yet");
+        self.release(job, epoch, Some(Utc::now() + PUT_OFF)).await;
+    }
+
+    async fn release(&self, job: &JobId, epoch: i64, next_call: Option<DateTime<Utc>>) {
         let mut step = Step::new(job.clone(), &self.world.me.id, epoch);
         step.request.release = true;
+        step.request.next_call = next_call;
         match self.world.writer.step(step).await {
             Ok(Stepped::Done { .. } | Stepped::Fenced | Stepped::Cancelled | Stepped::NoFunds) => {}
             Err(error) => tracing::error!(%job, %error, "a request could not be given back; recovery will"),

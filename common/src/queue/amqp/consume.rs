@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use lapin::Channel;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions,
@@ -141,17 +141,12 @@ impl Feed {
                         return;
                     }
                 }
-                next = consumer.next() => match next {
-                    Some(Ok(delivery)) => {
-                        silence = 0;
-                        self.hand_over(&channel, delivery).await;
-                    }
-                    Some(Err(error)) => {
-                        tracing::debug!(source = ?self.source, %error, "the flow broke off");
+                first = consumer.next() => {
+                    silence = 0;
+                    if !self.hand_over_what_is_there(&channel, &mut consumer, first).await {
                         return;
                     }
-                    None => return,
-                },
+                }
                 () = tokio::time::sleep(SILENCE) => {
                     silence = if self.is_forgotten(link).await { silence + 1 } else { 0 };
                     if silence == 2 {
@@ -174,6 +169,34 @@ impl Feed {
             Ok(Err(_)) | Err(_) => {
                 self.wire.doubt();
                 false
+            }
+        }
+    }
+
+    /// A prefetch of them at most, so that the valve is looked at; false: the flow broke off.
+    async fn hand_over_what_is_there(
+        &mut self,
+        channel: &Arc<Channel>,
+        consumer: &mut lapin::Consumer,
+        first: Option<lapin::Result<lapin::message::Delivery>>,
+    ) -> bool {
+        let (mut next, mut left) = (first, self.prefetch);
+        loop {
+            match next {
+                Some(Ok(delivery)) => self.hand_over(channel, delivery).await,
+                Some(Err(error)) => {
+                    tracing::debug!(source = ?self.source, %error, "the flow broke off");
+                    return false;
+                }
+                None => return false,
+            }
+            left -= 1;
+            if left == 0 {
+                return true;
+            }
+            match consumer.next().now_or_never() {
+                Some(more) => next = more,
+                None => return true,
             }
         }
     }

@@ -146,7 +146,7 @@ pub(super) async fn a_request_that_called_nobody_was_not_asked_lately(bench: Ben
 }
 
 /// The same account, A and B by another trigger.
-fn by(source: &str, n: u32, of: &Job) -> Job {
+pub(super) fn by(source: &str, n: u32, of: &Job) -> Job {
     Job { id: JobId(format!("{source}-{n}")), source: source.to_owned(), ..of.clone() }
 }
 
@@ -154,7 +154,7 @@ async fn take(store: &Store, me: &Me, job: &Job) -> Taken {
     store.take(me, &[Take { job: job.clone(), claim: true }]).await.unwrap()[0]
 }
 
-fn ending(call: &Call, dialled: bool) -> Step {
+pub(super) fn ending(call: &Call, dialled: bool) -> Step {
     let mut step = call.step();
     step.request.finished = Some(true);
     step.request.release = true;
@@ -185,7 +185,9 @@ pub(super) async fn the_same_call_by_two_triggers_is_one(bench: Bench) {
 
     let (a, b) = (first.a.as_str(), first.b.as_ref().map(Number::as_str));
     let lately = async |source: &str| {
-        bench.other.called_elsewhere(alice.id, a, b, source, moment() - TimeDelta::seconds(30)).await.unwrap()
+        let (none, since) = (JobId("none".to_owned()), moment() - TimeDelta::seconds(30));
+        let wished = Wished { account_id: alice.id, a, b, job: &none, source };
+        bench.other.same_call(&wished, since).await.unwrap()
     };
     assert_eq!((lately("email").await, lately("sms").await), (true, false));
     assert_eq!(
@@ -256,9 +258,13 @@ pub(super) async fn questions_are_no_calls(bench: Bench) {
             "asked as often as one likes"
         );
     }
-    let (all, hour) = (bench.other.velocity(alice.id, None).await.unwrap(), moment() - TimeDelta::hours(1));
-    assert_eq!((all.jobs_minute, all.jobs_day, all.active, all.distinct_b_hour), (0, 0, 0, 0));
-    assert_eq!(bench.other.questions_since(alice.id, hour).await.unwrap(), 3);
+    let (wish, hour) = (job(1, "alice"), moment() - TimeDelta::hours(1));
+    let all = bench.other.velocity(alice.id, &wish.id, None, &[]).await.unwrap();
+    assert_eq!((all.jobs_minute, all.jobs_day, all.active, all.distinct_b_hour), (1, 1, 1, 0), "the job alone");
+    assert_eq!(bench.other.questions_since(alice.id, hour, &[]).await.unwrap(), 3);
+    let b = wish.b.as_ref().map(Number::as_str);
+    let wished = Wished { account_id: alice.id, a: wish.a.as_str(), b, job: &wish.id, source: "email" };
+    assert_eq!(bench.other.same_call(&wished, hour).await, Ok(false), "while they wait for an answer, too");
     assert!(bench.other.last_request(alice.id, "+442071838750").await.unwrap().is_none());
     let row = bench.other.find(&question(1).id).await.unwrap().unwrap();
     assert_eq!((row.job.kind, row.job.quote), (JobKind::Quote, Some(crate::job::Quote::Rate)));

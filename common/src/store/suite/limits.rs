@@ -1,5 +1,6 @@
 //! Accounts, lockout, velocity, rates, trunks, summary.
 
+use super::contacts::{by, ending};
 use super::*;
 
 pub(super) async fn accounts_are_found_by_their_addresses(bench: Bench) {
@@ -109,39 +110,95 @@ pub(super) async fn a_sender_is_locked_out_after_five_failures(bench: Bench) {
 pub(super) async fn limits_count_distinct_jobs(bench: Bench) {
     let me = bench.engine("e1").await;
     let alice = bench.account("alice", 1_000).await;
-    let free =
-        NewAccount { name: "free".to_owned(), currency: "USD".to_owned(), limits_off: true, ..NewAccount::default() };
-    bench.store.add_account(&free).await.unwrap();
     let first = bench.running(&me, &job(1, "alice")).await;
     bench.store.take(&me, &[Take { job: job(1, "alice"), claim: true }]).await.unwrap();
     bench.running(&me, &job(2, "alice")).await;
-    bench.running(&me, &Job { id: JobId("x".to_owned()), ..job(1, "bob") }).await;
-    bench.running(&me, &Job { id: JobId("y".to_owned()), ..job(1, "free") }).await;
     let writer = bench.store.writer();
     done(writer.step(first.holding(500)).await);
     done(writer.step(first.settling(LegName::A, 1, 120)).await);
-    done(
-        writer
-            .step(Step { request: RequestChange { finished: Some(true), ..Default::default() }, ..first.step() })
-            .await,
-    );
-    let wish = job(1, "alice");
-    let counts = bench.other.velocity(alice.id, wish.b.as_ref().map(Number::as_str)).await.unwrap();
+    done(writer.step(ending(&first, true)).await);
+    let wish = job(3, "alice");
+    let counts = bench.other.velocity(alice.id, &wish.id, wish.b.as_ref().map(Number::as_str), &[]).await.unwrap();
     let expected = Counts {
-        active: 1,
-        jobs_minute: 2,
-        jobs_hour: 2,
-        jobs_day: 2,
-        distinct_b_hour: 2,
-        same_b_10min: 2,
-        same_prefix7_10min: 3,
+        active: 2,
+        jobs_minute: 3,
+        jobs_hour: 3,
+        jobs_day: 3,
+        distinct_b_hour: 3,
+        same_b_10min: 1,
+        same_prefix7_10min: 1,
         seconds_day: 60,
         spend_hour: Money(120),
         spend_day: Money(120),
         system_spend_hour: Money(120),
     };
     assert_eq!(counts, expected);
-    assert_eq!(bench.other.velocity(alice.id, None).await.unwrap().same_b_10min, 0);
+}
+
+pub(super) async fn a_burst_uses_a_limit_up_and_what_was_refused_gives_it_back(bench: Bench) {
+    let me = bench.engine("e1").await;
+    let alice = bench.account("alice", 1_000).await;
+    let jobs: Vec<Job> = (1..=4).map(|n| job(n, "alice")).collect();
+    let takes: Vec<Take> = jobs.iter().map(|job| Take { job: job.clone(), claim: true }).collect();
+    bench.store.take(&me, &takes).await.unwrap();
+    let counts = async |job: &Job, confirmed: &[Confirmed]| {
+        let counts =
+            bench.other.velocity(alice.id, &job.id, job.b.as_ref().map(Number::as_str), confirmed).await.unwrap();
+        (counts.jobs_minute, counts.distinct_b_hour, counts.active)
+    };
+    for (n, job) in (1..).zip(&jobs) {
+        assert_eq!(counts(job, &[]).await, (n, n, n), "those before it and itself");
+    }
+    let call = |job: &Job| Call { job: job.id.clone(), owner: me.id.clone(), epoch: 1, account_id: Some(alice.id) };
+    let writer = bench.store.writer();
+    done(writer.step(ending(&call(&jobs[1]), false)).await);
+    assert_eq!(counts(&jobs[3], &[]).await, (3, 3, 3), "one was refused");
+    let ringing = RequestChange { setup_time: Some(moment()), ..RequestChange::default() };
+    done(writer.step(Step { request: ringing, ..call(&jobs[3]).step() }).await);
+    assert_eq!(counts(&jobs[2], &[]).await, (2, 2, 3), "a phone that rings is in use, whoever came first");
+    let confirmed = |job: &Job, due| Confirmed { job: job.id.clone(), b: job.b.clone(), due };
+    let (next, later, wish) = (job(5, "alice"), job(6, "alice"), job(7, "alice"));
+    let waiting = [confirmed(&jobs[0], true), confirmed(&next, true), confirmed(&later, false)];
+    assert_eq!(counts(&wish, &waiting).await, (6, 6, 5), "what is on the queue counts until its row does");
+    let hour = moment() - TimeDelta::hours(1);
+    assert_eq!(bench.other.questions_since(alice.id, hour, &waiting).await, Ok(2));
+}
+
+pub(super) async fn what_all_share_is_used_by_those_who_call(bench: Bench) {
+    let me = bench.engine("e1").await;
+    let free =
+        NewAccount { name: "free".to_owned(), currency: "USD".to_owned(), limits_off: true, ..NewAccount::default() };
+    bench.store.add_account(&free).await.unwrap();
+    let writer = bench.store.writer();
+    let alice = bench.account("alice", 1_000).await;
+    let victim = job(1, "alice");
+    let counts = async |job: &Job| {
+        let counts = bench.other.velocity(alice.id, &job.id, job.b.as_ref().map(Number::as_str), &[]).await.unwrap();
+        (counts.same_b_10min, counts.same_prefix7_10min)
+    };
+    let beyond = RequestChange { twoway_call_id: Some("b".to_owned()), ..RequestChange::default() };
+    bench.account("cent", 1).await;
+    for n in 1..=20 {
+        let call = bench.running(&me, &Job { a: number(n), ..by("sms", n, &job(1, "cent")) }).await;
+        done(writer.step(ending(&call, n > 10)).await);
+    }
+    assert_eq!(counts(&victim).await, (1, 1), "refused, or only the first phone rang: nobody called it");
+    for n in 21..=23 {
+        bench.running(&me, &Job { a: number(n), ..by("sms", n, &job(1, "cent")) }).await;
+    }
+    assert_eq!(counts(&victim).await, (2, 2), "one account is about to, however often");
+    bench.account("bob", 1_000).await;
+    let called = bench.running(&me, &by("sms", 24, &job(1, "bob"))).await;
+    assert_eq!(counts(&victim).await, (3, 3), "so is another");
+    bench.running(&me, &by("sms", 25, &job(1, "free"))).await;
+    assert_eq!(counts(&victim).await, (3, 3), "an account without limits uses none up");
+    done(writer.step(Step { request: beyond, ..called.step() }).await);
+    done(writer.step(ending(&called, true)).await);
+    assert_eq!((counts(&victim).await, counts(&job(2, "alice")).await), ((3, 3), (1, 3)), "it was called");
+}
+
+fn number(n: u32) -> Number {
+    Number::e164(&format!("+4477{n:08}")).unwrap()
 }
 
 pub(super) async fn rates_and_trunks_are_kept(bench: Bench) {

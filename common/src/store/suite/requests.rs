@@ -181,11 +181,7 @@ pub(super) async fn requests_are_found_and_listed(bench: Bench) {
     assert_eq!(bench.store.list(&RequestFilter::default()).await.unwrap().len(), 2);
     assert_eq!(bench.store.list(&of("alice", Some(false))).await.unwrap()[0].job.id, call.job);
     assert!(bench.store.list(&of("alice", Some(true))).await.unwrap().is_empty());
-    let wish = job(1, "alice");
-    let b = wish.b.as_ref().map(Number::as_str);
-    let between = bench.store.unfinished_between(alice.id, wish.a.as_str(), b).await.unwrap();
-    assert_eq!(between.as_ref(), Some(&call.job));
-    assert_eq!(bench.store.unfinished_between(alice.id, wish.a.as_str(), None).await.unwrap(), None);
+    assert_eq!(bench.store.stored_among(&[job(9, "alice").id, call.job.clone()]).await, Ok(vec![call.job]));
     assert!(bench.store.story(&JobId("none".to_owned())).await.unwrap().is_none());
 }
 
