@@ -1,6 +1,6 @@
 //! Going on with a request that was cut off: after our own restart, after another engine fell silent, after a panic.
 //!
-//! What was written down decides (DESIGN 5, rules 3, 5, 6): an INVITE younger than 32 s at our own address is sent again, byte
+//! What was written down decides (DESIGN 5, rules 3, 5, 6): an INVITE younger than 30 s at our own address is sent again, byte
 //! for byte; an answered call that was silent for less than 15 s is taken up by re-INVITE; everything else is cancelled or
 //! hung up, charged until it was last known alive, and never rings a party twice.
 
@@ -22,9 +22,6 @@ use crate::driver::{Audio, CallClock, Driver, PhoneLine, Record, StoredCall, Wel
 use crate::sdp::LocalSdp;
 use crate::worker::why_ended;
 use crate::world::World;
-
-/// An INVITE older than this is never sent again (64*T1 of RFC 3261).
-const SAME_TRANSACTION: Duration = Duration::from_secs(32);
 
 /// How the request came to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +198,7 @@ impl Recovery<'_> {
     ) -> (Option<PhoneLine>, bool) {
         let local = self.world.endpoint.local_addr();
         let open = stored.final_response.is_none() && stored.invite.local_addr == local;
-        let young = stored.age.filter(|age| *age < SAME_TRANSACTION && open);
+        let young = stored.age.filter(|age| open && Leg::may_resume(*age));
         let Some(invite) = sip_invite(stored) else { return (None, false) };
         let offer = stored.invite.sdp.as_deref().and_then(|sdp| LocalSdp::restore(sdp).ok());
         let media = offer

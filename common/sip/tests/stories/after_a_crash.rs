@@ -22,10 +22,43 @@ fn the_very_same_bytes_leave_again_and_no_longer_than_the_invite_lives() {
     let mut again = restarted(&first);
     assert!(again.sends().is_empty(), "nothing by itself");
     again.does(|leg, now| leg.resume(Duration::from_secs(20), now));
-    again.waits(60_000);
+    again.waits(11_900);
     assert!(again.sent.iter().all(|(_, transmit, _)| *transmit == first.sent[0].1));
-    assert!(again.sent.len() > 3 && again.sent.last().unwrap().0 < Moment(13_000));
-    assert!(matches!(&again.tells()[..], [LegEvent::Final(told)] if told.code == 408));
+    assert!(again.sent.len() > 3 && again.tells().is_empty());
+}
+
+#[test]
+fn silence_after_a_resume_is_no_word_about_the_phone_and_ends_in_a_cancel() {
+    let mut again = restarted(&Story::dialled());
+    again.does(|leg, now| leg.resume(Duration::from_millis(29_900), now));
+    again.sends();
+    again.waits(2_200);
+    assert_eq!(again.tells(), [LegEvent::GivenUp]);
+    assert!(again.sends().contains(&"CANCEL".to_owned()));
+    again.waits(33_000);
+    assert_eq!(again.tells(), [LegEvent::Over { cause: OverCause::Canceled { code: None } }]);
+}
+
+#[test]
+fn a_phone_that_answers_after_its_invite_was_given_up_is_acknowledged_and_hung_up() {
+    let mut again = restarted(&Story::dialled());
+    again.does(|leg, now| leg.resume(Duration::from_secs(20), now));
+    again.waits(13_000);
+    again.tells();
+    again.replies("INVITE", 200, "bob", &[CONTACT], Some(ANSWER));
+    assert!(matches!(&again.tells()[..], [LegEvent::Final(told)] if told.code == 200));
+    again.sends();
+    again.does(|leg, now| leg.acknowledge(now));
+    assert_eq!(again.sends(), ["ACK", "BYE"]);
+}
+
+#[test]
+fn a_resumed_invite_that_was_hung_up_before_any_word_has_an_unknown_end() {
+    let mut again = restarted(&Story::dialled());
+    again.does(|leg, now| leg.resume(Duration::from_secs(20), now));
+    again.does(|leg, now| leg.hang_up(None, now));
+    again.waits(60_000);
+    assert_eq!(again.tells(), [LegEvent::Over { cause: OverCause::Canceled { code: None } }]);
 }
 
 #[test]
@@ -41,8 +74,9 @@ fn a_resumed_call_answers_a_challenge_once_its_credentials_are_back() {
 #[test]
 fn an_invite_too_old_to_resume_is_cancelled_instead() {
     let mut again = restarted(&Story::dialled());
-    again.does(|leg, now| leg.resume(Duration::from_secs(32), now));
-    assert_eq!(again.sends(), ["CANCEL"]);
+    assert!(Leg::may_resume(Duration::from_secs(30)) && !Leg::may_resume(Duration::from_millis(30_001)));
+    again.does(|leg, now| leg.resume(Duration::from_millis(30_001), now));
+    assert_eq!(again.sends(), ["CANCEL"], "with less than two seconds left nobody would hear the answer in time");
 }
 
 #[test]
