@@ -334,6 +334,17 @@ impl Leg {
         self.over
     }
 
+    /// Every ACK that has left: what a final response that comes again is owed, also when this leg is no more.
+    pub fn sent_acks(&self) -> Vec<Transmit> {
+        let waiting = match &self.stage {
+            Stage::Refused { ack, .. } => ack.as_ref(),
+            _ => None,
+        };
+        let refusals = self.acks.iter().map(|(_, ack)| ack).filter(|ack| Some(*ack) != waiting);
+        let talks = self.talk.iter().chain(&self.unwanted);
+        refusals.chain(talks.flat_map(Talk::sent_acks)).cloned().collect()
+    }
+
     /// The trunk's credentials for a leg that was restored: they are never part of what is stored.
     pub fn set_credentials(&mut self, credentials: Option<Credentials>) {
         if let Some(talk) = &mut self.talk {
