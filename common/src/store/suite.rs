@@ -234,6 +234,7 @@ checks! {
     ownership::steps_need_owner_and_epoch,
     ownership::a_step_written_twice_is_written_once,
     ownership::a_restarted_engine_finds_everything_it_left,
+    ownership::a_row_that_cannot_be_read_keeps_no_engine_from_the_others,
     ownership::a_restarted_engine_fences_its_former_self,
     ownership::only_one_engine_adopts_a_silent_one,
     ownership::an_engine_that_beats_is_not_adopted,

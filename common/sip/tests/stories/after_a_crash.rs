@@ -164,6 +164,42 @@ fn another_engine_takes_an_answered_call_over_with_its_own_contact() {
 }
 
 #[test]
+fn a_state_of_a_later_version_is_not_read() {
+    let state = serde_json::to_string(&Story::answered().leg.snapshot()).unwrap();
+    assert!(LegState::read(&state).is_ok());
+    let later = state.replacen("\"version\":1", "\"version\":2", 1);
+    assert!(LegState::read(&later).is_err_and(|why| why.contains("version 2")));
+    assert!(LegState::read("{}").is_err());
+}
+
+#[test]
+fn a_dialog_that_cannot_be_read_is_ended_by_the_invite_and_its_answer() {
+    let mut first = Story::dialled();
+    let answer = response(
+        &first.sent[0].2,
+        200,
+        "bob",
+        &[CONTACT, "Record-Route: <sip:10.0.0.7;lr>", "Record-Route: <sip:10.0.0.2;lr>"],
+        Some(ANSWER),
+    );
+    first.hears(&answer, trunk());
+    first.does(|leg, now| leg.acknowledge(now));
+    let invite: Invite = stored(first.leg.invite());
+    let state = LegState::of_answer(&invite, answer.bytes(), invite.cseq + 777).unwrap();
+    let mut story = Story::of(Leg::adopt(state, ours(), Moment(0)));
+    story.does(|leg, now| leg.reserve_done(now));
+    story.does(|leg, now| leg.hang_up(None, now));
+    assert_eq!(story.sends(), ["ACK", "BYE"]);
+    let (bye, ack) = (story.last("BYE"), first.last("ACK"));
+    assert_eq!((bye.call_id(), bye.from_tag(), bye.to_tag()), (ack.call_id(), ack.from_tag(), "bob"));
+    assert_eq!((bye.request_uri(), bye.header("Route")), (ack.request_uri(), ack.header("Route")));
+    assert_eq!(bye.cseq(), invite.cseq + 778, "above all that may have been used");
+    for other in [response(&first.sent[0].2, 486, "bob", &[], None), first.sent[0].2.clone()] {
+        assert_eq!(LegState::of_answer(&invite, other.bytes(), 0), None);
+    }
+}
+
+#[test]
 fn adopting_what_was_never_answered_is_over_at_once() {
     let mut story = Story::of(Leg::adopt(Story::dialled().leg.snapshot(), ours(), Moment(0)));
     assert!(matches!(story.tells()[..], [LegEvent::Over { .. }]));

@@ -89,6 +89,16 @@ pub(super) async fn a_restarted_engine_finds_everything_it_left(bench: Bench) {
     assert!(left.attempts.is_empty());
 }
 
+pub(super) async fn a_row_that_cannot_be_read_keeps_no_engine_from_the_others(bench: Bench) {
+    let me = bench.engine("e1").await;
+    let call = bench.running(&me, &job(1, "alice")).await;
+    bench.running(&me, &job(2, "alice")).await;
+    let damage = "UPDATE callback_requests SET job = '{\"kind\":\"of tomorrow\"}' WHERE b = '+49300000002'";
+    assert_eq!(bench.outsider(damage).await, 1);
+    let again = bench.other.register_engine("e1").await.unwrap();
+    assert_eq!(again.requests.iter().map(|one| &one.row.job.id).collect::<Vec<_>>(), [&call.job]);
+}
+
 pub(super) async fn a_restarted_engine_fences_its_former_self(bench: Bench) {
     let me = bench.engine("e1").await;
     let call = bench.running(&me, &job(1, "alice")).await;
