@@ -17,6 +17,7 @@ use crate::driver::Welcome;
 use crate::gate::{Gate, boot_ms};
 use crate::heartbeat::{self, Finding};
 use crate::media::{Kind, Media, MediaConfig};
+use crate::orphans;
 use crate::recovery::Way;
 use crate::routing::{Trunk, Trunks};
 use crate::worker::Worker;
@@ -110,7 +111,10 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
         }
         ready.set(true);
         tracing::info!(engine = me.id, incarnation = me.incarnation, sip = %world.endpoint.local_addr(), "the engine takes jobs");
-        worker.run(&service.shutdown).await;
+        tokio::select! {
+            () = worker.run(&service.shutdown) => {}
+            () = orphans::run(Arc::clone(&world)) => {}
+        }
     };
     let ended = tokio::select! {
         () = work => Ok(()),

@@ -11,6 +11,7 @@ const SQLITE: &[Migration] = &[
     ("0004_parts", include_str!("../../migrations/sqlite/0004_parts.sql")),
     ("0005_commands", include_str!("../../migrations/sqlite/0005_commands.sql")),
     ("0006_ani", include_str!("../../migrations/sqlite/0006_ani.sql")),
+    ("0007_answered", include_str!("../../migrations/sqlite/0007_answered.sql")),
 ];
 
 const POSTGRES: &[Migration] = &[
@@ -19,6 +20,7 @@ const POSTGRES: &[Migration] = &[
     ("0004_parts", include_str!("../../migrations/postgres/0004_parts.sql")),
     ("0005_commands", include_str!("../../migrations/postgres/0005_commands.sql")),
     ("0006_ani", include_str!("../../migrations/postgres/0006_ani.sql")),
+    ("0007_answered", include_str!("../../migrations/postgres/0007_answered.sql")),
 ];
 
 /// Functions keep nothing, so they are written anew whenever their text has changed.

@@ -84,7 +84,7 @@ where
 }
 
 /// An SQL expression for the age of an INVITE in milliseconds, NULL when nobody knows.
-fn age(backend: &Backend) -> String {
+pub(super) fn age(backend: &Backend) -> String {
     match (backend, BootMoment::now()) {
         (Backend::Postgres(_), _) => "CAST(extract(epoch FROM clock_timestamp() - intent) * 1000 AS BIGINT)".to_owned(),
         (Backend::Sqlite(_), Some(BootMoment { boot, ms }))
@@ -136,7 +136,7 @@ impl DialogState {
 }
 
 impl StoredInvite {
-    fn read<R: Columns>(row: &R) -> Result<StoredInvite, StoreError> {
+    pub(super) fn read<R: Columns>(row: &R) -> Result<StoredInvite, StoreError> {
         let (leg, attempt, try_number) = (row.leg("leg")?, row.small("attempt")?, row.small("try")?);
         let final_response = match (row.int_opt("final_code")?, row.bytes_opt("final_bytes")?) {
             (Some(code), Some(bytes)) => {

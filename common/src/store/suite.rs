@@ -241,6 +241,7 @@ checks! {
     ownership::a_lost_answer_leaves_no_orphan,
     ownership::signs_of_life_reach_the_row,
     ownership::a_released_request_is_claimed_again,
+    ownership::a_phone_that_answered_nobody_is_found_by_its_call_id,
     money::fifty_jobs_at_once_hold_no_more_than_the_balance,
     money::settling_twice_charges_once,
     money::a_hold_is_set_extended_charged_and_released,
