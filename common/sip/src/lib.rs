@@ -12,6 +12,7 @@
 //! | `digest` | answers to the trunk's challenges |
 //! | [`ping`] | is that trunk alive |
 //! | [`g711`], [`tone`] | how voice is written, and the tones that are played |
+//! | `linger` | the ACKs of calls that have ended |
 //! | [`net`] | the only file with sockets |
 
 mod dialog;
