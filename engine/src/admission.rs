@@ -199,6 +199,11 @@ pub fn tariff_of(
     leg: LegName,
     number: &Number,
 ) -> Option<Tariff> {
+    list_price(rates, tariff, leg, number).filter(|_| tariff.currency == account.currency)
+}
+
+/// The same in the currency of the list.
+pub fn list_price(rates: &[Rate], tariff: &TariffConfig, leg: LegName, number: &Number) -> Option<Tariff> {
     let digits = number.digits();
     let stored = rates
         .iter()
@@ -209,8 +214,6 @@ pub fn tariff_of(
         LegName::A => tariff.a,
         LegName::B => tariff.b,
     };
-    let flat = flat.filter(|_| tariff.currency == account.currency);
-    let stored = stored.filter(|_| tariff.currency == account.currency);
     stored.or(flat).map(|per_minute| Tariff { per_minute })
 }
 

@@ -5,6 +5,10 @@
 //! the clock says no. The clock is `CLOCK_BOOTTIME`, which goes on while the machine sleeps.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How often whoever waits for the gate looks at it.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Milliseconds of `CLOCK_BOOTTIME`.
 pub fn boot_ms() -> u64 {
@@ -37,6 +41,13 @@ impl Gate {
     /// Shuts the gate at once.
     pub fn close(&self) {
         self.open_until(0);
+    }
+
+    /// Resolves when something may be sent. For a beginning, which has no hurry: it looks now and then.
+    pub async fn opens(&self) {
+        while !self.is_open() {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Whether something may be sent now.

@@ -4,7 +4,8 @@
 //! statement was sent, by a clock that goes on while the process is stopped. When the gate has closed, nothing is sent until
 //! the store was asked: the row is unchanged (go on), it belongs to somebody else (drop everything), or there is no answer
 //! (cut off: live calls go on to what is paid for, nothing new begins). An unanswered question is good for four seconds too,
-//! counted from before it was asked, so a store that is away silences nobody and a process that was stopped stays silent.
+//! counted from before it was asked, so a store that is away silences nobody. A process that was stopped for longer may have
+//! been adopted meanwhile: its unanswered questions are good for nothing until the store has answered once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,32 +41,29 @@ pub enum Finding {
     },
 }
 
-/// Beats until the process ends; `findings` hears what matters.
-pub async fn run(store: Store, me: Me, gate: Arc<Gate>, findings: mpsc::Sender<Finding>) {
+/// Beats until the process ends; `findings` hears what matters. The registration, which was asked for at `registered_at` and
+/// answered, is the first beat: it opens the gate.
+pub async fn run(store: Store, me: Me, registered_at: u64, gate: Arc<Gate>, findings: mpsc::Sender<Finding>) {
     let mut watch = Watch::default();
+    let mut licence = Licence::of(registered_at);
+    gate.open_until(registered_at + LICENCE_MS);
     let mut ticker = tokio::time::interval(PERIOD);
     ticker.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut last_good = boot_ms();
     loop {
         ticker.tick().await;
-        let asked_at = boot_ms();
-        let late = asked_at.saturating_sub(last_good) > LICENCE_MS;
+        let late = licence.asks(boot_ms());
         let mut answer = ask(&store, &me).await;
         if late && answer.is_none() {
             answer = ask(&store, &me).await; // the first question may have died with an old connection
         }
+        gate.open_until(licence.after(answer));
         match answer {
-            Some(Beat::Alive) => {
-                last_good = asked_at;
-                gate.open_until(asked_at + LICENCE_MS);
-            }
+            Some(Beat::Alive) => {}
             Some(Beat::Fenced) => {
-                gate.close();
                 let _ = findings.send(Finding::Fenced).await;
                 return;
             }
             None => {
-                gate.open_until(asked_at + LICENCE_MS);
                 watch.forget(boot_ms());
                 continue;
             }
@@ -74,6 +72,39 @@ pub async fn run(store: Store, me: Me, gate: Arc<Gate>, findings: mpsc::Sender<F
             watch.forget(boot_ms());
         }
         judge_peers(&store, &me, &mut watch, &findings).await;
+    }
+}
+
+/// Until when we may send. Pure: told the moment, in milliseconds of CLOCK_BOOTTIME.
+#[derive(Debug)]
+struct Licence {
+    last_asked: u64,
+    last_answered: u64,
+    /// Our own questions have had a hole since the store answered last: we were stopped, and may have been adopted.
+    hole: bool,
+}
+
+impl Licence {
+    fn of(registered_at: u64) -> Licence {
+        Licence { last_asked: registered_at, last_answered: registered_at, hole: false }
+    }
+
+    /// A question is about to be asked; answers whether the last answer is older than it was good for.
+    fn asks(&mut self, now: u64) -> bool {
+        self.hole |= now.saturating_sub(self.last_asked) > LICENCE_MS;
+        self.last_asked = now;
+        now.saturating_sub(self.last_answered) > LICENCE_MS
+    }
+
+    /// The question was answered, or was not: the gate is open until this moment.
+    fn after(&mut self, answer: Option<Beat>) -> u64 {
+        match answer {
+            Some(Beat::Alive) => (self.last_answered, self.hole) = (self.last_asked, false),
+            Some(Beat::Fenced) => return 0,
+            None if self.hole => return 0,
+            None => {}
+        }
+        self.last_asked + LICENCE_MS
     }
 }
 
@@ -154,6 +185,40 @@ mod tests {
 
     fn peer(beat: i64) -> Peer {
         Peer { id: "other".to_owned(), incarnation: 1, beat }
+    }
+
+    #[test]
+    fn a_store_that_is_away_silences_nobody() {
+        let mut licence = Licence::of(0);
+        for second in 1..60 {
+            licence.asks(second * 1_000);
+            assert_eq!(licence.after(None), second * 1_000 + LICENCE_MS, "second {second}");
+        }
+    }
+
+    #[test]
+    fn who_was_stopped_stays_silent_until_the_store_has_answered_once() {
+        let mut licence = Licence::of(0);
+        licence.asks(1_000);
+        assert_eq!(licence.after(Some(Beat::Alive)), 5_000);
+        for second in 21..40 {
+            licence.asks(second * 1_000);
+            assert_eq!(licence.after(None), 0, "second {second}: nobody knows whose the calls are");
+        }
+        licence.asks(40_000);
+        assert_eq!(licence.after(Some(Beat::Alive)), 44_000);
+        licence.asks(41_000);
+        assert_eq!(licence.after(None), 45_000, "a store that goes away again silences nobody");
+    }
+
+    #[test]
+    fn who_was_stopped_within_a_question_stays_silent_as_well() {
+        let mut licence = Licence::of(0);
+        assert!(!licence.asks(1_000));
+        assert_eq!(licence.after(None), 5_000, "over by the time the process goes on");
+        assert!(licence.asks(21_000));
+        assert_eq!(licence.after(None), 0);
+        assert_eq!(licence.after(Some(Beat::Fenced)), 0);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | [`driver`] | does it |
 //! | [`media`], [`sdp`] | what the parties hear |
 //! | [`recovery`], [`heartbeat`], [`gate`] | who owns a call after a crash, and who may still send |
+//! | `orphans` | phones that answer an engine that is no more |
 //! | [`events`], [`drain`] | what the world is told |
 
 pub mod admission;
@@ -21,6 +22,7 @@ pub mod events;
 pub mod gate;
 pub mod heartbeat;
 pub mod media;
+mod orphans;
 pub mod quote;
 pub mod recovery;
 pub mod routing;

@@ -1,8 +1,10 @@
 //! Going on with a request that was cut off: after our own restart, after another engine fell silent, after a panic.
 //!
-//! What was written down decides (DESIGN 5, rules 3, 5, 6): an INVITE younger than 32 s at our own address is sent again, byte
+//! What was written down decides (DESIGN 5, rules 3, 5, 6): an INVITE younger than 30 s at our own address is sent again, byte
 //! for byte; an answered call that was silent for less than 15 s is taken up by re-INVITE; everything else is cancelled or
 //! hung up, charged until it was last known alive, and never rings a party twice.
+
+mod remains;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,14 +19,11 @@ use ringback_sip::{Credentials, Invite, Leg, LegState, Moment};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::admission::Refusal;
-use crate::call::{Call, Cause, Input, RESUME_WINDOW, Snapshot, State, Verdict};
+use crate::call::{Call, Cause, Input, RESUME_WINDOW, Snapshot, State, Track, Verdict};
 use crate::driver::{Audio, CallClock, Driver, PhoneLine, Record, StoredCall, Welcome, attempt_of, index, reason_of};
 use crate::sdp::LocalSdp;
 use crate::worker::why_ended;
 use crate::world::World;
-
-/// An INVITE older than this is never sent again (64*T1 of RFC 3261).
-const SAME_TRANSACTION: Duration = Duration::from_secs(32);
 
 /// How the request came to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,34 +68,61 @@ pub enum Next {
 
 /// The number of the last event of a request.
 pub fn last_seq(request: &OwnedRequest) -> u32 {
-    stored_call(request).map_or(0, |stored| stored.seq)
+    match stored_call(request) {
+        Ok(stored) => stored.map_or(0, |stored| stored.seq),
+        Err(_) => remains::last_seq(request.row.snapshot.as_deref()),
+    }
 }
 
-fn stored_call(request: &OwnedRequest) -> Option<StoredCall> {
-    let text = request.row.snapshot.as_deref()?;
-    serde_json::from_str(text)
-        .inspect_err(|error| tracing::error!(job = %request.row.job.id, %error, "a stored call cannot be read"))
-        .ok()
+/// The call as it was stored, if one ever was. An open INVITE without a call is as bad as a call that cannot be read.
+fn stored_call(request: &OwnedRequest) -> Result<Option<StoredCall>, String> {
+    match request.row.snapshot.as_deref() {
+        Some(text) => StoredCall::read(text).map(Some),
+        None if remains::open_invites(request).next().is_some() => Err("it is missing".to_owned()),
+        None => Ok(None),
+    }
 }
 
 /// Decides how to go on, and gets the phones ready for it.
 pub fn go_on(world: &Arc<World>, request: OwnedRequest, way: Way, slot: Option<OwnedSemaphorePermit>) -> Next {
-    let stored = stored_call(&request).filter(|stored| stored.call.state != State::Ended);
-    let Some(stored) = stored else {
-        let seq = last_seq(&request);
-        let job = request.row.job.clone();
-        if way == Way::Poisoned {
-            let reason = reason_of(Verdict::Poisoned, Cause::Interrupted).to_owned();
-            return Next::Refuse { job, seq, refusal: Refusal { verdict: Verdict::Poisoned, reason } };
+    let job = request.row.job.clone();
+    let stored = match stored_call(&request) {
+        Ok(stored) => stored.filter(|stored| stored.call.state != State::Ended),
+        Err(why) => {
+            unreadable("call", &request, &why);
+            let remains = remains::call_of(&request, &world.tables.borrow(), &world.tariff);
+            if remains.is_none() {
+                return refuse(&request, Verdict::Interrupted);
+            }
+            remains
         }
-        if request.row.twin {
-            return Next::Refuse { seq, refusal: why_ended(&request.row), job };
-        }
-        let attempts = u32::try_from(request.row.call_count).unwrap_or(u32::MAX);
-        return Next::Start { job, attempts, seq, slot };
     };
-    failpoint("recovery.mid");
-    Next::Drive(Box::new(Recovery::of(world, &request, stored, way).driver(request, slot)))
+    if let Some(stored) = stored {
+        failpoint("recovery.mid");
+        return Next::Drive(Box::new(Recovery::of(world, &request, stored, way).driver(request, slot)));
+    }
+    if way == Way::Poisoned {
+        return refuse(&request, Verdict::Poisoned);
+    }
+    if request.row.twin {
+        return Next::Refuse { seq: last_seq(&request), refusal: why_ended(&request.row), job };
+    }
+    if request.invites.iter().any(remains::is_accepted) {
+        return refuse(&request, Verdict::Interrupted); // somebody answered while nobody was there: never rung again
+    }
+    let attempts = u32::try_from(request.row.call_count).unwrap_or(u32::MAX);
+    Next::Start { job, attempts, seq: last_seq(&request), slot }
+}
+
+fn refuse(request: &OwnedRequest, verdict: Verdict) -> Next {
+    let reason = reason_of(verdict, Cause::Interrupted).to_owned();
+    Next::Refuse { job: request.row.job.clone(), seq: last_seq(request), refusal: Refusal { verdict, reason } }
+}
+
+/// An alarm: what cannot be read is ended by what stands in columns, and never dialled anew.
+fn unreadable(what: &'static str, request: &OwnedRequest, why: &str) {
+    metrics::counter!("ringback_unreadable_total", "what" => what).increment(1);
+    tracing::error!(job = %request.row.job.id, why, "a stored {what} cannot be read: it is ended by what its columns say");
 }
 
 /// One call being taken up.
@@ -126,10 +152,15 @@ impl Recovery<'_> {
         let held = request.hold.map(|hold| hold.amount);
         let mut record = Record::resume(self.world.keeper(request.row.epoch), request.row.job.clone(), &self.stored);
         let audio = Audio::new(self.world, &record);
-        let call = Call::restore(self.stored.plan.clone(), self.stored.call.clone());
+        let answered = self.answered_meanwhile(&request);
+        let mut snapshot = self.stored.call.clone();
+        if answered != [false; 2] {
+            snapshot.state = remains::interrupted();
+        }
+        let call = Call::restore(self.stored.plan.clone(), snapshot);
         let home = self.world.endpoint.local_addr();
         let at_home = request.invites.iter().all(|one| one.invite.local_addr == home);
-        let mut resumable = self.is_resumable(at_home);
+        let mut resumable = self.is_resumable(at_home) && answered == [false; 2];
         let mut lines = [None, None];
         for leg in [A, B] {
             if let Some(invite) = newest_try(&request, leg, attempt_of(&call, leg)) {
@@ -150,8 +181,25 @@ impl Recovery<'_> {
             driver.resume_audio();
         } else {
             driver.hears(Input::Lost { alive: self.alive });
+            for leg in [A, B].into_iter().filter(|leg| answered[index(*leg)]) {
+                driver.hears(Input::Answered(leg));
+            }
         }
         driver
+    }
+
+    /// Legs that the call believes to be ringing and that were answered, as whoever heard it has written down.
+    fn answered_meanwhile(&self, request: &OwnedRequest) -> [bool; 2] {
+        [A, B].map(|leg| {
+            let track = self.track(leg);
+            let attempt = if leg == A { self.stored.plan.attempt } else { 1 };
+            let is_ringing = track.dialled.is_some() && track.answered.is_none() && track.ended.is_none();
+            is_ringing && newest_try(request, leg, attempt).is_some_and(remains::is_accepted)
+        })
+    }
+
+    fn track(&self, leg: LegName) -> &Track {
+        if leg == A { &self.stored.call.a } else { &self.stored.call.b }
     }
 
     /// Whether the phones may go on as if nothing had happened. A ringing phone knows only the address that called it.
@@ -178,17 +226,24 @@ impl Recovery<'_> {
         stored: &StoredInvite,
         resumable: bool,
     ) -> (Option<PhoneLine>, bool) {
-        let track = if leg == A { &self.stored.call.a } else { &self.stored.call.b };
+        let track = self.track(leg);
         if track.dialled.is_none() || track.ended.is_some() {
             return (None, true);
         }
         let dialog = request.dialogs.iter().find(|one| one.leg == leg && one.attempt == stored.invite.attempt);
-        match dialog
-            .and_then(|one| serde_json::from_str::<LegState>(&one.state).ok())
-            .filter(|_| track.answered.is_some())
-        {
-            Some(state) => self.answered_line(audio, leg, stored, state, resumable),
-            None => self.ringing_line(audio, leg, stored, resumable),
+        if let Some(dialog) = dialog.filter(|_| track.answered.is_some()) {
+            match LegState::read(&dialog.state) {
+                Ok(state) => return self.answered_line(audio, leg, stored, state, resumable),
+                Err(why) => unreadable("dialog", request, &why),
+            }
+        }
+        if !remains::is_accepted(stored) {
+            return self.ringing_line(audio, leg, stored, resumable);
+        }
+        let cseq_hi = dialog.and_then(|one| u32::try_from(one.cseq_hi).ok()).unwrap_or(0);
+        match dialog_of_columns(stored, cseq_hi) {
+            Some(state) => self.answered_line(audio, leg, stored, state, false),
+            None => (None, false), // the phone's own BYE was its first word that anybody heard
         }
     }
 
@@ -201,7 +256,7 @@ impl Recovery<'_> {
     ) -> (Option<PhoneLine>, bool) {
         let local = self.world.endpoint.local_addr();
         let open = stored.final_response.is_none() && stored.invite.local_addr == local;
-        let young = stored.age.filter(|age| *age < SAME_TRANSACTION && open);
+        let young = stored.age.filter(|age| open && Leg::may_resume(*age));
         let Some(invite) = sip_invite(stored) else { return (None, false) };
         let offer = stored.invite.sdp.as_deref().and_then(|sdp| LocalSdp::restore(sdp).ok());
         let media = offer
@@ -294,17 +349,22 @@ impl Recovery<'_> {
     }
 
     fn credentials(&self, leg: LegName) -> Option<Credentials> {
-        let track = if leg == A { &self.stored.call.a } else { &self.stored.call.b };
-        let route = self.stored.plan.party(leg).routes.get(track.route)?;
+        let route = self.stored.plan.party(leg).routes.get(self.track(leg).route)?;
         let tables = self.world.tables.borrow();
         let (username, password) = tables.trunks.named(&route.trunk)?.credentials.clone()?;
         Some(Credentials { username, password, realm: None })
     }
 }
 
+/// The try of this attempt that was answered, or else the last.
 fn newest_try(request: &OwnedRequest, leg: LegName, attempt: u32) -> Option<&StoredInvite> {
     let of_attempt = request.invites.iter().filter(|one| one.invite.leg == leg && one.invite.attempt == attempt);
-    of_attempt.max_by_key(|one| one.invite.try_number)
+    of_attempt.max_by_key(|one| (remains::is_accepted(one), one.invite.try_number))
+}
+
+/// The dialog of an answered INVITE by its bytes and those of the answer.
+fn dialog_of_columns(stored: &StoredInvite, cseq_hi: u32) -> Option<LegState> {
+    LegState::of_answer(&sip_invite(stored)?, &stored.final_response.as_ref()?.bytes, cseq_hi)
 }
 
 fn sip_invite(stored: &StoredInvite) -> Option<Invite> {

@@ -7,14 +7,15 @@ use ringback_common::config::{Config, RetentionConfig};
 use ringback_common::number::Country;
 use ringback_common::queue::{Queue, QueueError};
 use ringback_common::service::{Service, Shutdown};
-use ringback_common::store::{Me, Store, StoreError};
+use ringback_common::store::{Me, OwnedRequest, Registered, Store, StoreError};
 use ringback_sip::net::{Endpoint, EndpointError};
 use tokio::sync::{mpsc, watch};
 
 use crate::drain;
-use crate::gate::Gate;
+use crate::gate::{Gate, boot_ms};
 use crate::heartbeat::{self, Finding};
 use crate::media::{Kind, Media, MediaConfig};
+use crate::orphans;
 use crate::recovery::Way;
 use crate::tables::Reader;
 use crate::worker::Worker;
@@ -77,8 +78,12 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
     tokio::task::spawn_blocking(Country::load_all).await.map_err(std::io::Error::other)?;
     let mut reader = Reader::new(store.clone());
     let (tables, tables_now) = watch::channel(reader.read().await?);
-    let registered = store.register_engine(&config.engine.id).await?; // from now on it has to beat, or is adopted
-    let me = registered.me.clone();
+    let registered_at = boot_ms();
+    let Registered { me, requests } = store.register_engine(&config.engine.id).await?; // from now on it has to beat, or is adopted
+    let read_at = boot_ms();
+    let (findings, mut found) = mpsc::channel(16);
+    let beat = tokio::spawn(heartbeat::run(store.clone(), me.clone(), registered_at, Arc::clone(&gate), findings));
+
     let world = Arc::new(World::new(
         config,
         me.clone(),
@@ -90,23 +95,28 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
         tables_now,
     ));
     let worker = Worker::new(Arc::clone(&world));
-    let (findings, mut found) = mpsc::channel(16);
-    let beat = tokio::spawn(heartbeat::run(store.clone(), me.clone(), gate, findings));
     let refresh = tokio::spawn(reader.follow(Arc::clone(&world), tables));
     let events_done = Shutdown::new();
     let events = tokio::spawn(drain::run(store.clone(), queue, me.clone(), events_done.clone()));
     let purge = tokio::spawn(purge_hourly(store.clone(), config.retention));
     let alive = tokio::spawn(say_alive(worker.clone(), Arc::clone(&world)));
 
-    for request in registered.requests {
-        worker.take_up(request, Way::Restarted);
-    }
     let ready = service.health.part("engine");
-    ready.set(true);
-    tracing::info!(engine = me.id, incarnation = me.incarnation, sip = %world.endpoint.local_addr(), "the engine takes jobs");
-
+    let work = async {
+        gate.opens().await;
+        let waited = Duration::from_millis(boot_ms().saturating_sub(read_at));
+        for request in requests {
+            worker.take_up(older(request, waited), Way::Restarted);
+        }
+        ready.set(true);
+        tracing::info!(engine = me.id, incarnation = me.incarnation, sip = %world.endpoint.local_addr(), "the engine takes jobs");
+        tokio::select! {
+            () = worker.run(&service.shutdown) => {}
+            () = orphans::run(Arc::clone(&world)) => {}
+        }
+    };
     let ended = tokio::select! {
-        () = worker.run(&service.shutdown) => Ok(()),
+        () = work => Ok(()),
         error = listen(&worker, &mut found, &me) => Err(error),
     };
     if ended.is_ok() {
@@ -120,6 +130,14 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
         task.abort();
     }
     ended
+}
+
+/// A request that was read so long ago: its INVITEs are older than they were then.
+fn older(mut request: OwnedRequest, waited: Duration) -> OwnedRequest {
+    for invite in &mut request.invites {
+        invite.age = invite.age.map(|age| age + waited);
+    }
+    request
 }
 
 /// Hears what the beat finds; ends when the engine is fenced.
@@ -145,8 +163,9 @@ async fn say_alive(worker: Worker, world: Arc<World>) {
     loop {
         tokio::time::sleep(ALIVE).await;
         let endpoint = &world.endpoint;
-        let strangers = metrics::counter!("ringback_sip_strangers_total", "sip" => endpoint.local_addr().to_string());
-        strangers.absolute(endpoint.counts().strangers);
+        let (sip, counts) = (endpoint.local_addr().to_string(), endpoint.counts());
+        metrics::counter!("ringback_sip_strangers_total", "sip" => sip.clone()).absolute(counts.strangers);
+        metrics::counter!("ringback_sip_gated_total", "sip" => sip).absolute(counts.gated);
         let calls = worker.alive();
         if !calls.is_empty()
             && let Err(error) = world.store.alive(&world.me, &calls).await

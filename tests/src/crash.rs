@@ -26,6 +26,7 @@ pub struct Crash {
     orphan: Duration,
     password: bool,
     big: bool,
+    meanwhile: &'static [&'static str],
 }
 
 impl Crash {
@@ -40,7 +41,13 @@ impl Crash {
             orphan: secs(5),
             password: false,
             big: false,
+            meanwhile: &[],
         }
+    }
+
+    /// While the gateway is away somebody does this to its database, in SQL.
+    pub fn meanwhile(self, sql: &'static [&'static str]) -> Crash {
+        Crash { meanwhile: sql, ..self }
     }
 
     /// An engine of its own, on PostgreSQL and RabbitMQ, with the trigger beside it.
@@ -90,6 +97,9 @@ impl Crash {
         let text = sms::text("alice", crate::site::PIN, A, B);
         let _ = sms::send(door, SECRET, "text-1", SENDER, &text); // the answer may die with the gateway: the source repeats
         let crash_us = dying.process.wait_killed(secs(40));
+        for sql in self.meanwhile {
+            assert!(site.probe().execute(sql) > 0, "{sql}");
+        }
         std::thread::sleep(self.restart_after);
         let mut gateway = site.start_at(part, site.ip(), None).expect("the gateway's binary starts");
         gateway.wait_ready();

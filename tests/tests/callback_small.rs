@@ -304,3 +304,14 @@ fn a_trunk_that_fails_makes_room_for_the_next_one() {
     assert_eq!(legs, [("a".to_owned(), 1, true), ("b".to_owned(), 1, true)], "one CDR an attempt, however many trunks");
     probe.books_are_right("alice", OPENING);
 }
+
+#[test]
+fn a_refusal_whose_ack_got_lost_is_acknowledged_again_after_the_callback_is_over() {
+    let busy = Manner::refuses(millis(300), 486).loses_acks(2);
+    let story = Story::begin(busy, phone(1100), |site| site.set("engine.attempts", "1"));
+    story.ask("text-1");
+    story.wait_over(SOON);
+    let acks = || story.phones.log().of_number(A).entries.into_iter().filter(|e| e.method == "ACK").collect::<Vec<_>>();
+    let acks = ringback_tests::clock::wait_for("the third ACK", SOON, || Some(acks()).filter(|acks| acks.len() == 3));
+    assert!(acks.iter().all(|ack| ack.text == acks[0].text), "{}", story.phones.log().ladder());
+}

@@ -3,9 +3,9 @@
 //! Each case has a loopback address of its own; they run side by side. `crash_matrix` holds the rest of the points.
 
 use ringback_tests::crash::{Aftermath, Crash};
-use ringback_tests::judge;
-use ringback_tests::phone::Manner;
+use ringback_tests::phone::{Manner, Who};
 use ringback_tests::story::{A, B, millis, secs};
+use ringback_tests::{clock, http, judge};
 
 /// One callback with no second ring anywhere: one attempt at A, at most one at B.
 fn once(aftermath: &Aftermath) {
@@ -44,6 +44,16 @@ fn an_invite_that_was_sent_is_sent_again_byte_for_byte() {
     let invites: Vec<_> = log.of_number(A).entries.into_iter().filter(|e| e.opens()).collect();
     assert!(invites.len() >= 2, "the INVITE came again:\n{}", log.ladder());
     assert!(invites.iter().all(|e| e.text == invites[0].text), "and was the very same:\n{}", log.ladder());
+    assert_eq!(held_back(&aftermath), 0, "nothing that recovery sent met a shut gate");
+}
+
+/// Datagrams that the gateway's second life did not send because its gate was shut.
+fn held_back(aftermath: &Aftermath) -> u64 {
+    clock::wait_for("the figure of the gate", secs(10), || {
+        let body = http::get(aftermath.gateway.health(), "/metrics").ok()?.body;
+        let line = body.lines().find(|line| line.starts_with("ringback_sip_gated_total"))?;
+        line.rsplit(' ').next()?.parse().ok()
+    })
 }
 
 #[test]
@@ -149,4 +159,31 @@ fn interrupted_first(aftermath: &Aftermath) {
     assert!(canceled > aftermath.crash_us && canceled < attempts[1].at_us);
     let causes = aftermath.causes(A);
     assert_eq!(causes.first().map(String::as_str), Some("Interrupted"), "{causes:?}");
+}
+
+/// What a later version of the engine may have written.
+const OF_TOMORROW: &[&str] = &[r#"UPDATE callback_requests SET snapshot = '{"version":99}'"#];
+const ALL_OF_TOMORROW: &[&str] =
+    &[r#"UPDATE callback_requests SET snapshot = '{"version":99}'"#, r#"UPDATE dialogs SET state = '{"version":99}'"#];
+const DIALOGS_OF_TOMORROW: &[&str] = &[r#"UPDATE dialogs SET state = '{"version":99}'"#];
+
+#[test]
+fn a_ringing_call_that_cannot_be_read_is_cancelled_and_closed_and_rings_no_more() {
+    let rings_on = vec![Manner::rings_for_ever()];
+    let aftermath = Crash::at("leg_a.got_180", secs(1)).a(rings_on).meanwhile(OF_TOMORROW).happens();
+    once(&aftermath);
+    assert!(aftermath.phones.calls_to(A)[0].canceled_us.is_some(), "{}", aftermath.phones.log().ladder());
+    assert_eq!((aftermath.result().as_str(), aftermath.causes(A)), ("Interrupted", vec!["Interrupted".to_owned()]));
+}
+
+#[test]
+fn two_whose_call_cannot_be_read_are_hung_up_on_and_booked() {
+    for damage in [ALL_OF_TOMORROW, DIALOGS_OF_TOMORROW] {
+        let aftermath = Crash::at("talk.bridged", secs(1)).meanwhile(damage).happens();
+        once(&aftermath);
+        let ended = aftermath.phones.calls().iter().all(|call| call.ended_by == Some(Who::Gateway));
+        assert!(ended, "{}", aftermath.phones.log().ladder());
+        assert_eq!(aftermath.result(), "Interrupted");
+        assert_eq!((aftermath.causes(A).len(), aftermath.causes(B).len()), (1, 1));
+    }
 }

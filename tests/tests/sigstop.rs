@@ -63,6 +63,45 @@ fn an_engine_stopped_for_20_s_while_talking_is_adopted_and_stays_silent() {
     drop(adopter);
 }
 
+#[test]
+fn an_adopted_engine_that_finds_the_database_away_stays_silent_until_it_has_answered() {
+    let peers = Peers::start();
+    let site = Site::beside(&peers);
+    let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
+    phones.when(A, Manner::answers(millis(300)).plays(700));
+    phones.when(B, Manner::answers(millis(300)).plays(1100).hangs_up_after(secs(50)));
+    site.account("alice", "10.00");
+    site.trunk("phones", &phones.uri(), "");
+    let mut old = site.start(Part::Engine(1));
+    let trigger = site.start(Part::Sms(1));
+    trigger.accepted("1", &sms::text("alice", PIN, A, B));
+    phones.wait_call(B, "talks", SOON, |call| call.audio.heard_ms(700) >= 500);
+    let _adopter = site.start(Part::Engine(2));
+
+    old.process.signal(libc::SIGSTOP);
+    phones.wait("both parties to be called by the adopter's re-INVITE", secs(20), |calls| {
+        calls.iter().filter(|c| c.answered_us.is_some()).all(|c| c.refreshes > 0).then_some(())
+    });
+    let capture = Capture::start(&format!("host {}", old.ip), site.folder()).expect("tcpdump starts");
+    peers.postgres.freeze(true);
+    old.process.signal(libc::SIGCONT);
+    let continued_us = clock::now_us();
+    std::thread::sleep(secs(10)); // the time the database is away: part of the story
+    peers.postgres.freeze(false);
+    old.process.wait(secs(20));
+    let packets = capture.stop().expect("the capture can be read");
+    let late: Vec<&Packet> =
+        packets.iter().filter(|p| p.from.ip() == old.ip && p.at_us > continued_us + 20_000).collect();
+    let sip = late.iter().filter(|p| p.from.port() == 5068).count();
+    let rtp = late.iter().filter(|p| p.is_rtp()).count();
+    assert_eq!((sip, rtp), (0, 0), "SIP and RTP of an engine that was adopted");
+
+    phones.wait_call(B, "hangs up", secs(60), |call| call.ended_us.is_some());
+    site.wait_idle(1, secs(30));
+    judge::insist(&phones.log(), [judge::nothing_is_left(&phones.calls())]);
+    site.probe().books_are_right("alice", OPENING);
+}
+
 /// Whether a phone has heard this tone for half a second after that moment.
 fn heard_since(call: &ringback_tests::phone::Report, hz: u32, moment_us: u64) -> bool {
     call.audio.heard.iter().any(|h| h.hz == Some(hz) && h.until_us >= moment_us.max(h.from_us) + 500_000)

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use ringback_tests::judge;
 use ringback_tests::peers::Peers;
 use ringback_tests::phone::{Bank, Manner, Who};
 use ringback_tests::site::{PIN, Part, Running, Site};
 use ringback_tests::sms;
 use ringback_tests::story::{A, B, OPENING, SOON, millis, secs};
+use ringback_tests::{clock, judge};
 
 /// Engine 1 runs a callback; nobody else is there yet.
 struct Stage {
@@ -106,4 +106,55 @@ fn a_ringing_phone_goes_on_ringing_when_the_address_moves() {
     let log = stage.phones.log();
     assert_eq!(judge::attempts(&log.of_number(A)).len(), 1, "A rang once:\n{}", log.ladder());
     stage.all_is_booked(2);
+}
+
+/// A rings; its engine dies and is adopted at another address, where nobody hears that A answers meanwhile.
+fn answered_by_nobody(a: Manner) -> (Stage, Running) {
+    let mut stage = stage(vec![a], Manner::answers(millis(300)), 5);
+    stage.phones.wait_call(A, "rings", SOON, |call| call.ringing_us.is_some());
+    let survivor = stage.site.start(Part::Engine(2));
+    stage.old.process.kill9();
+    stage.phones.wait_call(A, "answers", SOON, |call| call.answered_us.is_some());
+    stage.phones.wait_call(A, "is cancelled by the survivor", secs(20), |call| call.canceled_us.is_some());
+    (stage, survivor)
+}
+
+impl Stage {
+    /// Another process at the address of the dead one.
+    fn moves_in(&self, failpoint: Option<&str>) -> Running {
+        let mut next = self.site.start_at(Part::Engine(3), self.old.ip, failpoint).expect("the binary is there");
+        next.wait_ready_or_dead();
+        next
+    }
+
+    fn never_rings_again(&self) {
+        self.site.wait_idle(1, secs(90));
+        let log = self.phones.log();
+        assert_eq!(judge::attempts(&log.of_number(A)).len(), 1, "{}", log.ladder());
+        assert_eq!(self.site.probe().request(&self.job).map(|r| r.result).as_deref(), Some("Interrupted"));
+        self.all_is_booked(1);
+    }
+}
+
+#[test]
+fn who_answers_a_dead_engine_is_hung_up_on_at_its_address_and_never_rung_again() {
+    let (stage, _survivor) = answered_by_nobody(Manner::answers(secs(2)).plays(700));
+    let mut dying = stage.moves_in(Some("orphan.marked"));
+    dying.process.wait_killed(secs(20));
+    let _next = stage.moves_in(None);
+    stage.phones.wait_call(A, "is hung up on", secs(10), |call| call.ended_by == Some(Who::Gateway));
+    stage.never_rings_again();
+}
+
+#[test]
+fn who_hangs_up_on_a_dead_engine_is_answered_at_its_address_and_never_rung_again() {
+    let (stage, _survivor) = answered_by_nobody(Manner::answers(secs(2)).plays(700).hangs_up_after(secs(10)));
+    stage.phones.wait_call(A, "hangs up", secs(20), |call| call.ended_us.is_some());
+    let _next = stage.moves_in(None);
+    let status = clock::wait_for("the BYE to be answered", secs(10), || {
+        let log = stage.phones.log();
+        log.entries.iter().filter(|e| e.from_gateway && e.method == "BYE").find_map(|e| e.status)
+    });
+    assert_eq!(status, 200, "{}", stage.phones.log().ladder());
+    stage.never_rings_again();
 }

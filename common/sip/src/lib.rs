@@ -12,6 +12,7 @@
 //! | `digest` | answers to the trunk's challenges |
 //! | [`ping`] | is that trunk alive |
 //! | [`g711`], [`tone`] | how voice is written, and the tones that are played |
+//! | `linger` | the ACKs of calls that have ended |
 //! | [`net`] | the only file with sockets |
 
 mod dialog;
@@ -22,6 +23,7 @@ pub mod identity;
 pub mod incoming;
 pub mod invite;
 pub mod leg;
+mod linger;
 mod moment;
 pub mod net;
 pub mod ping;
@@ -40,6 +42,6 @@ pub use incoming::IncomingCall;
 pub use invite::{Caller, Invite, LegSetup, Target};
 pub use leg::{Leg, LegState};
 pub use moment::Moment;
-pub use net::{Arrival, Endpoint, EndpointError, Line};
+pub use net::{Arrival, Endpoint, EndpointError, Line, Orphan};
 pub use ping::{Ping, Pong};
 pub use transmit::{FinalResponse, LegEvent, OverCause, Reason, Transmit};

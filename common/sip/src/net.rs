@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
@@ -16,6 +17,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::frame::{self, MAX_DATAGRAM, Message, Method, Reading};
+use crate::linger::Lingering;
+use crate::moment::Moment;
 use crate::stray;
 use crate::transmit::Transmit;
 use crate::write::{RETRY_AFTER, Reply};
@@ -53,6 +56,38 @@ impl Arrival {
     /// Refuses it with 503 and Retry-After: its caller's network may try again. The same INVITE again is a new one.
     pub fn turn_away(self) {
         self.line.shared.turn_away(&self.invite, self.from);
+    }
+}
+
+/// What belongs to a call that nobody here has, and is perhaps the word of a phone that an engine which is no more has called: a 2xx
+/// to an INVITE, or a BYE.
+pub struct Orphan {
+    /// The message.
+    pub message: Message,
+    /// Where it came from.
+    pub from: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Orphan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Orphan").field("from", &self.from).finish_non_exhaustive()
+    }
+}
+
+impl Orphan {
+    /// A BYE of a call that was ours is answered 200. A response needs no answer.
+    pub fn accept(self) {
+        if self.message.is_request() {
+            self.shared.send(&Reply::to(&self.message, 200).send(self.from));
+        }
+    }
+
+    /// It was not ours: a BYE is answered 481.
+    pub fn turn_away(self) {
+        if self.message.is_request() {
+            self.shared.stray(&self.message, self.from);
+        }
     }
 }
 
@@ -111,7 +146,9 @@ struct Shared {
     serial: AtomicU64,
     trusted: RwLock<HashMap<IpAddr, u32>>,
     invites: RwLock<Option<mpsc::Sender<Arrival>>>,
-    orphans: RwLock<Option<mpsc::Sender<(Message, SocketAddr)>>>,
+    orphans: RwLock<Option<mpsc::Sender<Orphan>>>,
+    lingering: RwLock<Lingering>,
+    began: Instant,
     gate: RwLock<Option<Gate>>,
     counters: Counters,
     tags: RandomState,
@@ -154,6 +191,8 @@ impl Endpoint {
             trusted: RwLock::default(),
             invites: RwLock::default(),
             orphans: RwLock::default(),
+            lingering: RwLock::default(),
+            began: Instant::now(),
             gate: RwLock::default(),
             counters: Counters::default(),
             tags: RandomState::new(),
@@ -198,8 +237,9 @@ impl Endpoint {
         *write(&self.shared.invites) = Some(handler);
     }
 
-    /// 2xx to INVITEs of no known call go there: somebody answered an engine that is no more.
-    pub fn on_orphan(&self, handler: mpsc::Sender<(Message, SocketAddr)>) {
+    /// 2xx to INVITEs of no known call go there, and BYEs: somebody answered an engine that is no more. Without a handler a BYE
+    /// is answered 481.
+    pub fn on_orphan(&self, handler: mpsc::Sender<Orphan>) {
         *write(&self.shared.orphans) = Some(handler);
     }
 
@@ -256,6 +296,12 @@ impl Line {
     /// Sends by the same socket.
     pub fn send(&self, transmit: &Transmit) {
         self.shared.send(transmit);
+    }
+
+    /// The call is ending: for 32 s more, a final response that comes again is acknowledged by the one of these that it had.
+    pub fn linger(&self, acks: Vec<Transmit>) {
+        let now = self.shared.now();
+        write(&self.shared.lingering).keep(&self.call_id, acks, now);
     }
 }
 
@@ -331,7 +377,34 @@ impl Shared {
                 return self.hand_over(handler, request, from);
             }
         }
-        if let Some(answer) = stray::answer(&request, from, &self.stateless_tag(&request)) {
+        if request.method() == Method::Bye && !request.to_tag().is_empty() {
+            return self.bye_of_no_call(request, from);
+        }
+        self.stray(&request, from);
+    }
+
+    fn bye_of_no_call(self: &Arc<Self>, bye: Message, from: SocketAddr) {
+        let has_ended = read(&self.lingering).knows(bye.call_id(), self.now());
+        let orphan = Orphan { message: bye, from, shared: Arc::clone(self) };
+        if has_ended {
+            return orphan.accept();
+        }
+        if let Some(orphan) = self.foundling(orphan) {
+            orphan.turn_away();
+        }
+    }
+
+    /// Hands it to whoever looks after orphans; what cannot be taken comes back.
+    fn foundling(&self, orphan: Orphan) -> Option<Orphan> {
+        let Some(handler) = read(&self.orphans).clone() else { return Some(orphan) };
+        let refused = handler.try_send(orphan).err()?;
+        count(&self.counters.overflowed);
+        Some(refused.into_inner())
+    }
+
+    /// Answers what belongs to no call, in a word.
+    fn stray(&self, request: &Message, from: SocketAddr) {
+        if let Some(answer) = stray::answer(request, from, &self.stateless_tag(request)) {
             self.send(&answer);
         }
     }
@@ -350,16 +423,21 @@ impl Shared {
         self.send(&Reply::to(invite, 503).tag(&tag).header("Retry-After", RETRY_AFTER).send(from));
     }
 
-    fn response_of_no_call(&self, response: Message, from: SocketAddr) {
+    fn response_of_no_call(self: &Arc<Self>, response: Message, from: SocketAddr) {
         count(&self.counters.stray);
-        if response.method() != Method::Invite || !(200..300).contains(&response.code()) {
+        if response.method() != Method::Invite || response.code() < 200 {
             return;
         }
-        if let Some(handler) = &*read(&self.orphans)
-            && handler.try_send((response, from)).is_err()
-        {
-            count(&self.counters.overflowed);
+        if let Some(ack) = read(&self.lingering).ack_again(&response, self.now()) {
+            return self.send(&ack);
         }
+        if response.code() < 300 {
+            let _ = self.foundling(Orphan { message: response, from, shared: Arc::clone(self) });
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     fn register(self: &Arc<Self>, call_id: &str) -> Line {

@@ -51,6 +51,9 @@ pub enum LegEvent {
     },
     /// The first final response of a try. It is not ACKed before `acknowledge`.
     Final(FinalResponse),
+    /// An INVITE that was sent again after a crash met silence to the end of its life: nobody knows whether a phone rings. It is
+    /// being cancelled; `Over` follows.
+    GivenUp,
     /// The caller's ACK to our 200 came (incoming calls only).
     Confirmed,
     /// The peer offers (None: asks us to offer); `answer_offer` replies.

@@ -179,25 +179,64 @@ async fn what_belongs_to_no_call_is_answered_in_a_word() {
     assert_eq!(endpoint.counts().malformed, 2);
 }
 
+/// What the callee of an INVITE answers, with this To-tag.
+fn reply(invite: &Message, code: u16, tag: &str) -> String {
+    let headers = ["Via", "From", "Call-ID", "CSeq"].map(|name| format!("{name}: {}", invite.header(name).unwrap()));
+    let to = invite.header("To").unwrap();
+    format!("SIP/2.0 {code} X\r\n{}\r\nTo: {to};tag={tag}\r\nContent-Length: 0\r\n\r\n", headers.join("\r\n"))
+}
+
 #[tokio::test]
 async fn an_answer_to_a_call_nobody_has_goes_to_the_orphanage() {
     let endpoint = bind();
     let (handler, mut orphans) = mpsc::channel(4);
     endpoint.on_orphan(handler);
     let peer = raw().await;
-    let invite = leg(&endpoint, peer.local_addr().unwrap());
-    let text = String::from_utf8(invite.invite().bytes.to_vec()).unwrap();
-    let headers: Vec<&str> = text
-        .lines()
-        .filter(|l| ["Via", "From", "To", "Call-ID", "CSeq"].contains(&l.split(':').next().unwrap()))
-        .collect();
+    let from = peer.local_addr().unwrap();
+    let Reading::Message(invite) = read(&leg(&endpoint, from).invite().bytes) else { panic!("an INVITE") };
     for code in [180, 486, 200] {
-        let answer = format!("SIP/2.0 {code} X\r\n{}\r\nContent-Length: 0\r\n\r\n", headers.join("\r\n"));
-        peer.send_to(answer.as_bytes(), endpoint.local_addr()).await.unwrap();
+        peer.send_to(reply(&invite, code, "bob").as_bytes(), endpoint.local_addr()).await.unwrap();
     }
-    let (orphan, from) = timeout(Duration::from_secs(5), orphans.recv()).await.unwrap().unwrap();
-    assert_eq!((orphan.code(), orphan.call_id(), from), (200, invite.call_id(), peer.local_addr().unwrap()));
+    let orphan = timeout(Duration::from_secs(5), orphans.recv()).await.unwrap().unwrap();
+    assert_eq!((orphan.message.code(), orphan.message.call_id(), orphan.from), (200, invite.call_id(), from));
     assert_eq!(endpoint.counts().stray, 3);
+    for known in [true, false] {
+        peer.send_to(request("BYE", from, "x").as_bytes(), endpoint.local_addr()).await.unwrap();
+        let orphan = timeout(Duration::from_secs(5), orphans.recv()).await.unwrap().unwrap();
+        if known {
+            orphan.accept();
+        } else {
+            orphan.turn_away();
+        }
+        assert_eq!(hears(&peer).await.code(), if known { 200 } else { 481 });
+    }
+}
+
+#[tokio::test]
+async fn a_final_response_that_comes_again_after_the_end_is_acknowledged_again() {
+    for code in [486, 200] {
+        let (endpoint, peer) = (bind(), raw().await);
+        let mut caller = leg(&endpoint, peer.local_addr().unwrap());
+        let mut line = endpoint.register(caller.call_id());
+        caller.dial(Moment(0));
+        flush(&mut || caller.poll_transmit(), &endpoint);
+        let invite = hears(&peer).await;
+        peer.send_to(reply(&invite, code, "bob").as_bytes(), endpoint.local_addr()).await.unwrap();
+        let (answer, from) = timeout(Duration::from_secs(5), line.recv()).await.unwrap();
+        caller.receive(&answer, from, Moment(1));
+        assert_eq!(caller.sent_acks(), [], "nothing is owed before it may leave");
+        caller.acknowledge(Moment(1));
+        flush(&mut || caller.poll_transmit(), &endpoint);
+        let ack = hears(&peer).await;
+        line.linger(caller.sent_acks());
+        drop((line, caller));
+        peer.send_to(reply(&invite, code, "bob").as_bytes(), endpoint.local_addr()).await.unwrap();
+        let again = hears(&peer).await;
+        assert_eq!(again.bytes(), ack.bytes(), "{code}");
+        peer.send_to(reply(&invite, code, "carol").as_bytes(), endpoint.local_addr()).await.unwrap();
+        until(&endpoint, "three strays", |counts| counts.stray == 2).await;
+        assert_eq!(endpoint.counts().sent, 3, "what another phone says is no repeat");
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ const SQLITE: &[Migration] = &[
     ("0004_parts", include_str!("../../migrations/sqlite/0004_parts.sql")),
     ("0005_commands", include_str!("../../migrations/sqlite/0005_commands.sql")),
     ("0006_ani", include_str!("../../migrations/sqlite/0006_ani.sql")),
+    ("0010_answered", include_str!("../../migrations/sqlite/0010_answered.sql")),
 ];
 
 const POSTGRES: &[Migration] = &[
@@ -21,6 +22,7 @@ const POSTGRES: &[Migration] = &[
     ("0006_ani", include_str!("../../migrations/postgres/0006_ani.sql")),
     ("0009_same_call", SAME_CALL_FUNCTION),
     ("0009_take", include_str!("../../migrations/postgres/0009_take.sql")),
+    ("0010_answered", include_str!("../../migrations/postgres/0010_answered.sql")),
 ];
 
 /// The rule that both databases read, for the take to read it too.

@@ -5,6 +5,7 @@
 //! else is one SQL text for both.
 
 mod accounts;
+mod answered;
 mod backend;
 mod boot;
 mod cdr;
@@ -39,6 +40,7 @@ mod wake;
 mod writer;
 
 pub use accounts::{Account, AccountChange, AccountView, NewAccount, Sealed};
+pub use answered::Called;
 pub use commands::Carried;
 pub use contacts::{DoNotCall, PutBy, Refusal};
 pub use erase::{Erased, Kept};

@@ -34,21 +34,21 @@ where
     let mut places = BTreeMap::new();
     let requests = format!("SELECT * FROM callback_requests WHERE {which} ORDER BY next_call, i_callback_request");
     for row in rows(connection, requests, &jobs).await? {
-        let row = RequestRow::read(&row)?;
+        let Some(row) = readable(RequestRow::read(&row)) else { continue };
         places.insert(row.job.id.0.clone(), loaded.len());
         loaded.push(OwnedRequest { row, dialogs: Vec::new(), invites: Vec::new(), hold: None, attempts: Vec::new() });
     }
     let dialogs = format!("SELECT * FROM dialogs WHERE {which} ORDER BY leg, attempt");
     for row in rows(connection, dialogs, &jobs).await? {
         if let Some(place) = places.get(&row.text("job_id")?) {
-            loaded[*place].dialogs.push(DialogState::read(&row)?);
+            loaded[*place].dialogs.extend(readable(DialogState::read(&row)));
         }
     }
     let age = age(backend);
     let invites = format!("SELECT invites.*, {age} AS age_ms FROM invites WHERE {which} ORDER BY leg, attempt, try");
     for row in rows(connection, invites, &jobs).await? {
         if let Some(place) = places.get(&row.text("job_id")?) {
-            loaded[*place].invites.push(StoredInvite::read(&row)?);
+            loaded[*place].invites.extend(readable(StoredInvite::read(&row)));
         }
     }
     for row in rows(connection, format!("SELECT * FROM holds WHERE {which}"), &jobs).await? {
@@ -65,6 +65,15 @@ where
     Ok(loaded)
 }
 
+/// A row, or an alarm: one that cannot be read, damaged or of a later version, must not keep an engine from all the others.
+fn readable<T>(row: Result<T, StoreError>) -> Option<T> {
+    row.inspect_err(|error| {
+        metrics::counter!("ringback_unreadable_total", "what" => "row").increment(1);
+        tracing::error!(%error, "a stored row of a request cannot be read and is passed over");
+    })
+    .ok()
+}
+
 async fn rows<C>(connection: &mut C, sql: String, jobs: &str) -> Result<Vec<<C::Database as Database>::Row>, StoreError>
 where
     C: Connection<Database: Database<Arguments: IntoArguments<C::Database>>>,
@@ -75,7 +84,7 @@ where
 }
 
 /// An SQL expression for the age of an INVITE in milliseconds, NULL when nobody knows.
-fn age(backend: &Backend) -> String {
+pub(super) fn age(backend: &Backend) -> String {
     match (backend, BootMoment::now()) {
         (Backend::Postgres(_), _) => "CAST(extract(epoch FROM clock_timestamp() - intent) * 1000 AS BIGINT)".to_owned(),
         (Backend::Sqlite(_), Some(BootMoment { boot, ms }))
@@ -127,7 +136,7 @@ impl DialogState {
 }
 
 impl StoredInvite {
-    fn read<R: Columns>(row: &R) -> Result<StoredInvite, StoreError> {
+    pub(super) fn read<R: Columns>(row: &R) -> Result<StoredInvite, StoreError> {
         let (leg, attempt, try_number) = (row.leg("leg")?, row.small("attempt")?, row.small("try")?);
         let final_response = match (row.int_opt("final_code")?, row.bytes_opt("final_bytes")?) {
             (Some(code), Some(bytes)) => {

@@ -92,6 +92,13 @@ impl PhoneLine {
     }
 }
 
+/// A phone whose ACK got lost repeats its last word after the call has ended here.
+impl Drop for PhoneLine {
+    fn drop(&mut self) {
+        self.wire.linger(self.sip.sent_acks());
+    }
+}
+
 /// The next message for a line; never, where there is no line.
 pub async fn hear(line: &mut Option<PhoneLine>) -> (Message, SocketAddr) {
     match line {

@@ -168,6 +168,7 @@ impl Driver {
             LegEvent::Trying if leg == A => failpoint("leg_a.got_100"),
             LegEvent::Ringing { code, sdp, q850 } => self.rings(leg, code, sdp.as_deref(), q850),
             LegEvent::Final(last) => self.final_response(leg, last),
+            LegEvent::GivenUp => self.lost(),
             LegEvent::Offer { sdp } => self.offered(leg, sdp.as_deref()),
             LegEvent::Reinvited { sdp } => self.reinvited(leg, sdp.as_deref()),
             LegEvent::ReinviteFailed { code } => self.reinvite_failed(leg, code),
@@ -297,6 +298,13 @@ impl Driver {
         if let Some(answer) = answer {
             self.agree(leg, answer);
         }
+    }
+
+    /// A phone that was called again after a crash said nothing: the call cannot be taken up. Whoever is known to be on the line
+    /// is charged until now, others until they were last known alive.
+    fn lost(&mut self) {
+        let taken_up = self.lines.iter().flatten().filter_map(|line| line.taken_up).min();
+        self.hears(Input::Lost { alive: taken_up.unwrap_or(self.clock.now()) });
     }
 
     /// A call that was taken up again and that the peer does not know any more: it ended while the engine was away.

@@ -18,8 +18,12 @@ use serde_json::value::RawValue;
 use crate::call::{Call, CallPlan, Cause, Ending, Snapshot, State, Verdict};
 use crate::events::{Herald, Outcome};
 
+/// The version of [`StoredCall`] that is written; what has none is of the first. It is raised when a field or a state comes whose
+/// meaning a reader must not miss: engines of two versions share a database, and each reads what the other wrote.
+const VERSION: u32 = 1;
+
 /// The column `snapshot`: enough to go on with the call after a crash.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct StoredCall {
     /// The plan that was admitted.
     pub plan: CallPlan,
@@ -30,15 +34,34 @@ pub struct StoredCall {
     /// In what.
     pub currency: String,
     /// The wall clock at the call's moment zero.
-    #[serde(serialize_with = "ringback_common::wall::serialize")]
     pub began: DateTime<Utc>,
     /// The number of the job's last event.
     pub seq: u32,
 }
 
+impl StoredCall {
+    /// A call as it was stored.
+    ///
+    /// # Errors
+    /// Why it cannot be read; a later version than ours is not read either.
+    pub fn read(text: &str) -> Result<StoredCall, String> {
+        #[derive(Deserialize)]
+        struct Written {
+            #[serde(default)]
+            version: u32,
+        }
+        let Written { version } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if version > VERSION {
+            return Err(format!("it is of version {version}, and {VERSION} is known here"));
+        }
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+}
+
 /// [`StoredCall`] as it is written: the plan stays the same, so its text is kept.
 #[derive(Serialize)]
 struct StoringCall<'a> {
+    version: u32,
     plan: &'a RawValue,
     call: &'a Snapshot,
     account_id: i64,
@@ -387,6 +410,7 @@ impl Record {
             serde_json::value::to_raw_value(call.plan()).expect("a plan is plain structs with text keys")
         });
         let stored = StoringCall {
+            version: VERSION,
             plan,
             call: snapshot,
             account_id: self.account_id,
@@ -467,6 +491,28 @@ mod tests {
 
     use super::*;
     use crate::events::Herald;
+
+    #[test]
+    fn a_stored_call_is_read_by_its_version() {
+        let party = |number: &str| {
+            serde_json::json!({"number": number, "tariff": {"per_minute": 1},
+                               "routes": [{"trunk": "t", "cli": "+442071838750"}]})
+        };
+        let pause = serde_json::json!({"secs": 1, "nanos": 0});
+        let mut stored = serde_json::json!({
+            "plan": {"a": party("+442071838750"), "b": party("+4915112345678"), "attempt": 1, "attempts": 2,
+                     "no_answer": pause, "backoff": pause, "max_call": pause, "slice_seconds": 60},
+            "call": {"state": {"RingingCaller": {"until": 1}}, "a": {"route": 0, "dialled": 0, "answered": null, "ended": null},
+                     "b": {"route": 0, "dialled": null, "answered": null, "ended": null}, "held": 5},
+            "account_id": 1, "currency": "USD", "began": "2026-01-31T12:00:00Z", "seq": 4,
+        });
+        let read = |stored: &serde_json::Value| StoredCall::read(&stored.to_string());
+        assert_eq!(read(&stored).map(|call| call.seq), Ok(4), "as it was written before there were versions");
+        stored["version"] = VERSION.into();
+        assert_eq!(read(&stored).map(|call| call.seq), Ok(4));
+        stored["version"] = (VERSION + 1).into();
+        assert!(read(&stored).is_err_and(|why| why.contains("version 2")), "whatever it means");
+    }
 
     #[test]
     fn every_reason_can_be_said_in_every_language() {

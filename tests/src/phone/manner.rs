@@ -43,6 +43,7 @@ pub struct Manner {
     pub(crate) session_expires: Option<u32>,
     pub(crate) digits: Option<(Duration, String)>,
     pub(crate) without_contact: bool,
+    pub(crate) lost_acks: u32,
 }
 
 impl Manner {
@@ -80,6 +81,7 @@ impl Manner {
             session_expires: None,
             digits: None,
             without_contact: false,
+            lost_acks: 0,
         }
     }
 
@@ -149,6 +151,11 @@ impl Manner {
             *text = Some(reason.to_owned());
         }
         self
+    }
+
+    /// The first so many ACKs get lost on their way.
+    pub fn loses_acks(self, lost: u32) -> Manner {
+        Manner { lost_acks: lost, ..self }
     }
 
     /// Leaves Contact out of its 200.

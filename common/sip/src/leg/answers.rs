@@ -131,10 +131,14 @@ impl Leg {
         }
     }
 
-    /// Timer B: nobody answered at all.
-    pub(super) fn nobody_answered(&mut self) {
+    /// Timer B: nobody answered at all. After a crash a phone may be ringing whose word got lost, so the INVITE is cancelled.
+    pub(super) fn nobody_answered(&mut self, now: Moment) {
         if self.hanging.is_some() {
             return self.finish(OverCause::NoResponse);
+        }
+        if self.resumed {
+            self.out.tell(LegEvent::GivenUp);
+            return self.give_up(now);
         }
         self.stage = Stage::Refused { ack: None, code: 408, retry: false };
         let silence = FinalResponse {

@@ -61,9 +61,14 @@ pub struct Leg {
     unwanted: Vec<Talk>,
     answered: Answered,
     raised_once: bool,
+    /// The INVITE was sent again after a crash: silence does not say that nobody is there.
+    resumed: bool,
     over: bool,
     out: Outbox,
 }
+
+/// A stored INVITE with less than this left of its life is not sent again: nobody would hear its answer in time.
+const LEAST_LEFT: u64 = 2_000;
 
 impl Leg {
     /// A leg whose INVITE is written and not sent.
@@ -91,6 +96,7 @@ impl Leg {
             unwanted: Vec::new(),
             answered: Answered::default(),
             raised_once: false,
+            resumed: false,
             over: false,
             out: Outbox::default(),
         }
@@ -111,16 +117,22 @@ impl Leg {
         self.send_invite(PATIENCE, now);
     }
 
-    /// After a crash: the very same bytes leave again, and are repeated until the INVITE is 32 seconds old. An older one is
-    /// given up as [`Leg::abandon`] does.
+    /// After a crash: the very same bytes leave again, and are repeated until the INVITE is 32 seconds old. If nobody has said a
+    /// word by then, `GivenUp` is told; an INVITE that [`Leg::may_resume`] says no to is given up as [`Leg::abandon`] does.
     pub fn resume(&mut self, age: Duration, now: Moment) {
         if !matches!(self.stage, Stage::Written) {
             return;
         }
-        match PATIENCE.checked_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)) {
-            Some(left) if left > 0 => self.send_invite(left, now),
-            _ => self.give_up(now),
+        self.resumed = true;
+        match left_of(age) {
+            Some(left) => self.send_invite(left, now),
+            None => self.give_up(now),
         }
+    }
+
+    /// Whether an INVITE of this age may be sent again, byte for byte.
+    pub fn may_resume(age: Duration) -> bool {
+        left_of(age).is_some()
     }
 
     fn send_invite(&mut self, patience: u64, now: Moment) {
@@ -200,9 +212,12 @@ impl Leg {
             return;
         }
         self.hanging = Some(reason.clone());
-        match &self.stage {
+        match &mut self.stage {
             Stage::Written => self.finish(OverCause::NeverSent),
-            Stage::Calling(invite) if invite.provisional => self.send_cancel(now),
+            Stage::Calling(invite) if invite.provisional || self.resumed => {
+                invite.proceed(false, now); // a resumed one may have rung before the crash
+                self.send_cancel(now);
+            }
             Stage::Answered => {
                 if let Some(talk) = self.talk.as_mut().filter(|talk| talk.is_acknowledged()) {
                     talk.hang_up(reason, now, &mut self.out);
@@ -265,7 +280,7 @@ impl Leg {
         if let Stage::Calling(invite) = &mut self.stage
             && invite.handle_timeout(now, &mut self.out)
         {
-            self.nobody_answered();
+            self.nobody_answered(now);
         }
         if self.cancel.as_mut().is_some_and(|cancel| cancel.handle_timeout(now, &mut self.out)) {
             self.cancel = None;
@@ -319,6 +334,17 @@ impl Leg {
         self.over
     }
 
+    /// Every ACK that has left: what a final response that comes again is owed, also when this leg is no more.
+    pub fn sent_acks(&self) -> Vec<Transmit> {
+        let waiting = match &self.stage {
+            Stage::Refused { ack, .. } => ack.as_ref(),
+            _ => None,
+        };
+        let refusals = self.acks.iter().map(|(_, ack)| ack).filter(|ack| Some(*ack) != waiting);
+        let talks = self.talk.iter().chain(&self.unwanted);
+        refusals.chain(talks.flat_map(Talk::sent_acks)).cloned().collect()
+    }
+
     /// The trunk's credentials for a leg that was restored: they are never part of what is stored.
     pub fn set_credentials(&mut self, credentials: Option<Credentials>) {
         if let Some(talk) = &mut self.talk {
@@ -366,4 +392,9 @@ impl Leg {
         let names = TryNames { branch: &branch, cseq: self.invite.cseq + 1, try_number: self.invite.try_number + 1 };
         self.invite = self.setup.write(names, &self.session, &auth);
     }
+}
+
+/// How long an INVITE of this age may still be repeated, in milliseconds.
+fn left_of(age: Duration) -> Option<u64> {
+    PATIENCE.checked_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)).filter(|left| *left >= LEAST_LEFT)
 }

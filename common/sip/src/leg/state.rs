@@ -9,11 +9,15 @@ use serde::{Deserialize, Serialize};
 use super::{Leg, Stage};
 use crate::dialog::Dialog;
 use crate::digest::Auth;
+use crate::frame::{self, Method, Reading};
 use crate::identity::Identity;
 use crate::invite::{Caller, Invite, LegSetup, Target};
 use crate::moment::Moment;
 use crate::talk::Talk;
 use crate::talk::session::SessionTimer;
+
+/// The version that is written. It is raised when a field comes whose meaning a reader must not miss.
+const VERSION: u8 = 1;
 
 /// A leg as it is stored: the answered dialog, or nothing more than its INVITE, which is stored by itself. Passwords are not in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +29,36 @@ pub struct LegState {
 }
 
 impl LegState {
+    /// A state as it was stored.
+    ///
+    /// # Errors
+    /// Why it cannot be read; a later version than ours is not read either.
+    pub fn read(text: &str) -> Result<LegState, String> {
+        #[derive(Deserialize)]
+        struct Written {
+            version: u8,
+        }
+        let Written { version } = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        if version > VERSION {
+            return Err(format!("it is of version {version}, and {VERSION} is known here"));
+        }
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// The dialog that a stored INVITE and the 2xx to it make, for whoever has nothing else of it. No CSeq up to `cseq_hi` is used
+    /// again. None when the answer is no 2xx to this INVITE.
+    pub fn of_answer(invite: &Invite, answer: &[u8], cseq_hi: u32) -> Option<LegState> {
+        let Reading::Message(answer) = frame::read(answer) else { return None };
+        let is_accepted = !answer.is_request() && (200..300).contains(&answer.code());
+        if !is_accepted || answer.method() != Method::Invite || answer.call_id() != invite.call_id {
+            return None;
+        }
+        let leg = Leg::of_stored(invite);
+        let mut dialog = leg.dialog_of(&answer);
+        dialog.reserved = dialog.reserved.max(cseq_hi);
+        Some(LegState { version: VERSION, dialog: Some(dialog), session: leg.session, over: false })
+    }
+
     /// Whether the call was answered and not over.
     pub fn is_talking(&self) -> bool {
         self.dialog.is_some() && !self.over
@@ -56,7 +90,7 @@ impl Leg {
     pub fn snapshot(&self) -> LegState {
         let session = self.talk.as_ref().map_or(&self.session, |talk| &talk.session);
         LegState {
-            version: 1,
+            version: VERSION,
             dialog: self.talk.as_ref().map(|talk| talk.dialog.clone()),
             session: session.clone(),
             over: self.over,

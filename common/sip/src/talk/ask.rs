@@ -25,6 +25,11 @@ impl Talk {
         self.acks.iter().any(|(cseq, _)| *cseq == self.dialog.invite_cseq)
     }
 
+    /// Every ACK that has left and may be asked for again.
+    pub fn sent_acks(&self) -> impl Iterator<Item = &Transmit> {
+        self.acks.iter().map(|(_, ack)| ack)
+    }
+
     fn ack(&mut self, cseq: u32, out: &mut Outbox) {
         let to = self.dialog.next_hop();
         let mut writer = self.dialog.request(Method::Ack, cseq, &draw_branch());

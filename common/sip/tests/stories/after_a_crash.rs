@@ -22,10 +22,43 @@ fn the_very_same_bytes_leave_again_and_no_longer_than_the_invite_lives() {
     let mut again = restarted(&first);
     assert!(again.sends().is_empty(), "nothing by itself");
     again.does(|leg, now| leg.resume(Duration::from_secs(20), now));
-    again.waits(60_000);
+    again.waits(11_900);
     assert!(again.sent.iter().all(|(_, transmit, _)| *transmit == first.sent[0].1));
-    assert!(again.sent.len() > 3 && again.sent.last().unwrap().0 < Moment(13_000));
-    assert!(matches!(&again.tells()[..], [LegEvent::Final(told)] if told.code == 408));
+    assert!(again.sent.len() > 3 && again.tells().is_empty());
+}
+
+#[test]
+fn silence_after_a_resume_is_no_word_about_the_phone_and_ends_in_a_cancel() {
+    let mut again = restarted(&Story::dialled());
+    again.does(|leg, now| leg.resume(Duration::from_millis(29_900), now));
+    again.sends();
+    again.waits(2_200);
+    assert_eq!(again.tells(), [LegEvent::GivenUp]);
+    assert!(again.sends().contains(&"CANCEL".to_owned()));
+    again.waits(33_000);
+    assert_eq!(again.tells(), [LegEvent::Over { cause: OverCause::Canceled { code: None } }]);
+}
+
+#[test]
+fn a_phone_that_answers_after_its_invite_was_given_up_is_acknowledged_and_hung_up() {
+    let mut again = restarted(&Story::dialled());
+    again.does(|leg, now| leg.resume(Duration::from_secs(20), now));
+    again.waits(13_000);
+    again.tells();
+    again.replies("INVITE", 200, "bob", &[CONTACT], Some(ANSWER));
+    assert!(matches!(&again.tells()[..], [LegEvent::Final(told)] if told.code == 200));
+    again.sends();
+    again.does(|leg, now| leg.acknowledge(now));
+    assert_eq!(again.sends(), ["ACK", "BYE"]);
+}
+
+#[test]
+fn a_resumed_invite_that_was_hung_up_before_any_word_has_an_unknown_end() {
+    let mut again = restarted(&Story::dialled());
+    again.does(|leg, now| leg.resume(Duration::from_secs(20), now));
+    again.does(|leg, now| leg.hang_up(None, now));
+    again.waits(60_000);
+    assert_eq!(again.tells(), [LegEvent::Over { cause: OverCause::Canceled { code: None } }]);
 }
 
 #[test]
@@ -41,8 +74,9 @@ fn a_resumed_call_answers_a_challenge_once_its_credentials_are_back() {
 #[test]
 fn an_invite_too_old_to_resume_is_cancelled_instead() {
     let mut again = restarted(&Story::dialled());
-    again.does(|leg, now| leg.resume(Duration::from_secs(32), now));
-    assert_eq!(again.sends(), ["CANCEL"]);
+    assert!(Leg::may_resume(Duration::from_secs(30)) && !Leg::may_resume(Duration::from_millis(30_001)));
+    again.does(|leg, now| leg.resume(Duration::from_millis(30_001), now));
+    assert_eq!(again.sends(), ["CANCEL"], "with less than two seconds left nobody would hear the answer in time");
 }
 
 #[test]
@@ -127,6 +161,42 @@ fn another_engine_takes_an_answered_call_over_with_its_own_contact() {
     assert_eq!(offer.via().unwrap().host, "10.0.0.9");
     story.replies("INVITE", 200, "bob", &["Session-Expires: 180;refresher=uac"], Some(ANSWER));
     assert_eq!(story.tells(), [LegEvent::Reinvited { sdp: Some(ANSWER.to_owned()) }]);
+}
+
+#[test]
+fn a_state_of_a_later_version_is_not_read() {
+    let state = serde_json::to_string(&Story::answered().leg.snapshot()).unwrap();
+    assert!(LegState::read(&state).is_ok());
+    let later = state.replacen("\"version\":1", "\"version\":2", 1);
+    assert!(LegState::read(&later).is_err_and(|why| why.contains("version 2")));
+    assert!(LegState::read("{}").is_err());
+}
+
+#[test]
+fn a_dialog_that_cannot_be_read_is_ended_by_the_invite_and_its_answer() {
+    let mut first = Story::dialled();
+    let answer = response(
+        &first.sent[0].2,
+        200,
+        "bob",
+        &[CONTACT, "Record-Route: <sip:10.0.0.7;lr>", "Record-Route: <sip:10.0.0.2;lr>"],
+        Some(ANSWER),
+    );
+    first.hears(&answer, trunk());
+    first.does(|leg, now| leg.acknowledge(now));
+    let invite: Invite = stored(first.leg.invite());
+    let state = LegState::of_answer(&invite, answer.bytes(), invite.cseq + 777).unwrap();
+    let mut story = Story::of(Leg::adopt(state, ours(), Moment(0)));
+    story.does(|leg, now| leg.reserve_done(now));
+    story.does(|leg, now| leg.hang_up(None, now));
+    assert_eq!(story.sends(), ["ACK", "BYE"]);
+    let (bye, ack) = (story.last("BYE"), first.last("ACK"));
+    assert_eq!((bye.call_id(), bye.from_tag(), bye.to_tag()), (ack.call_id(), ack.from_tag(), "bob"));
+    assert_eq!((bye.request_uri(), bye.header("Route")), (ack.request_uri(), ack.header("Route")));
+    assert_eq!(bye.cseq(), invite.cseq + 778, "above all that may have been used");
+    for other in [response(&first.sent[0].2, 486, "bob", &[], None), first.sent[0].2.clone()] {
+        assert_eq!(LegState::of_answer(&invite, other.bytes(), 0), None);
+    }
 }
 
 #[test]

@@ -89,6 +89,16 @@ pub(super) async fn a_restarted_engine_finds_everything_it_left(bench: Bench) {
     assert!(left.attempts.is_empty());
 }
 
+pub(super) async fn a_row_that_cannot_be_read_keeps_no_engine_from_the_others(bench: Bench) {
+    let me = bench.engine("e1").await;
+    let call = bench.running(&me, &job(1, "alice")).await;
+    bench.running(&me, &job(2, "alice")).await;
+    let damage = "UPDATE callback_requests SET job = '{\"kind\":\"of tomorrow\"}' WHERE b = '+49300000002'";
+    assert_eq!(bench.outsider(damage).await, 1);
+    let again = bench.other.register_engine("e1").await.unwrap();
+    assert_eq!(again.requests.iter().map(|one| &one.row.job.id).collect::<Vec<_>>(), [&call.job]);
+}
+
 pub(super) async fn a_restarted_engine_fences_its_former_self(bench: Bench) {
     let me = bench.engine("e1").await;
     let call = bench.running(&me, &job(1, "alice")).await;
@@ -179,4 +189,26 @@ pub(super) async fn a_released_request_is_claimed_again(bench: Bench) {
     let now = Call { epoch: 2, ..call };
     done(writer.step(Step { request: retry(moment() + TimeDelta::hours(1)), ..now.step() }).await);
     assert!(bench.other.claim_due(&me, 1).await.unwrap().is_empty(), "not due yet");
+}
+
+pub(super) async fn a_phone_that_answered_nobody_is_found_by_its_call_id(bench: Bench) {
+    let me = bench.engine("e1").await;
+    bench.account("alice", 1_000).await;
+    let call = bench.running(&me, &job(1, "alice")).await;
+    let invites = vec![invite(LegName::A, 1, 1), invite(LegName::A, 1, 2)];
+    done(bench.store.writer().step(Step { invites, ..call.holding(400) }).await);
+    assert!(bench.other.called("call-of-somebody-else").await.unwrap().is_empty());
+    let found = bench.other.called("call-a-1").await.unwrap();
+    let [first, second] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((&first.job, first.invite.invite.branch.as_str()), (&call.job, "z9hG4bK-1-1"));
+    assert_eq!((second.owner.as_deref(), second.finished, second.has_dialog), (Some("e1"), false, false));
+    bench.other.mark_answered(second, b"SIP/2.0 200 OK").await.unwrap();
+    bench.other.mark_answered(second, b"BYE").await.unwrap();
+    let again = bench.other.register_engine("e1").await.unwrap();
+    let told: Vec<_> = again.requests[0].invites.iter().map(|one| one.final_response.as_ref()).collect();
+    assert!(told[0].is_none());
+    assert!(
+        told[1].is_some_and(|last| (last.code, &last.bytes[..]) == (200, &b"SIP/2.0 200 OK"[..])),
+        "the first stays"
+    );
 }

@@ -308,6 +308,10 @@ impl Exchange {
         let Some(call) = self.calls.iter_mut().find(own) else {
             return;
         };
+        if call.manner.lost_acks > 0 {
+            call.manner.lost_acks -= 1;
+            return;
+        }
         call.unacked.remove(&ack.cseq().0);
         if call.report.answered_us.is_some() && call.report.acked_us.is_none() {
             call.report.acked_us = Some(clock::now_us());
