@@ -175,6 +175,7 @@ impl Config {
             }
         }
         self.queue.billing_feed = self.billing.feed.on;
+        self.store.billing_feed = self.billing.feed.on;
         self.queue.data_dir = self.data_folder();
         self.secrets.site_key_file = folder.join(&self.secrets.site_key_file);
         if self.engine.id.is_empty() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ringback_common::job::{Job, JobId};
 use ringback_common::money::Money;
 use ringback_common::store::{
-    Cancelling, HoldChange, Me, NewAccount, Step, Stepped, Store, StoreConfig, Take, Taken, Writer,
+    Cancelling, Me, NewAccount, Purse, Step, Stepped, Store, StoreConfig, Take, Taken, Writer,
 };
 
 const SECOND_PROCESS: &str = "TWO_PROCESSES_STORE";
@@ -108,11 +108,15 @@ fn job(id: &str) -> Job {
 
 async fn write_until_cancelled(writer: Writer, owner: String, job: JobId, account_id: i64) -> u32 {
     let mut steps = 0;
+    let mut purse = Purse { account_id, held: Money::ZERO };
     loop {
-        let hold = Some(HoldChange::Open { account_id, amount: Money(100) });
-        let step = Step { hold, honour_cancel: true, ..Step::new(job.clone(), &owner, 1) };
+        let postings = purse.holding(Money(100));
+        let step = Step { postings: Some(postings), honour_cancel: true, ..Step::new(job.clone(), &owner, 1) };
         match writer.step(step).await {
-            Ok(Stepped::Done { .. }) => steps += 1,
+            Ok(Stepped::Done { .. }) => {
+                purse.posted(postings);
+                steps += 1;
+            }
             Ok(Stepped::Cancelled) => return steps,
             other => panic!("{other:?}"),
         }

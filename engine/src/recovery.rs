@@ -149,8 +149,9 @@ impl Recovery<'_> {
 
     fn driver(self, request: OwnedRequest, slot: Option<OwnedSemaphorePermit>) -> Driver {
         let clock = CallClock::showing(self.now);
-        let held = request.hold.map(|hold| hold.amount);
-        let mut record = Record::resume(self.world.keeper(request.row.epoch), request.row.job.clone(), &self.stored);
+        let held = request.hold.map(|purse| purse.held).unwrap_or_default();
+        let mut record =
+            Record::resume(self.world.keeper(request.row.epoch), request.row.job.clone(), &self.stored, held);
         let audio = Audio::new(self.world, &record);
         let answered = self.answered_meanwhile(&request);
         let mut snapshot = self.stored.call.clone();
@@ -175,7 +176,7 @@ impl Recovery<'_> {
         tracing::info!(%job, way = ?self.way, resumed = resumable, "going on with a call that was cut off");
         let mut driver = Driver::take_up(Arc::clone(self.world), call, record, clock, audio, lines, slot);
         if resumable {
-            if let Some(held) = held.filter(|held| *held > self.stored.call.held) {
+            if held > self.stored.call.held {
                 driver.hears(Input::Extended(held));
             }
             driver.resume_audio();

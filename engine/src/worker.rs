@@ -284,6 +284,7 @@ impl Worker {
         let _claiming = self.claiming.lock().await;
         for request in store.claim_ended(me, 64).await? {
             let seq = recovery::last_seq(&request);
+            self.free_hold(&request.row.job.id, request.row.epoch, request.hold).await;
             self.refuse(&request.row.job, request.row.epoch, seq, why_ended(&request.row)).await;
         }
         loop {
@@ -347,16 +348,22 @@ impl Worker {
     pub fn take_up(&self, request: OwnedRequest, way: recovery::Way) {
         let worker = self.clone();
         let slot = Arc::clone(&self.slots).try_acquire_owned().ok();
-        let (id, epoch) = (request.row.job.id.clone(), request.row.epoch);
+        let (id, epoch, hold) = (request.row.job.id.clone(), request.row.epoch, request.hold);
         self.supervise(id, epoch, async move |control| match recovery::go_on(&worker.world, request, way, slot) {
             recovery::Next::Drive(driver) => {
                 worker.drive(driver, control).await;
             }
-            recovery::Next::Start { job, attempts, seq, slot } => match slot {
-                Some(slot) => worker.begin(job, epoch, Begin { attempts, seq, slot }, control).await,
-                None => worker.give_back(&job.id, epoch).await,
-            },
-            recovery::Next::Refuse { job, seq, refusal } => worker.refuse(&job, epoch, seq, refusal).await,
+            recovery::Next::Start { job, attempts, seq, slot } => {
+                worker.free_hold(&job.id, epoch, hold).await;
+                match slot {
+                    Some(slot) => worker.begin(job, epoch, Begin { attempts, seq, slot }, control).await,
+                    None => worker.give_back(&job.id, epoch).await,
+                }
+            }
+            recovery::Next::Refuse { job, seq, refusal } => {
+                worker.free_hold(&job.id, epoch, hold).await;
+                worker.refuse(&job, epoch, seq, refusal).await;
+            }
         });
     }
 

@@ -11,7 +11,7 @@ use ringback_common::event::LegName;
 use ringback_common::job::{Job, JobId};
 use ringback_common::money::Money;
 use ringback_common::store::{
-    DialogState, EventMoney, FinalResponse, HoldChange, Me, NewAccount, NewInvite, Outbox, OutboxEvent, Outlet,
+    DialogState, EventMoney, FinalResponse, Me, NewAccount, NewInvite, Outbox, OutboxEvent, Outlet, Purse,
     RequestChange, Settlement, Step, Stepped, Store, StoreConfig, Take, Taken, Writer,
 };
 use ringback_tests::peers::postgres::Postgres;
@@ -195,11 +195,12 @@ struct Callback {
 impl Callback {
     fn steps(&self) -> [Step; 5] {
         let new = || Step::new(self.job.clone(), &self.owner, self.epoch);
-        let hold = HoldChange::Open { account_id: self.account_id, amount: Money(200_000) };
+        let purse = |held| Purse { account_id: self.account_id, held };
+        let (hold, release) = (purse(Money::ZERO).holding(Money(200_000)), purse(Money(200_000)).releasing());
         [
             Step {
                 request: self.change("First leg initiated", 1),
-                hold: Some(hold),
+                postings: Some(hold),
                 invites: vec![invite(LegName::A)],
                 dialogs: vec![dialog(LegName::A)],
                 events: vec![self.event(Outlet::Replies, 1), self.event(Outlet::Log, 1), self.event(Outlet::Log, 2)],
@@ -231,7 +232,7 @@ impl Callback {
             Step {
                 request: RequestChange { finished: Some(true), ..self.change("Finished", 5) },
                 settlements: vec![self.settlement(LegName::A), self.settlement(LegName::B)],
-                release_hold: true,
+                postings: Some(release),
                 events: vec![
                     self.charge(Outlet::Billing, LegName::A),
                     self.charge(Outlet::Billing, LegName::B),
@@ -267,7 +268,6 @@ impl Callback {
         Settlement {
             leg,
             attempt: 1,
-            account_id: self.account_id,
             number: "+49301234567".to_owned(),
             cli: "+442071838750".to_owned(),
             trunk: "main".to_owned(),

@@ -1,5 +1,6 @@
-//! A billing system of the tests' own: takes CDRs off the queue `billing`, and looks how full the others are.
+//! A billing system of the tests' own: reads its feed off the queue `billing`, and looks how full the others are.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -42,6 +43,31 @@ impl Taken {
             body: serde_json::from_slice(&delivery.data).unwrap_or(Value::Null),
         }
     }
+}
+
+/// What billing makes of its feed: the CDRs it was told of, each once. Panics when the numbers of an account's money have a gap,
+/// or when a closing balance is not the one before with the amount that was told.
+pub fn read_feed(feed: &[Value]) -> BTreeSet<String> {
+    let mut cdrs = BTreeSet::new();
+    let mut moved: BTreeMap<(String, i64), (i64, i64)> = BTreeMap::new();
+    for data in feed.iter().map(|event| &event["data"]) {
+        cdrs.extend(data["cdr_id"].as_str().map(str::to_owned));
+        let amount = data["amount"].as_i64().or_else(|| data["cost"].as_i64().map(|cost| -cost)).expect("an amount");
+        let account = data["account"].as_str().expect("an account").to_owned();
+        let balance = data["balance"].as_i64().expect("a closing balance");
+        match data["account_seq"].as_i64() {
+            Some(seq) => drop(moved.insert((account, seq), (amount, balance))),
+            None => assert_eq!(amount, 0, "money moved without a number: {data}"),
+        }
+    }
+    let mut before = (String::new(), 0, 0);
+    for ((account, seq), (amount, balance)) in moved {
+        let (last, closing) = if account == before.0 { (before.1, before.2) } else { (0, 0) };
+        assert_eq!(seq, last + 1, "the movements of account {account} have a gap in the feed");
+        assert_eq!(balance, closing + amount, "movement {seq} of account {account}");
+        before = (account, seq, balance);
+    }
+    cdrs
 }
 
 impl Broker {

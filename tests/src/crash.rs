@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::billing::Broker;
+use crate::billing::{self, Broker};
 use crate::judge::{self, Verdict};
 use crate::peers::Peers;
 use crate::phone::{Bank, Challenge, Manner};
@@ -199,9 +199,9 @@ impl Aftermath {
         self.queues_are_right(probe.cdrs().len());
     }
 
-    /// I7: no job waits, none is dead, every CDR reached billing under an id of its own.
+    /// I7: no job waits, none is dead, every CDR reached billing under an id of its own, and billing can follow the account.
     fn queues_are_right(&self, cdrs: usize) {
-        let billed = match &self.peers {
+        let feed = match &self.peers {
             None => {
                 let probe = self.site.probe();
                 assert_eq!(
@@ -209,17 +209,16 @@ impl Aftermath {
                     (0, 0),
                     "jobs and dead letters"
                 );
-                probe.waiting("billing") as usize
+                probe.bodies("billing")
             }
             Some(peers) => {
                 let broker = Broker::at(&peers.rabbit.url());
                 broker.wait_empty(&self.site.queue("callback.jobs"), SOON);
                 broker.wait_empty(&self.site.queue("callback.dead"), SOON);
-                let events = broker.drain(&self.site.queue("billing")).expect("billing can be drained");
-                events.iter().map(|event| event["data"]["cdr_id"].to_string()).collect::<BTreeSet<_>>().len()
+                broker.drain(&self.site.queue("billing")).expect("billing can be drained")
             }
         };
-        assert_eq!(billed, cdrs, "every CDR reached billing, each id once");
+        assert_eq!(billing::read_feed(&feed).len(), cdrs, "every CDR reached billing, each id once");
     }
 
     /// I3: as many CDRs as attempts were dialled (one Call-ID each, however often it was tried), each with its number.

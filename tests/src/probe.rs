@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde_json::Value;
 use sqlx::Row;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
@@ -196,6 +197,13 @@ impl Probe {
     /// Messages in one of the embedded queues (SQLite), each id once.
     pub fn waiting(&self, queue: &str) -> i64 {
         self.number(&format!("SELECT COUNT(DISTINCT message_id) FROM queue_messages WHERE queue = '{queue}'"))
+    }
+
+    /// The bodies that lie on a queue of the embedded kind.
+    pub fn bodies(&self, queue: &str) -> Vec<Value> {
+        let sql = format!("SELECT CAST(body AS TEXT) FROM queue_messages WHERE queue = '{queue}' ORDER BY seq");
+        let rows = self.rows(&sql).expect("the queue's table is there");
+        rows.iter().map(|row| serde_json::from_str(&text(row, 0)).expect("JSON")).collect()
     }
 
     /// `Err` says what is not at rest yet: `requests` requests finished, nothing held, nothing unpublished.

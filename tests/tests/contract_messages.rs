@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jsonschema::Validator;
-use ringback_tests::billing::{Broker, Taken};
+use ringback_tests::billing::{self, Broker, Taken};
 use ringback_tests::clock;
 use ringback_tests::peers::Peers;
 use ringback_tests::phone::{Bank, Manner};
@@ -95,10 +95,14 @@ fn every_message_of_a_callback_fits_its_schema() {
     let noted = log.iter().find(|message| !message.body["data"]["reply"].is_null());
     assert!(noted.is_none(), "the way back to a sender is nobody else's business: {noted:?}");
 
-    let billed = broker.messages(&site.queue("billing"), 3, true, SOON);
+    let mut billed = broker.messages(&site.queue("billing"), 4, true, SOON);
     billed.iter().for_each(|message| contract.insist(message));
     let keys: Vec<&str> = billed.iter().map(|message| message.route.1.as_str()).collect();
-    assert_eq!(keys, ["cdr.a", "cdr.a", "cdr.b"], "busy A, answered A, answered B");
+    assert_eq!(keys, ["cdr.balance", "cdr.a", "cdr.a", "cdr.b"], "the opening balance, busy A, answered A, answered B");
+    let feed: Vec<Value> = billed.iter().map(|message| message.body.clone()).collect();
+    assert_eq!(billing::read_feed(&feed).len(), 3, "three CDRs, and no movement of the account is left out");
+    let balance = log.iter().find(|message| message.kind == "ringback.balance.v1").map(|message| &message.body);
+    assert_eq!(Some(&billed.remove(0).body), balance, "the log has the very same top-up");
     let copies: Vec<&Value> = log.iter().filter(|m| m.kind == "ringback.cdr.v1").map(|m| &m.body).collect();
     assert_eq!(billed.iter().map(|m| &m.body).collect::<Vec<_>>(), copies, "the log has the very same CDRs");
 

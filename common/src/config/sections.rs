@@ -197,7 +197,11 @@ fn masked(url: &str) -> String {
 
 impl fmt::Debug for crate::store::StoreConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreConfig").field("url", &masked(&self.url)).field("connections", &self.connections).finish()
+        f.debug_struct("StoreConfig")
+            .field("url", &masked(&self.url))
+            .field("connections", &self.connections)
+            .field("billing_feed", &self.billing_feed)
+            .finish()
     }
 }
 

@@ -43,7 +43,7 @@ pub struct QueueConfig {
     pub prefetch: u16,
     /// Days that the event log is kept.
     pub log_days: u32,
-    /// Declare the queue `billing` and feed it with CDRs. Set from `[billing.feed]`.
+    /// Declare the queue `billing` and feed it with whatever moves money. Set from `[billing.feed]`.
     pub billing_feed: bool,
     /// The sources whose reply queues exist from the start, so that no reply is lost while its trigger is down.
     pub replies: Vec<String>,
@@ -77,9 +77,9 @@ pub enum Destination {
         /// The `source` of the job.
         source: String,
     },
-    /// A CDR for the billing system: `callback.events` with key `cdr.<leg>`.
+    /// For the billing system: `callback.events` with key `cdr.<leg>`.
     Billing {
-        /// `a` or `b`.
+        /// `a` or `b` for a CDR, `balance` for money that moved outside a call.
         leg: String,
     },
     /// The event log, kept for replay: `callback.events` with a key `request.*`, `leg.*`, `balance.*` or `log.*`.
@@ -103,7 +103,7 @@ pub enum Source {
         /// The name of the trigger: `sms`, `web`, ...
         source: String,
     },
-    /// CDRs; only with `billing_feed`.
+    /// CDRs and balances; only with `billing_feed`.
     Billing,
     /// The event log from its oldest kept entry. Every consumer reads all of it; settling does not remove.
     Log,

@@ -14,12 +14,14 @@ use crate::money::Money;
 
 impl Store {
     /// Adds money to an account, or takes some that no live call holds (`kind`: `topup`, `correction`). The event is in the
-    /// outbox, for the log.
+    /// outbox, for the log and for billing if it is fed: whoever counts an account's movements hears of all of them in one place.
     pub async fn topup(&self, name: &str, amount: Money, kind: &str) -> Result<BalanceEvent, StoreError> {
         if amount == Money::ZERO {
             return Err(StoreError::Invalid("an amount of zero moves no money".to_owned()));
         }
         let id = format!("balance-{:032x}", random::<u128>());
+        let billing = self.inner.billing_feed.then(|| (Outlet::Billing, "balance".to_owned()));
+        let outlets: Vec<_> = billing.into_iter().chain([(Outlet::Log, format!("balance.{kind}"))]).collect();
         let moved = change!(self, tx => {
             let update = sqlx::query(
                 "UPDATE accounts SET balance = balance + $2, money_seq = money_seq + 1
@@ -44,14 +46,16 @@ impl Store {
             let account = name.to_owned();
             let event = BalanceEvent { account, amount, kind: kind.to_owned(), currency, account_seq: seq, balance };
             let body = envelope(&id, &event)?;
-            let tell = sqlx::query(
-                "INSERT INTO outbox (destination, routing_key, event_id, kind, body, created) VALUES ($1, $2, $3, $4, $5, $6)",
-            );
-            let tell = tell.bind(Outlet::Log.as_str()).bind(format!("balance.{kind}")).bind(&id).bind(BALANCE_TYPE).bind(body);
-            tell.bind(now()).execute(&mut *tx).await?;
+            for (outlet, key) in &outlets {
+                let tell = sqlx::query(
+                    "INSERT INTO outbox (destination, routing_key, event_id, kind, body, created) VALUES ($1, $2, $3, $4, $5, $6)",
+                );
+                let tell = tell.bind(outlet.as_str()).bind(key.as_str()).bind(&id).bind(BALANCE_TYPE).bind(&body);
+                tell.bind(now()).execute(&mut *tx).await?;
+            }
             Ok(event)
         })?;
-        self.note_outbox_written(Outlet::Log);
+        outlets.iter().for_each(|(outlet, _)| self.note_outbox_written(*outlet));
         Ok(moved)
     }
 

@@ -34,7 +34,10 @@ const SAME_CALL_FUNCTION: &str = concat!(
 );
 
 /// Functions keep nothing, so they are written anew whenever their text has changed.
-const FUNCTIONS: &str = include_str!("../../migrations/postgres/0002_functions.sql");
+const FUNCTIONS: &[Migration] = &[
+    ("0002_functions", include_str!("../../migrations/postgres/0002_functions.sql")),
+    ("0007_postings", include_str!("../../migrations/postgres/0007_postings.sql")),
+];
 
 /// Any number that no other program on this database takes.
 const LOCK: i64 = 0x7269_6e67_6261_636b;
@@ -62,9 +65,9 @@ pub async fn run(backend: &Backend) -> Result<(), StoreError> {
             sqlx::raw_sql(TABLE).execute(&mut *tx).await?;
             let done: Vec<String> =
                 sqlx::query_scalar("SELECT name FROM schema_migrations").fetch_all(&mut *tx).await?;
-            let functions = format!("0002_functions {}", hex::encode(&Sha256::digest(FUNCTIONS)[..8]));
-            let functions = (!done.contains(&functions)).then_some((functions.as_str(), FUNCTIONS));
-            for (name, text) in missing(POSTGRES, &done).map(|(name, text)| (*name, *text)).chain(functions) {
+            let tables = missing(POSTGRES, &done).map(|(name, text)| ((*name).to_owned(), *text));
+            let functions = FUNCTIONS.iter().map(|(name, text)| (versioned(name, text), *text));
+            for (name, text) in tables.chain(functions.filter(|(name, _)| !done.contains(name))) {
                 sqlx::raw_sql(text).execute(&mut *tx).await?;
                 let record = sqlx::query("INSERT INTO schema_migrations (name, done) VALUES ($1, $2)");
                 record.bind(name).bind(now().to_rfc3339()).execute(&mut *tx).await?;
@@ -76,6 +79,10 @@ pub async fn run(backend: &Backend) -> Result<(), StoreError> {
 }
 
 type Migration = (&'static str, &'static str);
+
+fn versioned(name: &str, text: &str) -> String {
+    format!("{name} {}", hex::encode(&Sha256::digest(text)[..8]))
+}
 
 fn missing<'a>(all: &'a [Migration], done: &[String]) -> impl Iterator<Item = &'a Migration> {
     all.iter().filter(|(name, _)| !done.iter().any(|other| other == name))

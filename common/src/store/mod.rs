@@ -24,6 +24,7 @@ mod owned;
 mod parts;
 mod pool;
 mod postgres;
+mod postings;
 mod purge;
 mod rates;
 mod replies;
@@ -48,16 +49,16 @@ pub use error::StoreError;
 pub use limits::{Confirmed, Lockout};
 pub use parts::{LongText, Part, PartPut};
 pub use pool::{AppKind, Application, Behind, Did};
+pub use postings::{Postings, Purse};
 pub use purge::Purged;
 pub use rates::Rate;
 pub use requests::{Cancelling, Wished};
 pub use rows::{
-    Alive, Beat, Begun, CdrFilter, CdrRow, Counts, EngineLine, Hold, Me, Outbox, OutboxRow, OwnedRequest, Peer,
-    Registered, RequestFilter, RequestRow, RequestStory, StoredInvite, Summary, Take, Taken,
+    Alive, Beat, Begun, CdrFilter, CdrRow, Counts, EngineLine, Me, Outbox, OutboxRow, OwnedRequest, Peer, Registered,
+    RequestFilter, RequestRow, RequestStory, StoredInvite, Summary, Take, Taken,
 };
 pub use step::{
-    DialogState, EventMoney, FinalResponse, HoldChange, NewInvite, OutboxEvent, Outlet, RequestChange, Settlement,
-    Step, Stepped,
+    DialogState, EventMoney, FinalResponse, NewInvite, OutboxEvent, Outlet, RequestChange, Settlement, Step, Stepped,
 };
 pub use trunks::Trunk;
 pub use writer::Writer;
@@ -80,6 +81,8 @@ pub struct StoreConfig {
     pub url: String,
     /// Connections at most, beside those of the writer, the beat and the wake-up.
     pub connections: u32,
+    /// Tell the billing feed of money that moves outside calls too. Set from `[billing.feed]`.
+    pub billing_feed: bool,
 }
 
 impl StoreConfig {
@@ -91,7 +94,7 @@ impl StoreConfig {
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        StoreConfig { url: "sqlite://data/ringback.db".to_owned(), connections: 8 }
+        StoreConfig { url: "sqlite://data/ringback.db".to_owned(), connections: 8, billing_feed: false }
     }
 }
 
@@ -104,6 +107,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     backend: Backend,
+    billing_feed: bool,
     healthy: AtomicBool,
     wake: Wake,
     outbox_written: [Notify; Outlet::ALL.len()],
@@ -118,6 +122,7 @@ impl Store {
         let wake = Wake::new(&backend);
         let inner = Inner {
             backend,
+            billing_feed: config.billing_feed,
             healthy: AtomicBool::new(true),
             wake,
             outbox_written: Default::default(),

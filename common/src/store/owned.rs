@@ -10,7 +10,8 @@ use super::backend::Backend;
 use super::boot::BootMoment;
 use super::columns::Columns;
 use super::error::StoreError;
-use super::rows::{CdrRow, Hold, OwnedRequest, RequestRow, StoredInvite};
+use super::postings::Purse;
+use super::rows::{CdrRow, OwnedRequest, RequestRow, StoredInvite};
 use super::step::{DialogState, FinalResponse, NewInvite};
 
 /// A JSON array of texts, the form in which lists travel to both databases.
@@ -53,7 +54,7 @@ where
     }
     for row in rows(connection, format!("SELECT * FROM holds WHERE {which}"), &jobs).await? {
         if let Some(place) = places.get(&row.text("job_id")?) {
-            loaded[*place].hold = Some(Hold { account_id: row.int("account_id")?, amount: row.money("amount")? });
+            loaded[*place].hold = Some(Purse { account_id: row.int("account_id")?, held: row.money("amount")? });
         }
     }
     let attempts = format!("SELECT * FROM call_records WHERE {which} ORDER BY leg, attempt");

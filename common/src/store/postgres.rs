@@ -11,9 +11,7 @@ use super::backend::Postgres;
 use super::error::StoreError;
 use super::requests::{clean, writable};
 use super::rows::{Me, Take, Taken};
-use super::step::{
-    DialogState, FinalResponse, HoldChange, NewInvite, OutboxEvent, Settlement, Step, Stepped, cdr_id, unique_id,
-};
+use super::step::{DialogState, FinalResponse, NewInvite, OutboxEvent, Settlement, Step, Stepped, cdr_id, unique_id};
 use super::writer::Numbered;
 use crate::event::LegName;
 use crate::failpoint::failpoint;
@@ -127,13 +125,13 @@ impl Line {
         if charging {
             failpoint("bill.committed");
         }
-        Ok(answers.chunks_exact(4).map(stepped).collect())
+        Ok(answers.chunks_exact(3).map(stepped).collect())
     }
 }
 
 fn stepped(answer: &[i64]) -> Stepped {
     match answer[0] {
-        0 => Stepped::Done { balance: Money(answer[1]), account_seq: answer[2], uncovered: Money(answer[3]) },
+        0 => Stepped::Done { balance: Money(answer[1]), account_seq: answer[2] },
         1 => Stepped::Cancelled,
         2 => Stepped::NoFunds,
         _ => Stepped::Fenced,
@@ -151,17 +149,16 @@ impl<'a> Parcel<'a> {
     fn of(steps: &'a [Numbered]) -> Result<Parcel<'a>, StoreError> {
         let (mut texts, mut blobs) = (Vec::new(), Vec::new());
         let rows: Vec<StepJson> = steps.iter().map(|numbered| StepJson::of(numbered, &mut texts, &mut blobs)).collect();
-        let money = || steps.iter().map(|numbered| &numbered.step).filter(|step| step.touches_money());
-        let mut accounts: Vec<i64> = money().filter_map(Step::payer).collect();
+        let payers = steps.iter().filter_map(|numbered| numbered.step.postings);
+        let mut accounts: Vec<i64> = payers.map(|postings| postings.account_id).collect();
         accounts.sort_unstable();
         accounts.dedup();
-        let holders: Vec<&str> = money().map(|step| step.job.as_str()).collect();
-        let batch = BatchJson { accounts: (!holders.is_empty()).then_some(accounts), holders, steps: rows };
+        let batch = BatchJson { accounts, steps: rows };
         Ok(Parcel { steps: json(&batch)?, texts, blobs })
     }
 
     async fn send(self, connection: &mut PgConnection) -> Result<Vec<i64>, StoreError> {
-        let call = sqlx::query_scalar("SELECT ringback_steps_v1($1, $2, $3)");
+        let call = sqlx::query_scalar("SELECT ringback_steps_v2($1, $2, $3)");
         Ok(call.bind(self.steps).bind(self.texts).bind(self.blobs).fetch_one(connection).await?)
     }
 
@@ -178,10 +175,8 @@ impl<'a> Parcel<'a> {
 
 #[derive(Serialize)]
 struct BatchJson<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    accounts: Option<Vec<i64>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    holders: Vec<&'a str>,
+    accounts: Vec<i64>,
     steps: Vec<StepJson<'a>>,
 }
 
@@ -193,7 +188,6 @@ struct StepJson<'a> {
     n: i64,
     cancel: bool,
     release: bool,
-    release_hold: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -227,9 +221,11 @@ struct StepJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     payer: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hold: Option<i64>,
+    hold_from: Option<Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    hold_open: Option<bool>,
+    hold_to: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    need: Option<Money>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     invites: Vec<InviteJson<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -277,6 +273,7 @@ struct DialogJson {
 struct SettlementJson<'a> {
     leg: LegName,
     attempt: u32,
+    cdr_id: String,
     uniqueid: String,
     number: &'a str,
     cli: &'a str,
@@ -323,7 +320,6 @@ impl<'a> StepJson<'a> {
             n: numbered.number,
             cancel: step.honour_cancel,
             release: change.release,
-            release_hold: step.release_hold,
             status: change.status.as_deref(),
             result: change.result.as_deref(),
             reason: change.reason.as_deref(),
@@ -337,9 +333,10 @@ impl<'a> StepJson<'a> {
             disconnect_time: change.disconnect_time,
             finished: change.finished,
             alive_ms: change.alive_ms,
-            payer: step.payer(),
-            hold: step.hold_amount().map(|amount| amount.0),
-            hold_open: step.hold.map(|hold| matches!(hold, HoldChange::Open { .. })),
+            payer: step.postings.map(|postings| postings.account_id),
+            hold_from: step.postings.map(|postings| postings.from),
+            hold_to: step.postings.map(|postings| postings.to),
+            need: step.need(),
             invites: step.invites.iter().map(|invite| InviteJson::of(invite, texts, blobs)).collect(),
             finals: step.finals.iter().map(|response| FinalJson::of(response, blobs)).collect(),
             dialogs: step.dialogs.iter().map(|dialog| DialogJson::of(dialog, texts)).collect(),
@@ -387,10 +384,12 @@ impl DialogJson {
 
 impl<'a> SettlementJson<'a> {
     fn of(step: &Step, settled: &'a Settlement) -> SettlementJson<'a> {
+        let cdr_id = cdr_id(&step.job, settled.leg, settled.attempt);
         SettlementJson {
             leg: settled.leg,
             attempt: settled.attempt,
-            uniqueid: unique_id(&cdr_id(&step.job, settled.leg, settled.attempt)),
+            uniqueid: unique_id(&cdr_id),
+            cdr_id,
             number: &settled.number,
             cli: &settled.cli,
             trunk: &settled.trunk,

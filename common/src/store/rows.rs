@@ -6,6 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::postings::Purse;
 use super::step::{DialogState, FinalResponse, NewInvite, Outlet};
 use crate::event::LegName;
 use crate::job::{Job, JobId};
@@ -123,7 +124,7 @@ pub struct OwnedRequest {
     /// Its INVITEs, by leg, attempt and try.
     pub invites: Vec<StoredInvite>,
     /// Its open hold.
-    pub hold: Option<Hold>,
+    pub hold: Option<Purse>,
     /// The attempts that are settled.
     pub attempts: Vec<CdrRow>,
 }
@@ -139,15 +140,6 @@ pub struct StoredInvite {
     pub intent: DateTime<Utc>,
     /// The final response, if it was stored.
     pub final_response: Option<FinalResponse>,
-}
-
-/// Money set aside for one job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// Who pays.
-    pub account_id: i64,
-    /// Held and not yet charged.
-    pub amount: Money,
 }
 
 /// A CDR: one dialled attempt of one leg.
@@ -249,7 +241,7 @@ pub struct RequestStory {
     /// Its CDRs.
     pub cdrs: Vec<CdrRow>,
     /// Its open hold.
-    pub hold: Option<Hold>,
+    pub hold: Option<Purse>,
 }
 
 /// A message waiting in the outbox. Money figures are already in the body.

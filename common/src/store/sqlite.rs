@@ -1,6 +1,5 @@
 //! The hot paths on SQLite: take and step, statement by statement in one short transaction.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -14,7 +13,7 @@ use super::error::StoreError;
 use super::requests::{SAME_CALL, clean, writable};
 use super::rows::{Me, Take, Taken};
 use super::step::{EventMoney, Step, Stepped};
-use super::till::{Opened, Till};
+use super::till::{self, Posted};
 use super::writer::Numbered;
 use crate::failpoint::failpoint;
 use crate::job::JobKind;
@@ -126,7 +125,7 @@ async fn write_step(tx: &mut SqliteConnection, numbered: &Numbered) -> Result<St
         return Ok(Stepped::Fenced);
     }
     if row.int("step")? >= numbered.number {
-        return already_written(tx, step.payer().or(row.int_opt("account_id")?)).await;
+        return already_written(tx, step, row.int_opt("account_id")?).await;
     }
     if row.text_opt("owner")?.as_deref() != Some(step.owner.as_str()) {
         return Ok(Stepped::Fenced);
@@ -134,39 +133,34 @@ async fn write_step(tx: &mut SqliteConnection, numbered: &Numbered) -> Result<St
     if step.honour_cancel && (row.flag("canceled")? || cancel_waits(tx, step).await? || is_stopped(tx, &row).await?) {
         return Ok(Stepped::Cancelled);
     }
-    let mut till = match Till::open(tx, step).await? {
-        Opened::NotNeeded => None,
-        Opened::Open(till) => Some(till),
-        Opened::NoFunds => return Ok(Stepped::NoFunds),
+    let posted = match step.postings {
+        None => None,
+        Some(postings) => match till::post(tx, step, postings, &row.text("source")?).await? {
+            Some(posted) => Some(posted),
+            None => return Ok(Stepped::NoFunds),
+        },
     };
-    let mut charges = BTreeMap::new();
-    let mut uncovered = Money::ZERO;
-    let source = row.text("source")?;
-    if let Some(till) = &mut till {
-        for settled in &step.settlements {
-            uncovered += till.settle(tx, step, settled, &source, &mut charges).await?;
-        }
-        till.close(tx, step).await?;
-    }
     write_request(tx, numbered).await?;
     write_wire(tx, step).await?;
-    let closing = match &till {
-        Some(till) => Some(till.balance),
+    let closing = match &posted {
+        Some(posted) => Some(posted.balance),
         None => balance_of(tx, row.int_opt("account_id")?, step).await?,
     };
-    write_events(tx, step, &charges, closing).await?;
-    Ok(match till {
-        Some(till) => Stepped::Done { balance: till.balance, account_seq: till.seq, uncovered },
-        None => Stepped::Done { balance: Money::ZERO, account_seq: 0, uncovered },
-    })
+    write_events(tx, step, posted.as_ref(), closing).await?;
+    let (balance, account_seq) = posted.map_or((Money::ZERO, 0), |posted| (posted.balance, posted.seq));
+    Ok(Stepped::Done { balance, account_seq })
 }
 
-async fn already_written(tx: &mut SqliteConnection, account_id: Option<i64>) -> Result<Stepped, StoreError> {
-    let query = sqlx::query("SELECT balance, money_seq FROM accounts WHERE id = $1").bind(account_id);
-    let uncovered = Money::ZERO;
+async fn already_written(
+    tx: &mut SqliteConnection,
+    step: &Step,
+    account_id: Option<i64>,
+) -> Result<Stepped, StoreError> {
+    let payer = step.postings.map(|postings| postings.account_id).or(account_id);
+    let query = sqlx::query("SELECT balance, money_seq FROM accounts WHERE id = $1").bind(payer);
     Ok(match query.fetch_optional(tx).await? {
-        Some(row) => Stepped::Done { balance: row.money("balance")?, account_seq: row.int("money_seq")?, uncovered },
-        None => Stepped::Done { balance: Money::ZERO, account_seq: 0, uncovered },
+        Some(row) => Stepped::Done { balance: row.money("balance")?, account_seq: row.int("money_seq")? },
+        None => Stepped::Done { balance: Money::ZERO, account_seq: 0 },
     })
 }
 
@@ -290,7 +284,7 @@ async fn balance_of(
 async fn write_events(
     tx: &mut SqliteConnection,
     step: &Step,
-    charges: &BTreeMap<String, (Option<i64>, Money)>,
+    posted: Option<&Posted>,
     closing: Option<Money>,
 ) -> Result<(), StoreError> {
     let mut rows = Vec::with_capacity(step.events.len());
@@ -298,7 +292,7 @@ async fn write_events(
         let (seq, balance) = match event.money.label() {
             None => (None, None),
             Some(_) if event.money == EventMoney::Balance => (None, closing),
-            Some(attempt) => match charges.get(&attempt) {
+            Some(attempt) => match posted.and_then(|posted| posted.charges.get(&attempt)) {
                 Some((seq, balance)) => (*seq, Some(*balance)),
                 None => continue,
             },

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
+use super::postings::Postings;
 use crate::event::LegName;
 use crate::job::JobId;
 use crate::money::Money;
@@ -25,8 +26,8 @@ pub struct Step {
     pub epoch: i64,
     /// What changes in the request's own row.
     pub request: RequestChange,
-    /// Money set aside before anything is dialled or extended.
-    pub hold: Option<HoldChange>,
+    /// Money set aside, or given back; charges need it too.
+    pub postings: Option<Postings>,
     /// INVITEs about to leave.
     pub invites: Vec<NewInvite>,
     /// Final responses about to be ACKed.
@@ -35,8 +36,6 @@ pub struct Step {
     pub dialogs: Vec<DialogState>,
     /// Attempts that end here: a CDR each, and the charge.
     pub settlements: Vec<Settlement>,
-    /// Gives what is left of the hold back, after the settlements.
-    pub release_hold: bool,
     /// News for the outbox.
     pub events: Vec<OutboxEvent>,
     /// True when it stores an INVITE: refused with [`Stepped::Cancelled`] if somebody cancelled the request.
@@ -51,35 +50,19 @@ impl Step {
             owner: owner.to_owned(),
             epoch,
             request: RequestChange::default(),
-            hold: None,
+            postings: None,
             invites: Vec::new(),
             finals: Vec::new(),
             dialogs: Vec::new(),
             settlements: Vec::new(),
-            release_hold: false,
             events: Vec::new(),
             honour_cancel: false,
         }
     }
 
-    /// The account it names, if it names one.
-    pub(super) fn payer(&self) -> Option<i64> {
-        match self.hold {
-            Some(HoldChange::Open { account_id, .. }) => Some(account_id),
-            _ => self.settlements.first().map(|settled| settled.account_id),
-        }
-    }
-
-    /// What the hold shall be.
-    pub(super) fn hold_amount(&self) -> Option<Money> {
-        self.hold.map(|hold| match hold {
-            HoldChange::Open { amount, .. } | HoldChange::Extend { amount } => amount,
-        })
-    }
-
-    /// Whether it may touch an account.
-    pub(super) fn touches_money(&self) -> bool {
-        self.hold.is_some() || !self.settlements.is_empty() || self.release_hold
+    /// What must be free on the account for it.
+    pub(super) fn need(&self) -> Option<Money> {
+        self.postings.map(|postings| postings.need(self.settlements.iter().map(|settled| settled.cost)))
     }
 }
 
@@ -92,12 +75,10 @@ pub enum Stepped {
         balance: Money,
         /// The account's last money sequence number after it; zero when the step touched no money.
         account_seq: i64,
-        /// What neither the hold nor the free balance could pay of this step's settlements; it stands in the CDR.
-        uncovered: Money,
     },
     /// The request was cancelled before.
     Cancelled,
-    /// Balance less holds is below the amount asked for.
+    /// Balance less holds is below what the postings need.
     NoFunds,
     /// The row has another owner or epoch: drop this call and send nothing.
     Fenced,
@@ -134,23 +115,6 @@ pub struct RequestChange {
     pub alive_ms: Option<i64>,
     /// Gives the row back: any engine may claim it once `next_call` is due.
     pub release: bool,
-}
-
-/// Money set aside for one job. One job has at most one open hold. Applied before the settlements of the same step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HoldChange {
-    /// Opens it; an open one of the same account is set to `amount` instead, never doubled.
-    Open {
-        /// Who pays.
-        account_id: i64,
-        /// To be held.
-        amount: Money,
-    },
-    /// Sets the open hold to a new total, counting only what is not yet charged.
-    Extend {
-        /// To be held.
-        amount: Money,
-    },
 }
 
 /// An INVITE that may leave once the step is durable. Its age counts from here.
@@ -208,17 +172,14 @@ pub struct DialogState {
 
 /// One dialled attempt that ended: its CDR and its charge, written once by key `job:leg:attempt`.
 ///
-/// The charge is taken from the job's hold first and what the hold cannot pay from the free balance (an error in the log: the
-/// caller's arithmetic was wrong). What even that cannot pay is not charged but stands in the CDR's `uncovered` and in
-/// [`Stepped::Done`]; so the balance never goes below zero, other calls' holds are never touched and no CDR is lost.
+/// What it costs is charged whole, out of what the step's postings free: an engine asks for no more than its hold pays for, and says
+/// the same in its events. An attempt that has its CDR already is left as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
     /// Which party.
     pub leg: LegName,
     /// The dialled attempt, from 1.
     pub attempt: u32,
-    /// Who pays; the hold's account when there is one.
-    pub account_id: i64,
     /// The number that was called.
     pub number: String,
     /// The number it showed.
@@ -235,7 +196,7 @@ pub struct Settlement {
     pub duration_ms: u64,
     /// The seconds that are charged.
     pub billed_seconds: u64,
-    /// What they cost; zero or more.
+    /// What they cost and what is charged; zero or more.
     pub cost: Money,
     /// Why it ended.
     pub cause: String,
@@ -252,7 +213,7 @@ pub struct Settlement {
 pub struct OutboxEvent {
     /// Whose row it is.
     pub destination: Outlet,
-    /// The source instance for replies, the leg for billing, the routing key for the log.
+    /// The source instance for replies, the leg or `balance` for billing, the routing key for the log.
     pub routing_key: String,
     /// CloudEvents id. Must be the same when the same event is told again (derive it from job and sequence): a second row
     /// with the same id for the same destination is dropped.
@@ -283,7 +244,7 @@ pub enum EventMoney {
 pub enum Outlet {
     /// Answers to the triggers.
     Replies,
-    /// The CDR feed.
+    /// The feed of everything that moves money.
     Billing,
     /// The stream of everything.
     Log,

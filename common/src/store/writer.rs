@@ -83,14 +83,13 @@ impl Writer {
 
 fn check(step: &Step) -> Result<(), StoreError> {
     let invalid = |text: &str| Err(StoreError::Invalid(format!("job {}: {text}", step.job)));
-    let payer = step.payer();
-    if step.settlements.iter().any(|settled| Some(settled.account_id) != payer) {
-        return invalid("one step charges one account");
+    if step.postings.is_none() && !step.settlements.is_empty() {
+        return invalid("a charge without an account");
     }
     if step.settlements.iter().any(|settled| settled.cost.0 < 0) {
         return invalid("a cost below zero");
     }
-    if step.hold_amount().is_some_and(|amount| amount.0 < 0) {
+    if step.postings.is_some_and(|postings| postings.from.0 < 0 || postings.to.0 < 0) {
         return invalid("a hold below zero");
     }
     Ok(())

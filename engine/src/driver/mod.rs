@@ -4,6 +4,8 @@
 //! comes in and a hang-up goes out at once (DESIGN 5, rule 5: a BYE needs no store).
 
 mod line;
+#[cfg(test)]
+mod money;
 mod phone;
 mod record;
 
@@ -19,7 +21,7 @@ use ringback_common::failpoint::failpoint;
 use ringback_common::job::{Job, JobId};
 use ringback_common::money::Money;
 use ringback_common::number::Country;
-use ringback_common::store::{Step, Stepped, StoreError};
+use ringback_common::store::{Purse, Step, Stepped, StoreError};
 use ringback_sip::Moment;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
@@ -121,7 +123,7 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A callback that was just admitted.
+    /// A callback that was just admitted, and for which nothing is held yet.
     pub fn begin(
         world: Arc<World>,
         job: Job,
@@ -133,7 +135,8 @@ impl Driver {
     ) -> Driver {
         let clock = CallClock::showing(Moment(0));
         let keeper = world.keeper(epoch);
-        let mut record = Record::begin(keeper, job, admitted.account_id, admitted.currency, admitted.hold, seq, began);
+        let purse = Purse { account_id: admitted.account_id, held: Money::ZERO };
+        let mut record = Record::begin(keeper, job, purse, admitted.currency, admitted.hold, seq, began);
         record.minutes = admitted.minutes;
         let call = Call::new(admitted.plan, admitted.hold, clock.now());
         Driver::new(world, call, record, clock, Some(slot))
@@ -367,19 +370,18 @@ impl Driver {
     fn extend(&mut self, amount: Money, work: Work) {
         let step = self.record.extend_step(amount);
         let carried = record::Carried::of(&step);
-        let (writer, store, account) = (self.world.writer.clone(), self.world.store.clone(), self.record.account_id());
-        let held = self.call.snapshot().held;
+        let (writer, store, purse) = (self.world.writer.clone(), self.world.store.clone(), self.record.purse());
         let answer = async move {
             if let Ok(Stepped::Done { .. }) = writer.step(step.clone()).await {
                 return Answer::Extended(Some(amount));
             }
-            let free = match store.account_by_id(account).await {
+            let free = match store.account_by_id(purse.account_id).await {
                 Ok(Some(account)) if account.balance > account.held => account.balance - account.held,
                 _ => return Answer::Extended(None),
             };
-            let rest = Step { hold: record::extension(held + free), ..step };
-            match writer.step(rest).await {
-                Ok(Stepped::Done { .. }) => Answer::Extended(Some(held + free)),
+            let all = purse.held + free;
+            match writer.step(Step { postings: Some(purse.holding(all)), ..step }).await {
+                Ok(Stepped::Done { .. }) => Answer::Extended(Some(all)),
                 _ => Answer::Extended(None),
             }
         };
@@ -391,6 +393,7 @@ impl Driver {
         match answer {
             Answer::Extended(Some(held)) => {
                 failpoint("talk.reservation_extended");
+                self.record.holds(held);
                 self.hears(Input::Extended(held));
             }
             Answer::Extended(None) => {
@@ -478,7 +481,7 @@ impl Driver {
     /// Somebody cancelled before the INVITE was stored: it never leaves.
     fn refused_by_cancel(&mut self, carried: &record::Carried) {
         self.lines.iter_mut().flatten().for_each(|line| line.storing = None);
-        if carried.hold {
+        if carried.postings.is_some() {
             self.end = Some(End::Cancelled);
             return;
         }

@@ -8,7 +8,7 @@ use ringback_common::job::Job;
 use ringback_common::json;
 use ringback_common::money::Money;
 use ringback_common::store::{
-    DialogState, FinalResponse, HoldChange, NewInvite, OutboxEvent, RequestChange, Settlement, Step,
+    DialogState, FinalResponse, NewInvite, OutboxEvent, Postings, Purse, RequestChange, Settlement, Step,
 };
 use ringback_common::terms::Session;
 use ringback_sip::Moment;
@@ -101,11 +101,13 @@ pub struct Record {
     billing: bool,
     job: Job,
     epoch: i64,
-    account_id: i64,
+    /// Who pays, and what the store holds for this job.
+    purse: Purse,
     currency: String,
     began: DateTime<Utc>,
     seq: u32,
-    hold: Option<HoldChange>,
+    /// The hold that the first step opens.
+    opening: Option<Money>,
     /// The call's plan as it is stored, once it was.
     plan: Option<Box<RawValue>>,
     /// Whole minutes of both calls that the account could pay for when it was admitted.
@@ -119,8 +121,8 @@ pub struct Record {
 /// What a step took along, to know what may be done once it is durable.
 #[derive(Clone, Debug)]
 pub struct Carried {
-    /// It opened or changed the hold.
-    pub hold: bool,
+    /// What it did to the account.
+    pub postings: Option<Postings>,
     /// Legs whose INVITE it stored.
     pub invites: Vec<LegName>,
     /// Legs whose final response it stored, and which.
@@ -135,17 +137,12 @@ impl Carried {
         let rings = |event: &&OutboxEvent| event.kind == "ringback.leg.ringing.v1";
         let b_rings = |event: &OutboxEvent| event.body.contains("\"leg\":\"b\"");
         Carried {
-            hold: step.hold.is_some(),
+            postings: step.postings,
             invites: step.invites.iter().map(|invite| invite.leg).collect(),
             finals: step.finals.iter().map(|one| (one.leg, one.code)).collect(),
             ringing: step.events.iter().find(rings).map(|event| if b_rings(event) { B } else { A }),
         }
     }
-}
-
-/// The change that raises a hold to `amount` in all.
-pub fn extension(amount: Money) -> Option<HoldChange> {
-    Some(HoldChange::Extend { amount })
 }
 
 /// Index of a leg.
@@ -183,19 +180,19 @@ impl Record {
     pub fn begin(
         keeper: Keeper,
         job: Job,
-        account_id: i64,
+        purse: Purse,
         currency: String,
         hold: Money,
         seq: u32,
         now: DateTime<Utc>,
     ) -> Record {
-        let open = HoldChange::Open { account_id, amount: hold };
-        Record { hold: Some(open), ..Record::new(keeper, job, account_id, currency, seq, now) }
+        Record { opening: Some(hold), ..Record::new(keeper, job, purse, currency, seq, now) }
     }
 
-    /// The record of a call that is taken up again.
-    pub fn resume(keeper: Keeper, job: Job, stored: &StoredCall) -> Record {
-        let mut record = Record::new(keeper, job, stored.account_id, stored.currency.clone(), stored.seq, stored.began);
+    /// The record of a call that is taken up again; `held` is what the store holds for it.
+    pub fn resume(keeper: Keeper, job: Job, stored: &StoredCall, held: Money) -> Record {
+        let purse = Purse { account_id: stored.account_id, held };
+        let mut record = Record::new(keeper, job, purse, stored.currency.clone(), stored.seq, stored.began);
         for leg in [A, B] {
             let track = if leg == A { &stored.call.a } else { &stored.call.b };
             let told = if track.answered.is_some() { Told::Answered } else { Told::Nothing };
@@ -204,17 +201,17 @@ impl Record {
         record
     }
 
-    fn new(keeper: Keeper, job: Job, account_id: i64, currency: String, seq: u32, began: DateTime<Utc>) -> Record {
+    fn new(keeper: Keeper, job: Job, purse: Purse, currency: String, seq: u32, began: DateTime<Utc>) -> Record {
         Record {
             engine: keeper.engine,
             billing: keeper.billing,
             job,
             epoch: keeper.epoch,
-            account_id,
+            purse,
             currency,
             began,
             seq,
-            hold: None,
+            opening: None,
             plan: None,
             minutes: None,
             legs: Default::default(),
@@ -227,9 +224,14 @@ impl Record {
         self.epoch
     }
 
-    /// Who pays.
-    pub fn account_id(&self) -> i64 {
-        self.account_id
+    /// Who pays, and what is held.
+    pub fn purse(&self) -> Purse {
+        self.purse
+    }
+
+    /// The hold was extended.
+    pub fn holds(&mut self, amount: Money) {
+        self.purse.held = amount;
     }
 
     /// The job.
@@ -246,7 +248,7 @@ impl Record {
 
     /// The step that asks for a larger hold.
     pub fn extend_step(&self, amount: Money) -> Step {
-        Step { hold: extension(amount), ..self.bare_step() }
+        Step { postings: Some(self.purse.holding(amount)), ..self.bare_step() }
     }
 
     /// The step of a `Store`: the snapshot, the INVITEs about to leave, the dialogs, the news.
@@ -259,8 +261,8 @@ impl Record {
         now: Moment,
     ) -> Step {
         let mut step = self.bare_step();
-        let first = self.hold.is_some();
-        step.hold = self.hold;
+        let first = self.opening.is_some();
+        step.postings = self.opening.map(|amount| self.purse.holding(amount));
         step.honour_cancel = !invites.is_empty();
         step.events = self.news(call, &snapshot, first, now);
         step.request = RequestChange {
@@ -282,11 +284,13 @@ impl Record {
         step
     }
 
-    /// The last step of this run: every attempt settled, the hold given back, the request finished or due again.
+    /// The last step of this run: every attempt settled out of the hold, the rest given back, the request finished or due again.
     pub fn final_step(&mut self, call: &Call, ending: Ending, now: Moment) -> Step {
         let mut step = self.bare_step();
+        let mut left = self.purse.held;
         for leg in [A, B] {
-            if let Some(settlement) = self.settlement(call, leg) {
+            if let Some(settlement) = self.settlement(call, leg, left) {
+                left -= settlement.cost;
                 let facts = &self.legs[index(leg)];
                 let (code, cause, attempt) = (facts.sip_code, settlement.cause.clone(), settlement.attempt);
                 let mut herald = self.herald(now);
@@ -296,7 +300,7 @@ impl Record {
                 step.settlements.push(settlement);
             }
         }
-        step.release_hold = true;
+        step.postings = Some(self.purse.releasing());
         step.request = RequestChange {
             disconnect_time: Some(self.wall(now)),
             release: true,
@@ -335,8 +339,9 @@ impl Record {
 
     /// The step was applied: what it took along is no longer waiting.
     pub fn written(&mut self, carried: &Carried) {
-        if carried.hold {
-            self.hold = None;
+        if let Some(postings) = carried.postings {
+            self.purse.posted(postings);
+            self.opening = None;
         }
         self.finals.drain(..carried.finals.len());
         for leg in &carried.invites {
@@ -344,15 +349,21 @@ impl Record {
         }
     }
 
-    fn settlement(&self, call: &Call, leg: LegName) -> Option<Settlement> {
+    /// One attempt that ended, charged with at most what is left of the hold.
+    fn settlement(&self, call: &Call, leg: LegName, left: Money) -> Option<Settlement> {
         let (track, facts, party) = (call.track(leg), &self.legs[index(leg)], call.plan().party(leg));
         let (ended, cause) = track.ended.filter(|_| facts.stored)?;
         let route = &party.routes[track.route.min(party.routes.len() - 1)];
         let answered_for = track.answered_for();
+        let bill = party.tariff.bill(answered_for, left);
+        if bill.cost < party.tariff.cost(answered_for) {
+            tracing::error!(job = %self.job.id, leg = leg.as_str(), ?answered_for, held = %left, charged = %bill.cost,
+                "a call went on for longer than its hold pays for; the rest is not charged");
+            metrics::counter!("ringback_charges_cut_total").increment(1);
+        }
         Some(Settlement {
             leg,
             attempt: attempt_of(call, leg),
-            account_id: self.account_id,
             number: party.number.as_str().to_owned(),
             cli: route.cli.clone(),
             trunk: route.trunk.clone(),
@@ -360,8 +371,8 @@ impl Record {
             connect_time: track.answered.map(|at| self.wall(at)),
             disconnect_time: self.wall(ended),
             duration_ms: u64::try_from(answered_for.as_millis()).unwrap_or(u64::MAX),
-            billed_seconds: party.tariff.billed_seconds(answered_for),
-            cost: party.tariff.cost(answered_for),
+            billed_seconds: bill.seconds,
+            cost: bill.cost,
             cause: cause.as_str().to_owned(),
             sip_code: facts.sip_code,
             q850: facts.q850.or(Some(cause.q850())),
@@ -413,7 +424,7 @@ impl Record {
             version: VERSION,
             plan,
             call: snapshot,
-            account_id: self.account_id,
+            account_id: self.purse.account_id,
             currency: &self.currency,
             began: self.began,
             seq: self.seq,

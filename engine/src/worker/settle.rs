@@ -7,7 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ringback_common::guard::Block;
 use ringback_common::job::{Job, JobId, Quote};
 use ringback_common::number::Number;
-use ringback_common::store::{AccountView, CdrFilter, CdrRow, OutboxEvent, RequestRow, Step, Stepped, StoreError};
+use ringback_common::store::{
+    AccountView, CdrFilter, CdrRow, OutboxEvent, Purse, RequestRow, Step, Stepped, StoreError,
+};
 
 use super::{AGAIN, Worker};
 use crate::admission::Refusal;
@@ -104,7 +106,6 @@ impl Worker {
         };
         let mut step = Step::new(job.id.clone(), &self.world.me.id, epoch);
         step.events = news(&mut herald);
-        step.release_hold = true;
         step.request.status = Some("Finished".to_owned());
         step.request.result = Some(verdict.as_str().to_owned());
         step.request.reason = Some(reason.to_owned());
@@ -115,6 +116,15 @@ impl Worker {
         metrics::counter!("ringback_requests_total", "result" => verdict.as_str()).increment(1);
         if let Err(error) = self.world.writer.step(step).await {
             tracing::error!(job = %job.id, %error, "a refusal could not be written; recovery will");
+        }
+    }
+
+    /// Nothing was dialled of a request that is begun anew or ends here: what is held for it from before goes back.
+    pub(super) async fn free_hold(&self, job: &JobId, epoch: i64, hold: Option<Purse>) {
+        let Some(purse) = hold else { return };
+        let step = Step { postings: Some(purse.releasing()), ..Step::new(job.clone(), &self.world.me.id, epoch) };
+        if let Err(error) = self.world.writer.step(step).await {
+            tracing::error!(%job, %error, "what was held could not be given back; recovery will");
         }
     }
 

@@ -64,11 +64,7 @@ pub(super) async fn money_figures_reach_the_events(bench: Bench) {
     let writer = bench.store.writer();
     done(writer.step(call.holding(500)).await);
     let settle = Step {
-        settlements: vec![
-            settlement(call.payer(), LegName::A, 1, 100),
-            settlement(call.payer(), LegName::B, 1, 0),
-            settlement(call.payer(), LegName::B, 2, 50),
-        ],
+        settlements: vec![settlement(LegName::A, 1, 100), settlement(LegName::B, 1, 0), settlement(LegName::B, 2, 50)],
         events: vec![
             event(Outlet::Billing, "a1", EventMoney::Charge(LegName::A, 1)),
             event(Outlet::Billing, "b1", EventMoney::Charge(LegName::B, 1)),
@@ -76,13 +72,14 @@ pub(super) async fn money_figures_reach_the_events(bench: Bench) {
             event(Outlet::Billing, "end", EventMoney::Balance),
             event(Outlet::Billing, "plain", EventMoney::None),
         ],
-        release_hold: true,
+        postings: Some(call.purse(500).releasing()),
         ..call.step()
     };
     done(writer.step(settle).await);
     let later = Step { events: vec![event(Outlet::Billing, "later", EventMoney::Balance)], ..call.step() };
     done(writer.step(later).await);
-    let told = rows(bench.store.outbox_next(Outlet::Billing, &me, 10, &[]).await.unwrap());
+    let mut told = rows(bench.store.outbox_next(Outlet::Billing, &me, 10, &[]).await.unwrap());
+    let topup = told.remove(0);
     let data: Vec<serde_json::Value> = told
         .iter()
         .map(|row| serde_json::from_slice::<serde_json::Value>(&row.body).expect("JSON")["data"].clone())
@@ -97,10 +94,9 @@ pub(super) async fn money_figures_reach_the_events(bench: Bench) {
     ]);
     assert_eq!(serde_json::Value::from(data), expected);
     let log = rows(bench.store.outbox_next(Outlet::Log, &me, 10, &[]).await.unwrap());
-    assert_eq!(
-        (log.len(), log[0].routing_key.as_str(), log[0].kind.as_str()),
-        (1, "balance.topup", "ringback.balance.v1")
-    );
+    assert_eq!((log.len(), log[0].routing_key.as_str()), (1, "balance.topup"));
+    assert_eq!((topup.routing_key.as_str(), topup.kind.as_str()), ("balance", "ringback.balance.v1"));
+    assert_eq!((&topup.event_id, &topup.body), (&log[0].event_id, &log[0].body), "billing and the log hear the same");
 }
 
 pub(super) async fn a_reply_of_a_kind_is_begun_once(bench: Bench) {
@@ -128,15 +124,15 @@ pub(super) async fn old_rows_are_purged_and_the_ledger_is_not(bench: Bench) {
     let end = Step {
         request: RequestChange { finished: Some(true), disconnect_time: Some(moment()), ..RequestChange::default() },
         events: vec![event(Outlet::Billing, "cdr", EventMoney::Charge(LegName::A, 1))],
-        release_hold: true,
-        ..over.settling(LegName::A, 1, 50)
+        postings: Some(over.purse(100).releasing()),
+        ..over.settling(100, LegName::A, 1, 50)
     };
     done(writer.step(end).await);
     let told = rows(bench.store.outbox_next(Outlet::Billing, &me, 10, &[]).await.unwrap());
-    bench.store.outbox_done(&[told[0].id]).await.unwrap();
+    bench.store.outbox_done(&[told[0].id, told[1].id]).await.unwrap();
     assert_eq!(bench.store.purge(moment() + TimeDelta::hours(23), &keep).await, Ok(Purged::default()));
     let week = bench.store.purge(moment() + TimeDelta::days(8), &keep).await.unwrap();
-    assert_eq!((week.outbox, week.requests, week.cdrs, week.more), (1, 0, 0, false));
+    assert_eq!((week.outbox, week.requests, week.cdrs, week.more), (2, 0, 0, false));
     let quarter = bench.store.purge(moment() + TimeDelta::days(91), &keep).await.unwrap();
     assert_eq!((quarter.requests, quarter.cdrs), (1, 1));
     assert!(bench.store.find(&over.job).await.unwrap().is_none());

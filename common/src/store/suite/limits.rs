@@ -115,7 +115,7 @@ pub(super) async fn limits_count_distinct_jobs(bench: Bench) {
     bench.running(&me, &job(2, "alice")).await;
     let writer = bench.store.writer();
     done(writer.step(first.holding(500)).await);
-    done(writer.step(first.settling(LegName::A, 1, 120)).await);
+    done(writer.step(first.settling(500, LegName::A, 1, 120)).await);
     done(writer.step(ending(&first, true)).await);
     let wish = job(3, "alice");
     let counts = bench.other.velocity(alice.id, &wish.id, wish.b.as_ref().map(Number::as_str), &[]).await.unwrap();
@@ -247,7 +247,11 @@ pub(super) async fn the_summary_tells_the_state(bench: Bench) {
     assert_eq!(summary.live, [("Second leg connected".to_owned(), 1)]);
     assert_eq!((summary.backlog, summary.scheduled, summary.holds), (1, 1, 1));
     assert_eq!(summary.held, [("USD".to_owned(), Money(300))]);
-    assert_eq!((summary.unpublished.len(), summary.unpublished[0].1), (1, 1));
+    assert_eq!(
+        (summary.unpublished.len(), summary.unpublished[0].1),
+        (2, 1),
+        "the top-up, for billing and for the log"
+    );
     let engine = &summary.engines[0];
     assert_eq!((engine.id.as_str(), engine.incarnation, engine.beat, engine.live), ("e1", 1, 1, 1));
     assert!(bench.other.healthy());

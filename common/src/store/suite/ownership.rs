@@ -30,12 +30,12 @@ pub(super) async fn a_step_written_twice_is_written_once(bench: Bench) {
     bench.account("alice", 1_000).await;
     let call = bench.running(&me, &job(1, "alice")).await;
     let mut step = Step { events: vec![event(Outlet::Log, "ev-1", EventMoney::Balance)], ..call.holding(600) };
-    step.settlements.push(settlement(call.payer(), LegName::A, 1, 100));
+    step.settlements.push(settlement(LegName::A, 1, 100));
     step.request.release = true;
     let twice = writer::write_twice(&bench.store, step).await;
     assert_eq!(twice[0], twice[1], "the answer is the same");
     let alice = bench.look("alice").await;
-    assert_eq!((alice.balance, alice.held, alice.money_seq), (Money(900), Money(500), 2));
+    assert_eq!((alice.balance, alice.held, alice.money_seq), (Money(900), Money(600), 2));
     assert_eq!(bench.number("SELECT count(*) FROM outbox WHERE event_id = 'ev-1'").await, 1);
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn a_restarted_engine_finds_everything_it_left(bench: Bench) {
     assert_eq!((left.row.snapshot.as_deref(), left.row.alive_ms), (Some("{\"state\":1}"), Some(1_234)));
     assert_eq!(left.row.call_id.as_deref(), Some("call-a-1"));
     assert_eq!(left.dialogs, [dialog(200, "{\"early\":true}")]);
-    assert_eq!(left.hold, Some(Hold { account_id: alice.id, amount: Money(400) }));
+    assert_eq!(left.hold, Some(Purse { account_id: alice.id, held: Money(400) }));
     let invites: Vec<_> = left.invites.iter().map(|stored| (&stored.invite, &stored.final_response)).collect();
     assert_eq!(invites, [(&invite(LegName::A, 1, 1), &Some(answer)), (&invite(LegName::A, 1, 2), &None)]);
     assert!(left.invites.iter().all(|stored| stored.age.is_some_and(|age| age.as_secs() < 30)), "{:?}", left.invites);

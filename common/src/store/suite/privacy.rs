@@ -13,9 +13,10 @@ async fn called(bench: &Bench, me: &Me, job: &Job) {
     let settlements = parties.map(|(leg, number, cli)| Settlement {
         number: number.unwrap().as_str().to_owned(),
         cli: cli.unwrap().as_str().to_owned(),
-        ..settlement(call.payer(), leg, 1, 40)
+        ..settlement(leg, 1, 40)
     });
-    let mut end = Step { settlements: settlements.to_vec(), release_hold: true, ..call.step() };
+    let postings = Some(call.purse(100).releasing());
+    let mut end = Step { settlements: settlements.to_vec(), postings, ..call.step() };
     end.events = vec![event(Outlet::Log, &format!("{}:1", job.id), EventMoney::None)];
     end.request = RequestChange {
         finished: Some(true),

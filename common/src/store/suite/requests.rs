@@ -169,10 +169,10 @@ pub(super) async fn requests_are_found_and_listed(bench: Bench) {
     bench.running(&me, &job(2, "bob")).await;
     let writer = bench.store.writer();
     done(writer.step(Step { invites: vec![invite(LegName::A, 1, 1)], ..call.holding(700) }).await);
-    done(writer.step(call.settling(LegName::A, 1, 100)).await);
+    done(writer.step(call.settling(700, LegName::A, 1, 100)).await);
     let story = bench.other.story(&call.job).await.unwrap().unwrap();
     assert_eq!((story.invites.len(), story.cdrs.len()), (1, 1));
-    assert_eq!(story.hold, Some(Hold { account_id: alice.id, amount: Money(600) }));
+    assert_eq!(story.hold, Some(Purse { account_id: alice.id, held: Money(600) }));
     let of = |account: &str, finished| RequestFilter {
         account: Some(account.to_owned()),
         finished,
