@@ -79,6 +79,12 @@ impl Site {
         Site::new(None)
     }
 
+    /// A site on embedded SQLite whose database lies in this folder.
+    pub fn small_in(folder: &Path) -> Site {
+        let url = format!("sqlite://{}", folder.join("ringback.db").display());
+        Site::new(Some((&url, &url)))
+    }
+
     /// A site on a database and a queue prefix of its own among these peers.
     pub fn beside(peers: &Peers) -> Site {
         let name = format!("case{}", NEXT.fetch_add(1, Ordering::Relaxed));
