@@ -133,16 +133,12 @@ pub struct Absence {
 pub struct Request {
     /// Job.
     pub job: String,
-    /// First party.
-    pub a: String,
     /// Second party.
     pub b: String,
     /// Over.
     pub finished: bool,
     /// How it ended.
     pub result: String,
-    /// Cancelled by somebody.
-    pub canceled: bool,
 }
 
 /// A row of `call_records`.

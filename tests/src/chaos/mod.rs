@@ -1,7 +1,17 @@
 //! Chaos: a whole site under load while everything around it breaks, judged from outside. `tests/CHAOS.md` says how to read it.
 
-pub mod dice;
-pub mod facts;
-pub mod judges;
-pub mod manners;
-pub mod plan;
+mod asks;
+mod breaking;
+mod dice;
+mod disk;
+mod facts;
+mod gather;
+mod judges;
+mod manners;
+mod plan;
+mod post;
+mod run;
+mod stage;
+
+pub use plan::Shape;
+pub use run::seeds;

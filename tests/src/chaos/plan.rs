@@ -127,8 +127,6 @@ pub struct Plan {
     pub shape: Shape,
     /// What it was drawn from.
     pub seed: u64,
-    /// When the last trouble may begin.
-    pub length: Duration,
     /// Callbacks.
     pub asks: Vec<Ask>,
     /// What is done in between, by time.
@@ -145,7 +143,7 @@ impl Plan {
         let asks = draw_asks(&mut asking, shape, length);
         let deeds = draw_deeds(&mut doing, &asks, length);
         let troubles = draw_troubles(&mut breaking, shape, length);
-        Plan { shape, seed, length, asks, deeds, troubles }
+        Plan { shape, seed, asks, deeds, troubles }
     }
 
     /// The same without trouble.

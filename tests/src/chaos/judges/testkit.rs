@@ -97,11 +97,9 @@ pub fn facts() -> Facts {
         served: BTreeMap::from([("1".to_owned(), Served { acked: true, responses: vec!["10".to_owned()] })]),
         requests: vec![Request {
             job: "j".to_owned(),
-            a: "+44100".to_owned(),
             b: "+44200".to_owned(),
             finished: true,
             result: "Successful".to_owned(),
-            canceled: false,
         }],
         cdrs,
         accounts: vec![Account { key: "account:1".to_owned(), name: "rich".to_owned(), balance: 999_800_000, held: 0 }],
