@@ -1,16 +1,17 @@
 //! A whole site under load while everything around it breaks: `tests/CHAOS.md`.
 //!
-//! `CHAOS_SEED=7` runs that seed again, `CHAOS_SEEDS=20` the first twenty, `CHAOS_CALM=1` without anything breaking.
+//! `CHAOS_SEED=7` runs that seed, `CHAOS_SEED=1-20` those; without it, the first. With `CHAOS_CALM=1` nothing breaks.
+
+use std::ops::RangeInclusive;
 
 use ringback_tests::chaos::{Shape, seeds};
 
-fn wanted() -> std::ops::RangeInclusive<u64> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    match (number("CHAOS_SEED"), number("CHAOS_SEEDS")) {
-        (Some(seed), _) => seed..=seed,
-        (None, Some(count)) => 1..=count,
-        (None, None) => 1..=1,
-    }
+fn wanted() -> RangeInclusive<u64> {
+    let Ok(text) = std::env::var("CHAOS_SEED") else { return 1..=1 };
+    let (first, last) = text.split_once('-').unwrap_or((&text, &text));
+    let number =
+        |text: &str| text.trim().parse().unwrap_or_else(|_| panic!("CHAOS_SEED is a seed or FIRST-LAST: {text}"));
+    number(first)..=number(last)
 }
 
 fn calm() -> bool {

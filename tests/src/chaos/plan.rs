@@ -10,6 +10,8 @@ use crate::site::Part;
 
 /// How long a phone rings.
 pub const NO_ANSWER: Duration = Duration::from_secs(8);
+/// The longest callback, from A's answer.
+pub const MAX_CALL: Duration = Duration::from_secs(40);
 /// How often A is tried in all.
 pub const ATTEMPTS: usize = 2;
 /// What a minute of either leg costs: a cent a second, so that money runs out in the middle.

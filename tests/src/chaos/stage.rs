@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::disk::Disk;
 use super::facts::Served;
 use super::manners::TRUNK;
-use super::plan::{ACCOUNTS, ATTEMPTS, NO_ANSWER, PRICE, Plan, Shape, Way};
+use super::plan::{ACCOUNTS, ATTEMPTS, MAX_CALL, NO_ANSWER, PRICE, Plan, Shape, Way};
 use super::post::Post;
 use crate::iif::{AppServer, value};
 use crate::net;
@@ -163,7 +163,7 @@ fn settle_settings(site: &mut Site) {
         ("engine.backoff", "2"),
         ("engine.attempts", &ATTEMPTS.to_string()),
         ("engine.hold_seconds", "10"),
-        ("engine.max_call_seconds", "40"),
+        ("engine.max_call_seconds", &MAX_CALL.as_secs().to_string()),
         ("engine.slots", "60"),
         ("tariff.a", &price),
         ("tariff.b", &price),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Wrongs;
 use crate::chaos::facts::{Cdr, Facts};
-use crate::chaos::plan::{ACCOUNTS, PRICE};
+use crate::chaos::plan::{ACCOUNTS, MAX_CALL, PRICE};
 use crate::phone::Who;
 
 /// A phone's own BYE is under way for at most so long (half of the way there and back, where that is shorter): all the time that may
@@ -45,10 +45,12 @@ impl CdrWords {
     }
 }
 
-/// Billed seconds follow from the duration, costs from billed seconds; who did not answer pays nothing, and nothing is uncovered.
+/// Billed seconds follow from the duration, costs from billed seconds; who did not answer pays nothing, nothing is uncovered, and
+/// nobody pays beyond the longest call.
 pub fn costs_follow_the_tariff(facts: &Facts) -> Wrongs {
     let wrong = |cdr: &Cdr| {
         let seconds = if cdr.connected { (cdr.duration_ms + 999) / 1000 } else { 0 };
+        let seconds = seconds.min(MAX_CALL.as_secs() as i64);
         let cost = (seconds * PRICE + 59) / 60;
         ((cdr.billed_seconds, cdr.cost, cdr.uncovered) != (seconds, cost, 0)).then(|| {
             format!(
@@ -138,6 +140,9 @@ mod tests {
         facts.cdrs[0].cost += 1;
         facts.cdrs[1].uncovered = 1;
         assert_eq!(costs_follow_the_tariff(&facts).len(), 2);
+        let mut facts = super::super::testkit::facts();
+        (facts.cdrs[0].duration_ms, facts.cdrs[0].billed_seconds, facts.cdrs[0].cost) = (40_001, 41, 410_000);
+        assert_eq!(costs_follow_the_tariff(&facts).len(), 1, "beyond the longest call");
         let mut facts = super::super::testkit::facts();
         facts.cdrs[0].connected = false;
         assert_eq!(costs_follow_the_tariff(&facts).len(), 1, "nobody answered and somebody paid");
