@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::facts::Release;
 use super::plan::{ACCOUNTS, Deed, Plan, Way};
 use super::stage::{Stage, amount};
 use crate::missed::Caller;
@@ -56,6 +57,7 @@ fn request(stage: &Stage, n: usize) {
     let (a, b) = (Plan::a(n), Plan::b(n));
     let message = format!("REQUEST: id={n};user1={};user2={};duration=3600;", &a[1..], &b[1..]);
     let end = Instant::now() + PATIENCE;
+    stage.diary().requested.insert(n, clock::now_us());
     while Instant::now() < end && !stage.diary().served.contains_key(&n.to_string()) {
         stage.server.says(&message);
         std::thread::sleep(Duration::from_secs(2));
@@ -76,13 +78,22 @@ pub fn deed(stage: &Stage, deed: Deed) {
                 }
             }
         }
-        Deed::Release(n) => stage.server.says(format!("RELEASE: id={n};")),
+        Deed::Release(n) => release(stage, n),
         Deed::Cancel(n) => cancel(stage, n),
         Deed::Stop(n) => {
             if stopped(stage, n) {
                 stage.diary().forbidden.push((Plan::a(n), clock::now_us()));
             }
         }
+    }
+}
+
+fn release(stage: &Stage, n: usize) {
+    stage.server.says(format!("RELEASE: id={n};"));
+    let mut diary = stage.diary();
+    if let Some(asked_us) = diary.requested.get(&n).copied() {
+        let numbers = [Plan::a(n), Plan::b(n)].map(|number| number[1..].to_owned());
+        diary.releases.push(Release { numbers, asked_us, at_us: clock::now_us() });
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::facts::Breakage;
 use super::plan::{Lock, Trouble};
 use super::stage::Stage;
 use crate::clock;
@@ -33,7 +34,7 @@ pub fn happen(stage: &Stage, trouble: Trouble) {
         Trouble::Hold(lock, time) => hold(&stage.site.probe(), lock, time),
     };
     let mut diary = stage.diary();
-    diary.troubles.push((from_us, clock::now_us()));
+    diary.breakages.push(Breakage { from_us, until_us: clock::now_us(), of_store: trouble.is_the_stores() });
     if let Err(error) = outcome {
         eprintln!("{trouble:?} did not happen as planned: {error}");
     }

@@ -128,6 +128,28 @@ pub struct Absence {
     pub dead: bool,
 }
 
+/// A time in which something was broken.
+#[derive(Clone, Debug)]
+pub struct Breakage {
+    /// From then on.
+    pub from_us: u64,
+    /// Until then.
+    pub until_us: u64,
+    /// The store: nothing could be written, or not by everybody.
+    pub of_store: bool,
+}
+
+/// A RELEASE that was sent.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// A and B, as they are called.
+    pub numbers: [String; 2],
+    /// When its REQUEST was sent first.
+    pub asked_us: u64,
+    /// When it was sent.
+    pub at_us: u64,
+}
+
 /// A row of `callback_requests`.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -235,8 +257,14 @@ pub struct Facts {
     pub rings: Vec<Ring>,
     /// Times in which processes were away.
     pub absences: Vec<Absence>,
+    /// Every SIP message.
+    pub wire: Log,
+    /// Where the application server's datagrams went.
+    pub iif: String,
+    /// RELEASEs.
+    pub releases: Vec<Release>,
     /// Times in which anything at all was broken.
-    pub troubles: Vec<(u64, u64)>,
+    pub breakages: Vec<Breakage>,
     /// Jobs whose text was answered "accepted".
     pub accepted: Vec<String>,
     /// Numbers that must not be called from then on: a cancel or STOP that was confirmed.
@@ -302,9 +330,9 @@ impl Facts {
         self.absences.iter().any(|a| a.until_us > from_us && a.from_us < until_us)
     }
 
-    /// Whether anything at all was broken between these moments.
-    pub fn something_was_broken(&self, from_us: u64, until_us: u64) -> bool {
-        self.troubles.iter().any(|(from, until)| *until > from_us && *from < until_us)
+    /// What was broken between these moments.
+    pub fn broken(&self, from_us: u64, until_us: u64) -> impl Iterator<Item = &Breakage> {
+        self.breakages.iter().filter(move |b| b.until_us > from_us && b.from_us < until_us)
     }
 }
 

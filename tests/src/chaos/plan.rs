@@ -122,6 +122,17 @@ pub enum Trouble {
     Hold(Lock, Duration),
 }
 
+impl Trouble {
+    /// Whether it keeps somebody from writing to the store.
+    pub fn is_the_stores(self) -> bool {
+        match self {
+            Trouble::KillDatabase(_) | Trouble::FreezeDatabase(_) | Trouble::ReadOnly(_) => true,
+            Trouble::FillDisk(_) | Trouble::Hold(..) => true,
+            Trouble::Kill(..) | Trouble::Freeze(..) | Trouble::KillBroker(_) | Trouble::FreezeBroker(_) => false,
+        }
+    }
+}
+
 /// The script.
 #[derive(Clone, Debug)]
 pub struct Plan {

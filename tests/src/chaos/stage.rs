@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::disk::Disk;
-use super::facts::Served;
+use super::facts::{Breakage, Release, Served};
 use super::manners::TRUNK;
 use super::plan::{ACCOUNTS, ATTEMPTS, MAX_CALL, NO_ANSWER, PRICE, Plan, Shape, Way};
 use super::post::Post;
@@ -49,8 +49,12 @@ pub struct Diary {
     pub topped: Vec<(String, i64, bool)>,
     /// What the application server heard, by id.
     pub served: BTreeMap<String, Served>,
+    /// When each REQUEST was sent first.
+    pub requested: BTreeMap<usize, u64>,
+    /// RELEASEs behind their REQUEST.
+    pub releases: Vec<Release>,
     /// When something was broken.
-    pub troubles: Vec<(u64, u64)>,
+    pub breakages: Vec<Breakage>,
     /// What is wrong in itself.
     pub complaints: Vec<String>,
 }

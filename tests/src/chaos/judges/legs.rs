@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Wrongs;
 use crate::chaos::facts::{Cdr, Facts, Ring, TRANSACTION_US};
+use crate::judge;
 use crate::phone::Who;
 
 /// A trouble casts its shadow so far: what was begun before it, and what is mended after it.
@@ -30,6 +31,16 @@ pub fn answers_are_heard(facts: &Facts) -> Wrongs {
     facts.rings.iter().filter_map(wrong).collect()
 }
 
+/// The very same INVITE comes again within 32 s or not at all: the phone has forgotten it by then.
+pub fn no_invite_is_stale(facts: &Facts) -> Wrongs {
+    judge::no_stale_invite(&facts.wire).err().into_iter().collect()
+}
+
+/// Once a call's adopter has spoken, its owner before is not heard any more.
+pub fn one_owner_at_a_time(facts: &Facts) -> Wrongs {
+    judge::one_owner_at_a_time(&facts.wire).err().into_iter().collect()
+}
+
 /// As many CDRs as attempts. An attempt is a Call-ID at the first trunk; the second carries on what the first could not. A CDR whose
 /// INVITE no phone saw is one that was written down when something broke: nobody was charged for it.
 pub fn one_cdr_an_attempt(facts: &Facts) -> Wrongs {
@@ -41,7 +52,8 @@ pub fn one_cdr_an_attempt(facts: &Facts) -> Wrongs {
         wrongs.push(format!("{} CDRs have only {} ids", facts.cdrs.len(), ids.len()));
     }
     for cdr in facts.cdrs.iter().filter(|cdr| !seen.contains(cdr.call_id.as_str())) {
-        let shadow = facts.something_was_broken(cdr.setup_us.saturating_sub(SHADOW_US), cdr.setup_us + SHADOW_US);
+        let mut broken = facts.broken(cdr.setup_us.saturating_sub(SHADOW_US), cdr.setup_us + SHADOW_US);
+        let shadow = broken.next().is_some();
         if cdr.connected || cdr.cost != 0 || !shadow {
             wrongs.push(format!("{} has a CDR ({}) and no INVITE", cdr.number, cdr.id));
         }
@@ -60,8 +72,24 @@ pub fn one_cdr_an_attempt(facts: &Facts) -> Wrongs {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testkit::{S, absence, facts, ring};
+    use super::super::testkit::{S, absence, accepted, facts, invite, request, ring};
     use super::*;
+    use crate::chaos::facts::Breakage;
+
+    #[test]
+    fn an_invite_that_comes_again_too_late_and_a_second_owner_are_found() {
+        let mut wrong = facts();
+        wrong.wire.entries = vec![invite(1, "g"), invite(34, "g")];
+        assert_eq!(no_invite_is_stale(&wrong).len(), 1);
+        wrong.wire.entries.pop();
+        assert_eq!(no_invite_is_stale(&wrong), Wrongs::new());
+        let (own, adopted) = (request("INVITE", "z2", 2, "t", 3, "g"), request("INVITE", "z3", 200, "t", 4, "h"));
+        let late = request("BYE", "z4", 300, "t", 5, "g");
+        wrong.wire.entries = [own, adopted].iter().flat_map(|r| [r.clone(), accepted(r)]).collect();
+        assert_eq!(one_owner_at_a_time(&wrong), Wrongs::new());
+        wrong.wire.entries.extend([late.clone(), accepted(&late)]);
+        assert_eq!(one_owner_at_a_time(&wrong).len(), 1);
+    }
 
     #[test]
     fn a_phone_that_rings_on_and_one_that_is_still_up_are_found() {
@@ -97,7 +125,7 @@ mod tests {
             ..spare
         });
         assert_eq!(one_cdr_an_attempt(&facts).len(), 1, "one has no INVITE");
-        facts.troubles.push((S, 2 * S));
+        facts.breakages.push(Breakage { from_us: S, until_us: 2 * S, of_store: false });
         assert_eq!(one_cdr_an_attempt(&facts), Wrongs::new(), "it was written down when something broke");
         facts.cdrs[2].cost = 10_000;
         assert_eq!(one_cdr_an_attempt(&facts).len(), 1, "and charged");

@@ -17,17 +17,21 @@ pub type Wrongs = Vec<String>;
 type Judge = fn(&Facts) -> Wrongs;
 
 /// Every judge, by what it insists on.
-pub const JUDGES: [(&str, Judge); 19] = [
+pub const JUDGES: [(&str, Judge); 23] = [
     ("whoever answered is not rung again", rings::never_after_an_answer),
     ("whoever declined is not rung again", rings::never_after_a_no),
     ("nobody is rung twice at once", rings::one_at_a_time),
     ("an unknown end is waited for", rings::unknown_ends_are_waited_for),
     ("B rings once", rings::b_rings_once),
     ("nobody is called after a confirmed cancel or STOP", rings::never_after_a_cancel),
+    ("a RELEASE ends its call", rings::a_release_ends_its_call),
+    ("no INVITE is stale", legs::no_invite_is_stale),
+    ("a call has one owner at a time", legs::one_owner_at_a_time),
     ("no leg is left up", legs::nothing_is_left),
     ("nobody answers into nothing", legs::answers_are_heard),
     ("one CDR an attempt", legs::one_cdr_an_attempt),
     ("nobody pays beyond the phone's second", money::billed_within_the_phones_seconds),
+    ("talk is told as it was", money::talk_is_told_as_it_was),
     ("seconds cost what the tariff says", money::costs_follow_the_tariff),
     ("the ledger is right", money::the_ledger_is_right),
     ("the accounts are right", money::the_accounts_are_right),

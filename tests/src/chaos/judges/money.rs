@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Wrongs;
-use crate::chaos::facts::{Cdr, Facts};
+use crate::chaos::facts::{Cdr, Facts, News, Ring};
 use crate::chaos::plan::{ACCOUNTS, MAX_CALL, PRICE};
 use crate::phone::Who;
 
@@ -35,6 +35,29 @@ pub fn billed_within_the_phones_seconds(facts: &Facts) -> Wrongs {
         })
     };
     facts.cdrs.iter().filter_map(wrong).collect()
+}
+
+/// Nobody is told of more whole seconds of talk than both phones were up together.
+pub fn talk_is_told_as_it_was(facts: &Facts) -> Wrongs {
+    let wrong = |news: &News| {
+        let told = news.data["talk_seconds"].as_u64().filter(|told| *told > 0)?;
+        let request = facts.requests.iter().find(|request| news.data["job"] == request.job.as_str())?;
+        let numbers = [news.data["a"].as_str()?, &request.b].map(|number| number.trim_start_matches('+'));
+        let up = |place: usize| {
+            facts.rings.iter().filter(move |ring| ring.number == numbers[place] && ring.answered_us().is_some())
+        };
+        let joint = up(0).flat_map(|a| up(1).map(move |b| joint_us(a, b))).max().unwrap_or(0);
+        (told * 1_000_000 > joint + BYE_TRAVEL_US).then(|| {
+            format!("{}: {told} s of talk are told, both were up for {:.3} s", request.job, joint as f64 / 1e6)
+        })
+    };
+    facts.log.iter().filter_map(wrong).collect()
+}
+
+fn joint_us(a: &Ring, b: &Ring) -> u64 {
+    let from = a.answered_us().max(b.answered_us()).unwrap_or(0);
+    let until = [a, b].iter().filter_map(|ring| ring.ended).map(|(at, _)| at).min().unwrap_or(0);
+    until.saturating_sub(from)
 }
 
 struct CdrWords(f64, String);
@@ -132,6 +155,17 @@ mod tests {
         assert_eq!(billed_within_the_phones_seconds(&facts), Wrongs::new(), "its BYE was under way for a microsecond");
         facts.rings[0].word = Some((486, vec![2 * S]));
         assert_eq!(billed_within_the_phones_seconds(&facts).len(), 1, "nobody answered");
+    }
+
+    #[test]
+    fn more_talk_than_the_phones_had_is_found() {
+        let mut wrong = facts();
+        let end = wrong.log.last_mut().unwrap();
+        end.data["a"] = "+44100".into();
+        end.data["talk_seconds"] = 10.into();
+        assert_eq!(talk_is_told_as_it_was(&wrong), Wrongs::new());
+        wrong.rings[1].ended = Some((11 * S, Who::Gateway));
+        assert_eq!(talk_is_told_as_it_was(&wrong).len(), 1);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Whose phone may ring, and when.
 
 use super::Wrongs;
-use crate::chaos::facts::{Facts, Ring, TRANSACTION_US};
+use crate::chaos::facts::{Absence, Facts, Release, Ring, TRANSACTION_US};
 use crate::chaos::plan::Shape;
 
 /// Our clock and the gateway's are the same; what it waits for may be early by so much, for it counts from before the INVITE.
@@ -18,6 +18,9 @@ fn pairs<'a>(facts: &'a Facts) -> impl Iterator<Item = (&'a Ring, &'a Ring)> {
             .collect::<Vec<_>>()
     })
 }
+
+/// What is heard is done within that time.
+const A_MOMENT_US: u64 = 3_000_000;
 
 fn after(earlier: u64, later: u64) -> String {
     format!("{:.3} s later", later.saturating_sub(earlier) as f64 / 1e6)
@@ -114,10 +117,35 @@ pub fn never_after_a_cancel(facts: &Facts) -> Wrongs {
     facts.forbidden.iter().filter_map(wrong).collect()
 }
 
+/// A RELEASE behind its REQUEST lets nobody be called any more. It was certainly heard where the trigger was never away since the
+/// REQUEST; what it says takes a moment, or as long as nothing can be written.
+pub fn a_release_ends_its_call(facts: &Facts) -> Wrongs {
+    let wrong = |release: &Release| {
+        let heard_until = release.at_us + A_MOMENT_US;
+        let away = |a: &&Absence| a.address == facts.iif && a.until_us > release.asked_us && a.from_us < heard_until;
+        if facts.absences.iter().any(|absence| away(&absence)) {
+            return None;
+        }
+        let own = |ring: &&Ring| release.numbers.contains(&ring.number) && ring.invite_us > heard_until;
+        let late = facts.rings.iter().find(own)?;
+        let store_was_away = facts.broken(release.asked_us, late.invite_us).any(|breakage| breakage.of_store);
+        (!store_was_away).then(|| {
+            format!(
+                "{} was called {} than its RELEASE ({})",
+                late.number,
+                after(release.at_us, late.invite_us),
+                late.call_id
+            )
+        })
+    };
+    facts.releases.iter().filter_map(wrong).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testkit::{S, absence, facts, ring};
     use super::*;
+    use crate::chaos::facts::Breakage;
 
     /// Two rings of A; the first had this word at second 2.
     fn twice(code: u16, second_at: u64) -> Facts {
@@ -182,6 +210,20 @@ mod tests {
         let b = facts.rings.iter_mut().find(|ring| ring.number == "44200").unwrap();
         (b.rang_us, b.word) = (None, Some((503, vec![2 * S])));
         assert_eq!(b_rings_once(&facts), Wrongs::new());
+    }
+
+    #[test]
+    fn a_release_that_was_dropped_is_found_unless_it_could_not_be_heard_or_written() {
+        let mut wrong = twice(486, 30);
+        wrong.releases.push(Release { numbers: ["44100", "44200"].map(str::to_owned), asked_us: S, at_us: 10 * S });
+        assert_eq!(a_release_ends_its_call(&wrong).len(), 1);
+        let mut unheard = wrong.clone();
+        unheard.absences.push(absence("i", 9, 11));
+        assert_eq!(a_release_ends_its_call(&unheard), Wrongs::new());
+        wrong.breakages.push(Breakage { from_us: 9 * S, until_us: 20 * S, of_store: true });
+        assert_eq!(a_release_ends_its_call(&wrong), Wrongs::new());
+        wrong.breakages[0].of_store = false;
+        assert_eq!(a_release_ends_its_call(&wrong).len(), 1);
     }
 
     #[test]

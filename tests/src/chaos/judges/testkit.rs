@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::chaos::facts::{Absence, Account, Cdr, Facts, News, Posting, Request, Ring, Served};
 use crate::chaos::plan::Shape;
-use crate::phone::Who;
+use crate::phone::wire::Sip;
+use crate::phone::{Entry, Log, Who};
 
 /// A second.
 pub const S: u64 = 1_000_000;
@@ -26,6 +27,26 @@ pub fn ring(number: &str, at_s: u64) -> Ring {
         ended: Some((at_s * S + 11 * S, Who::Gateway)),
         bye_us: None,
     }
+}
+
+/// The same INVITE at this second, from there.
+pub fn invite(at_s: u64, gateway: &str) -> Entry {
+    request("INVITE", "z1", 1, "", at_s, gateway)
+}
+
+/// A request of the gateway.
+pub fn request(method: &str, branch: &str, cseq: u32, to_tag: &str, at_s: u64, gateway: &str) -> Entry {
+    let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
+    let text = format!(
+        "{method} sip:44100@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch={branch}\r\nFrom: <sip:g@h>;tag=f\r\nTo: <sip:44100@h>{tag}\r\n\
+         Call-ID: c\r\nCSeq: {cseq} {method}\r\n\r\n"
+    );
+    Entry::of(&Sip::parse(text.as_bytes()).unwrap(), &text, true, gateway, at_s * S)
+}
+
+/// The 200 to it.
+pub fn accepted(request: &Entry) -> Entry {
+    Entry { from_gateway: false, status: Some(200), ..request.clone() }
 }
 
 /// A dead process.
@@ -90,7 +111,10 @@ pub fn facts() -> Facts {
         shape: Shape::Small,
         rings,
         absences: Vec::new(),
-        troubles: Vec::new(),
+        wire: Log::default(),
+        iif: "i".to_owned(),
+        releases: Vec::new(),
+        breakages: Vec::new(),
         accepted: vec!["j".to_owned()],
         forbidden: Vec::new(),
         topped: Vec::new(),
