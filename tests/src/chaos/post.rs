@@ -27,13 +27,15 @@ struct Held {
     running: Option<Running>,
     /// Dead since then, and not yet there again.
     dead_since: Option<u64>,
-    /// Somebody will start it again, or the service manager does at that moment.
     restart: Restart,
+    /// By so many at once, since then.
     frozen: u32,
+    frozen_since: Option<u64>,
     absences: Vec<Absence>,
     complaints: Vec<String>,
 }
 
+/// When it is started again.
 #[derive(Clone, Copy, Default)]
 enum Restart {
     #[default]
@@ -58,39 +60,46 @@ impl Post {
     pub fn kill(&self, back: Duration) {
         let mut held = self.held();
         if let Some(mut running) = held.running.take() {
+            self.thaw(&mut held);
             held.dead_since.get_or_insert(clock::now_us());
             running.process.kill9();
             held.restart = Restart::At(Instant::now() + back);
         }
     }
 
-    /// SIGSTOP for so long; whoever is killed meanwhile is not continued.
+    /// SIGSTOP for so long; of freezes that overlap the last to end lets it go on.
     pub fn freeze(&self, time: Duration) {
-        let from_us = clock::now_us();
-        let Some(id) = self.signal(libc::SIGSTOP, None) else { return };
+        let Some(id) = self.stop() else { return };
         std::thread::sleep(time);
-        self.signal(libc::SIGCONT, Some(id));
-        let address = self.ip.to_string();
-        self.held().absences.push(Absence { address, from_us, until_us: clock::now_us(), dead: false });
+        let mut held = self.held();
+        let Some(running) = held.running.as_ref().filter(|running| running.process.id() == id) else { return };
+        if held.frozen == 1 {
+            running.process.signal(libc::SIGCONT);
+            self.thaw(&mut held);
+        } else {
+            held.frozen -= 1;
+        }
     }
 
-    /// Sends a signal to the process, if it is (still) this one; overlapping freezes end with the last.
-    fn signal(&self, number: i32, only: Option<u32>) -> Option<u32> {
+    fn stop(&self) -> Option<u32> {
         let mut held = self.held();
-        let id = held.running.as_ref()?.process.id();
-        if only.is_some_and(|only| only != id) {
-            held.frozen = held.frozen.saturating_sub(1);
-            return None;
-        }
-        if number == libc::SIGSTOP {
-            held.frozen += 1;
-        } else {
-            held.frozen = held.frozen.saturating_sub(1);
-        }
-        if number == libc::SIGSTOP || held.frozen == 0 {
-            held.running.as_ref()?.process.signal(number);
-        }
+        let process = &held.running.as_ref()?.process;
+        process.signal(libc::SIGSTOP);
+        let id = process.id();
+        held.frozen += 1;
+        held.frozen_since.get_or_insert(clock::now_us());
         Some(id)
+    }
+
+    fn thaw(&self, held: &mut Held) {
+        held.frozen = 0;
+        if let Some(from_us) = held.frozen_since.take() {
+            held.absences.push(self.away(from_us, false));
+        }
+    }
+
+    fn away(&self, from_us: u64, dead: bool) -> Absence {
+        Absence { address: self.ip.to_string(), from_us, until_us: clock::now_us(), dead }
     }
 
     /// Looks after it: starts it when its time has come, notes that it is there again, and who ended by itself.
@@ -100,7 +109,6 @@ impl Post {
             && at <= Instant::now()
         {
             held.restart = Restart::Nobody;
-            held.frozen = 0;
             match site.start_at(self.part, self.ip, None) {
                 Ok(running) => held.running = Some(running),
                 Err(error) => held.complaints.push(format!("{:?} does not start: {error}", self.part)),
@@ -108,16 +116,18 @@ impl Post {
         }
         if let Some(from_us) = held.dead_since.filter(|_| held.running.is_some() && self.listens()) {
             held.dead_since = None;
-            let address = self.ip.to_string();
-            held.absences.push(Absence { address, from_us, until_us: clock::now_us(), dead: true });
+            held.absences.push(self.away(from_us, true));
         }
         if let Some(status) = held.running.as_mut().and_then(|running| running.process.ended()) {
-            // An engine that was taken over ends by itself: its calls are another's. Nobody else has a reason.
+            // An engine that was taken over ends by itself, for its calls are another's; so does whoever starts while the store or
+            // the broker is away. Nobody else has a reason.
             let fenced = matches!(self.part, Part::Engine(_)) && status.code().is_some();
+            let starting = held.dead_since.is_some() && status.code().is_some();
             let last = held.running.take().map(|running| running.process.tail(5)).unwrap_or_default();
-            if !fenced {
+            if !fenced && !starting {
                 held.complaints.push(format!("{:?} ended by itself, {status}:\n{last}", self.part));
             }
+            self.thaw(&mut held);
             held.dead_since.get_or_insert(clock::now_us());
             held.restart = Restart::At(Instant::now() + SERVICE_MANAGER);
         }
@@ -132,12 +142,7 @@ impl Post {
     /// When it was away, one that still is included.
     pub fn absences(&self) -> Vec<Absence> {
         let held = self.held();
-        let open = held.dead_since.map(|from_us| Absence {
-            address: self.ip.to_string(),
-            from_us,
-            until_us: clock::now_us(),
-            dead: true,
-        });
+        let open = held.dead_since.map(|from_us| self.away(from_us, true));
         held.absences.iter().cloned().chain(open).collect()
     }
 
@@ -160,16 +165,16 @@ impl Post {
         }
     }
 
-    /// Whether its UDP port is bound, by the kernel's table: asking the process itself could take as long as it is frozen.
+    /// Whether its port is bound, by the kernel's table: asking the process itself could take as long as it is frozen.
     fn listens(&self) -> bool {
-        let port = match self.part {
-            Part::Engine(_) => 5068,
-            Part::Iif(_) => 5080,
-            Part::Sms(_) => return true,
-            _ => 5060,
+        let (table, port) = match self.part {
+            Part::Sms(_) => ("/proc/net/tcp", 8081),
+            Part::Engine(_) => ("/proc/net/udp", 5068),
+            Part::Iif(_) => ("/proc/net/udp", 5080),
+            _ => ("/proc/net/udp", 5060),
         };
         let IpAddr::V4(ip) = self.ip else { return true };
-        let table = std::fs::read_to_string("/proc/net/udp").unwrap_or_default();
+        let table = std::fs::read_to_string(table).unwrap_or_default();
         let bound = |line: &str| line.split_whitespace().nth(1).is_some_and(|local| local == kernels_way(ip, port));
         table.lines().any(bound)
     }
@@ -190,9 +195,11 @@ mod tests {
 
     #[test]
     fn a_bound_port_is_seen_in_the_kernels_table() {
-        let post = Post::new(Part::Engine(1), "127.77.1.9".parse().unwrap());
-        assert!(!post.listens());
+        let post = |part| Post::new(part, "127.77.1.9".parse().unwrap());
+        let (engine, sms) = (post(Part::Engine(1)), post(Part::Sms(1)));
+        assert!(!engine.listens() && !sms.listens());
         let _socket = std::net::UdpSocket::bind("127.77.1.9:5068").unwrap();
-        assert!(post.listens());
+        let _listener = std::net::TcpListener::bind("127.77.1.9:8081").unwrap();
+        assert!(engine.listens() && sms.listens());
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::facts::Facts;
 use super::plan::{Plan, Shape};
 use super::stage::Stage;
 use super::{asks, breaking, gather, judges};
@@ -15,6 +16,9 @@ use crate::site::binary;
 const TROUBLE: Duration = Duration::from_secs(60);
 /// How long it may take after the last trouble until everything is at rest: two attempts, the first of unknown end.
 const REST: Duration = Duration::from_secs(150);
+
+/// How much one judge may say.
+const SENTENCES: usize = 6;
 
 /// Runs these seeds on a shape, one after the other. Fails with the scripts and the verdicts of those that were not right.
 pub fn seeds(shape: Shape, seeds: impl IntoIterator<Item = u64>, calm: bool) {
@@ -52,9 +56,21 @@ pub fn run(plan: &Plan) -> Vec<String> {
     );
     let verdict = judges::all(&facts);
     if !verdict.is_empty() {
-        keep(&stage, plan);
+        keep(&stage, plan, &facts);
     }
-    verdict.into_iter().map(|(judge, wrong)| format!("{judge}: {wrong}")).collect()
+    short(verdict)
+}
+
+/// What each judge says, not more than a few sentences of one.
+fn short(verdict: Vec<(&'static str, String)>) -> Vec<String> {
+    let by_judge = verdict.chunk_by(|one, other| one.0 == other.0);
+    by_judge
+        .flat_map(|wrongs| {
+            let more = wrongs.len().saturating_sub(SENTENCES);
+            let rest = (more > 0).then(|| format!("{}: and {more} more", wrongs[0].0));
+            wrongs.iter().take(SENTENCES).map(|(judge, wrong)| format!("{judge}: {wrong}")).chain(rest)
+        })
+        .collect()
 }
 
 /// Everybody does what the plan says, then all wait until there is rest; answers what does not come to it.
@@ -133,18 +149,22 @@ fn unrest(stage: &Stage, probe: &crate::probe::Probe) -> Option<String> {
     waiting.map(|(id, _)| format!("REQUEST {id} was not responded to"))
 }
 
-/// Keeps the logs, the ladders and the script where they can be read.
-fn keep(stage: &Stage, plan: &Plan) {
+/// Keeps the logs, the ladder, the rows and the script where they can be read.
+fn keep(stage: &Stage, plan: &Plan, facts: &Facts) {
     let folder = kept(plan);
-    let kept = keep_in(stage, plan, &folder);
-    eprintln!("logs and ladders: {} {}", folder.display(), kept.err().map(|e| e.to_string()).unwrap_or_default());
+    let kept = keep_in(stage, plan, facts, &folder);
+    eprintln!("logs, ladder and rows: {} {}", folder.display(), kept.err().map(|e| e.to_string()).unwrap_or_default());
 }
 
-fn keep_in(stage: &Stage, plan: &Plan, folder: &Path) -> std::io::Result<()> {
+fn keep_in(stage: &Stage, plan: &Plan, facts: &Facts, folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("script"), plan.to_string())?;
-    let [first, second] = &stage.phones;
-    std::fs::write(folder.join("ladder"), first.log().with(second.log()).ladder())?;
+    std::fs::write(folder.join("ladder"), facts.wire.ladder())?;
+    let (absences, broken) = (&facts.absences, &facts.breakages);
+    std::fs::write(
+        folder.join("rows"),
+        format!("{:#?}\n{:#?}\n{absences:#?}\n{broken:#?}", facts.requests, facts.cdrs),
+    )?;
     for entry in std::fs::read_dir(stage.site.folder())?.flatten() {
         if entry.path().extension().is_some_and(|kind| kind == "log") {
             std::fs::copy(entry.path(), folder.join(entry.file_name()))?;

@@ -7,9 +7,9 @@ use crate::chaos::facts::{Cdr, Facts, News, Ring};
 use crate::chaos::plan::{ACCOUNTS, MAX_CALL, PRICE};
 use crate::phone::Who;
 
-/// A phone's own BYE is under way for at most so long (half of the way there and back, where that is shorter): all the time that may
-/// be charged beyond what the phone saw. Where we hung up, none may.
-const BYE_TRAVEL_US: u64 = 100_000;
+/// A phone's own BYE is under way for at most so long, on a busy machine (or until it was answered, where that is sooner): all the time
+/// that may be charged beyond what the phone saw. Where we hung up, none may.
+const BYE_TRAVEL_US: u64 = 250_000;
 
 /// Charged seconds are at most what the phone saw from its 200 to the BYE, rounded up.
 pub fn billed_within_the_phones_seconds(facts: &Facts) -> Wrongs {
