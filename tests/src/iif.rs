@@ -72,6 +72,11 @@ impl AppServer {
         self.socket.local_addr().expect("it is bound")
     }
 
+    /// Where it sends to.
+    pub fn gateway(&self) -> SocketAddr {
+        self.gateway
+    }
+
     /// Sends a message.
     pub fn says(&self, message: impl AsRef<[u8]>) {
         self.socket.send_to(message.as_ref(), self.gateway).expect("loopback takes datagrams");

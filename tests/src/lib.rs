@@ -6,6 +6,7 @@
 pub mod baresip;
 pub mod billing;
 pub mod capture;
+pub mod chaos;
 pub mod clock;
 pub mod crash;
 pub mod email;

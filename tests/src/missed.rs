@@ -124,6 +124,38 @@ impl Caller {
         Sip::parse(&buffer[..length])
     }
 
+    /// Waits until it is refused, or hangs up when its patience is over; says everything again until it is heard (RFC 3261
+    /// section 17.1.1). Answers the final response, if there was one in time.
+    pub fn gives_up(&self, attempt: &Attempt, patience: Duration, limit: Duration) -> Option<u16> {
+        let start = Instant::now();
+        let (mut rings, mut canceled) = (false, false);
+        let (mut interval, mut again) = (Duration::from_millis(500), start + Duration::from_millis(500));
+        while start.elapsed() < limit {
+            if rings && !canceled && start.elapsed() >= patience {
+                (canceled, interval, again) = (true, Duration::from_millis(500), Instant::now());
+            }
+            if (canceled || !rings) && Instant::now() >= again {
+                if canceled {
+                    self.cancels(attempt)
+                } else {
+                    self.says(&attempt.invite)
+                }
+                interval = (interval * 2).min(Duration::from_secs(4));
+                again = Instant::now() + interval;
+            }
+            let Some(message) = self.hears(Duration::from_millis(50)) else { continue };
+            match message.status().filter(|_| message.call_id() == attempt.call_id && message.cseq().1 == "INVITE") {
+                Some(code) if code >= 200 => {
+                    self.says(self.of(attempt, "ACK", message.header("To").unwrap_or_default()));
+                    return Some(code);
+                }
+                Some(_) => rings = true,
+                None => {}
+            }
+        }
+        None
+    }
+
     /// Everything up to the final response, which it acknowledges.
     pub fn to_the_end(&self, attempt: &Attempt, limit: Duration) -> Heard {
         let end = Instant::now() + limit;

@@ -103,7 +103,12 @@ impl Probe {
 
     /// Changes something, as an operator with an SQL prompt would; answers how many rows.
     pub fn execute(&self, sql: &str) -> u64 {
-        let changed = self.runtime.block_on(async {
+        self.try_execute(sql).unwrap_or_else(|e| panic!("{sql}: {e}"))
+    }
+
+    /// The same while the database may be away.
+    pub fn try_execute(&self, sql: &str) -> Result<u64, sqlx::Error> {
+        self.runtime.block_on(async {
             match &self.pool {
                 Pool::Sqlite(pool) => {
                     sqlx::query(sqlx::AssertSqlSafe(sql)).execute(pool).await.map(|r| r.rows_affected())
@@ -112,8 +117,41 @@ impl Probe {
                     sqlx::query(sqlx::AssertSqlSafe(sql)).execute(pool).await.map(|r| r.rows_affected())
                 }
             }
-        });
-        changed.unwrap_or_else(|e| panic!("{sql}: {e}"))
+        })
+    }
+
+    /// As somebody who opens a transaction, runs these statements and goes for a walk, then ends it with `last`.
+    pub fn hold_open(&self, begin: &str, statements: &[&str], walk: Duration, last: &str) -> Result<(), sqlx::Error> {
+        async fn run<'c, D: sqlx::Database>(
+            connection: &'c mut D::Connection,
+            statements: &[&str],
+        ) -> Result<(), sqlx::Error>
+        where
+            for<'a> &'a mut D::Connection: sqlx::Executor<'a, Database = D>,
+        {
+            use sqlx::Executor;
+            for statement in statements {
+                connection.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(*statement))).await?;
+            }
+            Ok(())
+        }
+        let statements = [&[begin], statements].concat();
+        self.runtime.block_on(async {
+            match &self.pool {
+                Pool::Sqlite(pool) => {
+                    let mut connection = pool.acquire().await?.detach();
+                    run::<sqlx::Sqlite>(&mut connection, &statements).await?;
+                    tokio::time::sleep(walk).await;
+                    run::<sqlx::Sqlite>(&mut connection, &[last]).await
+                }
+                Pool::Postgres(pool) => {
+                    let mut connection = pool.acquire().await?.detach();
+                    run::<sqlx::Postgres>(&mut connection, &statements).await?;
+                    tokio::time::sleep(walk).await;
+                    run::<sqlx::Postgres>(&mut connection, &[last]).await
+                }
+            }
+        })
     }
 
     /// One number.

@@ -79,6 +79,12 @@ impl Site {
         Site::new(None)
     }
 
+    /// A site on embedded SQLite whose database lies in this folder.
+    pub fn small_in(folder: &Path) -> Site {
+        let url = format!("sqlite://{}", folder.join("ringback.db").display());
+        Site::new(Some((&url, &url)))
+    }
+
     /// A site on a database and a queue prefix of its own among these peers.
     pub fn beside(peers: &Peers) -> Site {
         let name = format!("case{}", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -189,10 +195,7 @@ impl Site {
 
     /// An account with this balance, [`SENDER`] and [`PIN`], without limits, that may call 44 and 33.
     pub fn account(&self, name: &str, balance: &str) {
-        let sender = match self.senders.fetch_add(1, Ordering::Relaxed) {
-            0 => SENDER.to_owned(),
-            n => format!("+4477009{:05}", 10_000 + n),
-        };
+        let sender = sender(self.senders.fetch_add(1, Ordering::Relaxed));
         let arguments =
             ["account", "add", name, "--balance", balance, "--number", &sender, "--allow", "44,33", "--limits", "off"];
         self.cli(&[&arguments[..], &["--pin-stdin"]].concat(), PIN);
@@ -368,6 +371,14 @@ impl Running {
             answer.body
         );
         answer.json()["job"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// The number of the account that was added to a site as this one, counted from 0.
+pub fn sender(account: usize) -> String {
+    match account {
+        0 => SENDER.to_owned(),
+        n => format!("+4477009{:05}", 10_000 + n),
     }
 }
 

@@ -43,7 +43,10 @@ pub struct Manner {
     pub(crate) session_expires: Option<u32>,
     pub(crate) digits: Option<(Duration, String)>,
     pub(crate) without_contact: bool,
+    pub(crate) crossing: Option<u16>,
     pub(crate) lost_acks: u32,
+    pub(crate) doubles: bool,
+    pub(crate) heeds_expires: bool,
 }
 
 impl Manner {
@@ -81,7 +84,10 @@ impl Manner {
             session_expires: None,
             digits: None,
             without_contact: false,
+            crossing: None,
             lost_acks: 0,
+            doubles: false,
+            heeds_expires: false,
         }
     }
 
@@ -161,5 +167,20 @@ impl Manner {
     /// Leaves Contact out of its 200.
     pub fn without_contact(self) -> Manner {
         Manner { without_contact: true, ..self }
+    }
+
+    /// Has its last word with this code just before the CANCEL comes: 200 is picked up, 603 declined, in the same instant.
+    pub fn crosses_cancel_with(self, code: u16) -> Manner {
+        Manner { crossing: Some(code), ..self }
+    }
+
+    /// Everything it says comes twice, as where a network repeats datagrams.
+    pub fn says_everything_twice(self) -> Manner {
+        Manner { doubles: true, ..self }
+    }
+
+    /// Stops ringing by itself when the INVITE's Expires is over (RFC 3261 section 13.3.1).
+    pub fn heeds_expires(self) -> Manner {
+        Manner { heeds_expires: true, ..self }
     }
 }

@@ -112,6 +112,39 @@ fn a_phone_behind_a_password_counts_no_call_before_the_right_answer() {
 }
 
 #[test]
+fn a_phone_is_picked_up_in_the_instant_of_the_cancel_and_repeats_itself_until_an_ack_gets_through() {
+    let bank = bank();
+    bank.when("44*", Manner::rings_for_ever().crosses_cancel_with(200).loses_acks(1).says_everything_twice());
+    let caller = Caller::of(&bank, "447");
+    caller.invite("z9hG4bKa");
+    caller.expect(180);
+    caller.expect(180);
+    caller.request("CANCEL", 1, "z9hG4bKa", "", "", "");
+    let answer = loop {
+        let answer = caller.expect(200);
+        if answer.cseq().1 == "INVITE" {
+            break answer;
+        }
+    };
+    caller.expect(200);
+    caller.request("ACK", 1, "z9hG4bKb", answer.tag("To"), "", "");
+    caller.expect(200);
+    assert_eq!(bank.calls_to("447")[0].acked_us, None, "the first ACK got lost");
+    caller.request("ACK", 1, "z9hG4bKc", answer.tag("To"), "", "");
+    bank.wait_call("447", "acknowledged", Duration::from_secs(2), |call| call.acked_us.is_some());
+}
+
+#[test]
+fn a_phone_that_heeds_expires_stops_ringing_by_itself() {
+    let bank = bank();
+    bank.when("44*", Manner::rings_for_ever().heeds_expires());
+    let caller = Caller::of(&bank, "448");
+    caller.request("INVITE", 1, "z9hG4bKa", "", "Expires: 1\r\n", "");
+    caller.expect(487);
+    assert_eq!(bank.calls_to("448")[0].canceled_us, None);
+}
+
+#[test]
 fn a_forked_call_is_answered_twice_with_two_tags() {
     let bank = bank();
     bank.when("44*", Manner::answers(Duration::ZERO).forked(1));

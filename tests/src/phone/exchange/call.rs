@@ -55,6 +55,8 @@ pub struct Report {
     pub ended_us: Option<u64>,
     /// Who ended it.
     pub ended_by: Option<Who>,
+    /// When the phone's own BYE was answered.
+    pub bye_answered_us: Option<u64>,
     /// The Reason header of the gateway's BYE or CANCEL.
     pub reason: Option<String>,
     /// Answered 401 or 407 for want of credentials.
@@ -107,6 +109,7 @@ impl Call {
             canceled_us: None,
             ended_us: None,
             ended_by: None,
+            bye_answered_us: None,
             reason: None,
             challenged: false,
             fork: false,

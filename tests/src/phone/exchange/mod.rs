@@ -36,6 +36,7 @@ enum Due {
     CloseMedia,
     Forget,
     Client(String),
+    Expire,
 }
 
 /// A request of ours that waits for its response.
@@ -170,6 +171,10 @@ impl Exchange {
         if let Finish::Answer(after) | Finish::Refuse(after, ..) = manner.finish {
             self.later(id, after, Due::Finish);
         }
+        let expires = self.calls[id].invite.header("Expires").and_then(|seconds| seconds.trim().parse().ok());
+        if let Some(seconds) = expires.filter(|_| manner.heeds_expires) {
+            self.later(id, Duration::from_secs(seconds), Due::Expire);
+        }
     }
 
     /// The INVITE transaction of a branch; 32 s after its final response the phone knows it no more (timers H, I and L).
@@ -290,7 +295,16 @@ impl Exchange {
         }
         let text = wire::answer(&call.invite, code, &call.report.tag, &headers, body);
         call.last_response = Some(text.clone());
-        self.outgoing.push((call.peer, text));
+        let (peer, doubles) = (call.peer, call.manner.doubles);
+        self.say(peer, text, doubles);
+    }
+
+    /// Sends it, twice where the network repeats.
+    fn say(&mut self, to: SocketAddr, text: String, twice: bool) {
+        if twice {
+            self.outgoing.push((to, text.clone()));
+        }
+        self.outgoing.push((to, text));
     }
 
     fn repeat_until_ack(&mut self, id: usize) {
@@ -334,9 +348,13 @@ impl Exchange {
             self.calls[id].report.reason = cancel.header("Reason").map(str::to_owned);
         }
         let open = self.calls[id].report.answered_us.is_none() && !self.calls[id].done_with;
-        if open {
-            self.media.silence(id as u64);
-            self.refuse(id, 487, &[]);
+        match self.calls[id].manner.crossing {
+            Some(200) if open => self.answer(id),
+            code if open => {
+                self.media.silence(id as u64);
+                self.refuse(id, code.unwrap_or(487), &[]);
+            }
+            _ => {}
         }
     }
 

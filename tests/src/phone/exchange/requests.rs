@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{Due, Exchange, GIVE_UP, Pending, T1, Who};
+use crate::clock;
 use crate::phone::wire::{self, Sip};
 
 impl Exchange {
@@ -17,6 +18,9 @@ impl Exchange {
         }
         let (id, method, to) = (pending.call, pending.method, pending.to);
         self.pending.remove(&branch);
+        if method == "BYE" {
+            self.calls[id].report.bye_answered_us = Some(clock::now_us());
+        }
         if method != "INVITE" {
             return;
         }
@@ -48,7 +52,7 @@ impl Exchange {
             branch.clone(),
             Pending { call: id, method, text: text.clone(), to, interval: T1, until, provisional: false },
         );
-        self.outgoing.push((to, text));
+        self.say(to, text, self.calls[id].manner.doubles);
         self.later(id, T1, Due::Client(branch));
     }
 

@@ -41,6 +41,10 @@ impl Exchange {
                 }
                 _ => self.answer(id),
             },
+            Due::Expire if ringing => {
+                self.media.silence(id as u64);
+                self.refuse(id, 487, &[]);
+            }
             Due::Resend(cseq) => self.resend(id, cseq),
             Due::HangUp if talking => self.send_bye(id, Who::Phone),
             Due::Reinvite(direction) if talking => {
@@ -52,7 +56,7 @@ impl Exchange {
             Due::CloseMedia => self.media.close(id as u64),
             Due::Forget => self.calls[id].forgotten = true,
             Due::Client(branch) => self.resend_request(&branch),
-            Due::Ring | Due::Early | Due::Finish | Due::HangUp | Due::Reinvite(_) | Due::Type(_) => {}
+            Due::Ring | Due::Early | Due::Finish | Due::Expire | Due::HangUp | Due::Reinvite(_) | Due::Type(_) => {}
         }
     }
 
