@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(host.addresses, at(2), "the same search as before");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn many_that_last_are_waited_for_together() {
         let mut hosts = Hosts::default();
         let names: Vec<String> = (0..20).map(|n| format!("trunk{n}.invalid:5060")).collect();
@@ -139,8 +139,8 @@ mod tests {
             hosts.0.insert(name.clone(), Host { addresses: at(1), search, lost: false });
         }
         let start = Instant::now();
-        hosts.look_for(&names, Duration::from_secs(1)).await;
-        assert_eq!(start.elapsed().as_secs(), 1);
+        hosts.look_for(&names, Duration::from_millis(200)).await;
+        assert!(start.elapsed() < Duration::from_millis(20 * 200), "{:?}", start.elapsed());
         assert!(names.iter().all(|name| hosts.at(name) == at(1)));
         hosts.look_for(&names[..1], Duration::ZERO).await;
         assert!(hosts.at(&names[1]).is_empty(), "nobody asks for it any more");

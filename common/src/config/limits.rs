@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::money::Money;
 
-/// How much may happen before somebody has to look. Counts are over distinct jobs.
+/// How much may happen before somebody has to look. Counts are over distinct jobs that were not refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -22,9 +22,9 @@ pub struct Limits {
     pub jobs_per_account_per_day: u32,
     /// Different B numbers of one account in an hour.
     pub distinct_b_numbers_per_account_per_hour: u32,
-    /// Jobs of everybody to one B number in ten minutes.
+    /// Calls of everybody to one B number in ten minutes.
     pub same_b_number_all_accounts_per_10min: u32,
-    /// Jobs of everybody to numbers with the same first seven digits in ten minutes.
+    /// Calls of everybody to numbers with the same first seven digits in ten minutes.
     pub same_prefix7_all_accounts_per_10min: u32,
     /// Charged minutes of one account in a day.
     pub minutes_per_account_per_day: u32,
