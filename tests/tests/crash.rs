@@ -179,7 +179,8 @@ fn a_ringing_call_that_cannot_be_read_is_cancelled_and_closed_and_rings_no_more(
 #[test]
 fn two_whose_call_cannot_be_read_are_hung_up_on_and_booked() {
     for damage in [ALL_OF_TOMORROW, DIALOGS_OF_TOMORROW] {
-        let aftermath = Crash::at("talk.bridged", secs(1)).meanwhile(damage).happens();
+        let talks_on = vec![Manner::answers(millis(600)).plays(1100)];
+        let aftermath = Crash::at("talk.bridged", secs(1)).b(talks_on).meanwhile(damage).happens();
         once(&aftermath);
         let ended = aftermath.phones.calls().iter().all(|call| call.ended_by == Some(Who::Gateway));
         assert!(ended, "{}", aftermath.phones.log().ladder());

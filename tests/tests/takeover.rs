@@ -112,10 +112,10 @@ fn a_ringing_phone_goes_on_ringing_when_the_address_moves() {
 fn answered_by_nobody(a: Manner) -> (Stage, Running) {
     let mut stage = stage(vec![a], Manner::answers(millis(300)), 5);
     stage.phones.wait_call(A, "rings", SOON, |call| call.ringing_us.is_some());
-    let survivor = stage.site.start(Part::Engine(2));
     stage.old.process.kill9();
+    let survivor = stage.site.start(Part::Engine(2));
     stage.phones.wait_call(A, "answers", SOON, |call| call.answered_us.is_some());
-    stage.phones.wait_call(A, "is cancelled by the survivor", secs(20), |call| call.canceled_us.is_some());
+    stage.phones.wait_call(A, "is cancelled by the survivor", secs(25), |call| call.canceled_us.is_some());
     (stage, survivor)
 }
 
@@ -148,8 +148,8 @@ fn who_answers_a_dead_engine_is_hung_up_on_at_its_address_and_never_rung_again()
 
 #[test]
 fn who_hangs_up_on_a_dead_engine_is_answered_at_its_address_and_never_rung_again() {
-    let (stage, _survivor) = answered_by_nobody(Manner::answers(secs(2)).plays(700).hangs_up_after(secs(10)));
-    stage.phones.wait_call(A, "hangs up", secs(20), |call| call.ended_us.is_some());
+    let (stage, _survivor) = answered_by_nobody(Manner::answers(secs(2)).plays(700).hangs_up_after(secs(25)));
+    stage.phones.wait_call(A, "hangs up", secs(30), |call| call.ended_us.is_some());
     let _next = stage.moves_in(None);
     let status = clock::wait_for("the BYE to be answered", secs(10), || {
         let log = stage.phones.log();
