@@ -6,6 +6,7 @@ use super::facts::Breakage;
 use super::plan::{Lock, Trouble};
 use super::stage::Stage;
 use crate::clock;
+use crate::peers::Peers;
 use crate::probe::Probe;
 
 /// The newest requests, cancelled as documented; the transaction stays open.
@@ -26,9 +27,9 @@ pub fn happen(stage: &Stage, trouble: Trouble) {
             Ok(())
         }
         Trouble::KillBroker(away) => kill_broker(stage, away),
-        Trouble::FreezeBroker(time) => frozen(time, |still| stage.peers().map(|peers| peers.rabbit.freeze(still))),
+        Trouble::FreezeBroker(time) => freeze_peer(stage, time, |peers, still| peers.rabbit.freeze(still)),
         Trouble::KillDatabase(away) => kill_database(stage, away),
-        Trouble::FreezeDatabase(time) => frozen(time, |still| stage.peers().map(|peers| peers.postgres.freeze(still))),
+        Trouble::FreezeDatabase(time) => freeze_peer(stage, time, |peers, still| peers.postgres.freeze(still)),
         Trouble::ReadOnly(time) => read_only(&stage.site.probe(), time),
         Trouble::FillDisk(time) => fill_disk(stage, time),
         Trouble::Hold(lock, time) => hold(&stage.site.probe(), lock, time),
@@ -56,10 +57,12 @@ fn kill_database(stage: &Stage, away: Duration) -> Outcome {
     Ok(peers.postgres.restart()?)
 }
 
-fn frozen(time: Duration, freeze: impl Fn(bool) -> Option<()>) -> Outcome {
-    freeze(true);
+/// Nobody kills a peer meanwhile: workers that are frozen would never let go of what a new one needs.
+fn freeze_peer(stage: &Stage, time: Duration, freeze: impl Fn(&Peers, bool)) -> Outcome {
+    let Some(peers) = stage.peers() else { return Ok(()) };
+    freeze(&peers, true);
     std::thread::sleep(time);
-    freeze(false);
+    freeze(&peers, false);
     Ok(())
 }
 

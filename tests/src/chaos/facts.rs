@@ -13,6 +13,8 @@ use crate::phone::{Log, Report, Who};
 pub const TRANSACTION_US: u64 = 32_000_000;
 /// A process that is there for so long meets at least one repeat of what a phone says until it is acknowledged.
 const MEETS_A_REPEAT_US: u64 = 5_000_000;
+/// A store that takes writes again is used again within that time.
+const SETTLES_WITHIN_US: u64 = 2_000_000;
 
 /// One INVITE transaction at a phone.
 #[derive(Clone, Debug)]
@@ -310,17 +312,19 @@ impl Facts {
         self.absences.iter().any(|a| a.dead && a.address == address && a.from_us <= at_us && at_us < a.until_us)
     }
 
-    /// Whether the process at an address was there, in one piece, for long enough to meet a repeat within this time.
+    /// Whether the process at an address was there, with a store that takes what it hears, for long enough in one piece to meet a
+    /// repeat within this time: nothing is acknowledged that is not stored.
     pub fn met_a_repeat(&self, address: &str, from_us: u64, until_us: u64) -> bool {
-        let away = |a: &&Absence| a.address == address && a.until_us > from_us && a.from_us < until_us;
-        let mut absences: Vec<&Absence> = self.absences.iter().filter(away).collect();
-        absences.sort_by_key(|absence| absence.from_us);
+        let absences = self.absences.iter().filter(|a| a.address == address).map(|a| (a.from_us, a.until_us));
+        let store = self.breakages.iter().filter(|b| b.of_store).map(|b| (b.from_us, b.until_us + SETTLES_WITHIN_US));
+        let mut away: Vec<(u64, u64)> = absences.chain(store).filter(|(a, b)| *b > from_us && *a < until_us).collect();
+        away.sort_unstable();
         let mut there_since = from_us;
-        for absence in absences {
-            if absence.from_us.saturating_sub(there_since) >= MEETS_A_REPEAT_US {
+        for (gone_us, back_us) in away {
+            if gone_us.saturating_sub(there_since) >= MEETS_A_REPEAT_US {
                 return true;
             }
-            there_since = there_since.max(absence.until_us);
+            there_since = there_since.max(back_us);
         }
         until_us.saturating_sub(there_since) >= MEETS_A_REPEAT_US
     }
@@ -351,9 +355,11 @@ mod tests {
             dead: true,
         };
         facts.absences = vec![away(10, 20), away(24, 40)];
-        let met = |from: u64, until: u64| facts.met_a_repeat("g", from * 1_000_000, until * 1_000_000);
-        assert!(!met(12, 40) && !met(20, 30) && !met(8, 41));
-        assert!(met(4, 12) && met(12, 46) && facts.met_a_repeat("h", 0, 5_000_000));
+        let met = |facts: &Facts, from: u64, until: u64| facts.met_a_repeat("g", from * 1_000_000, until * 1_000_000);
+        assert!(!met(&facts, 12, 40) && !met(&facts, 20, 30) && !met(&facts, 8, 41));
+        assert!(met(&facts, 4, 12) && met(&facts, 12, 46) && facts.met_a_repeat("h", 0, 5_000_000));
+        facts.breakages.push(Breakage { from_us: 41_000_000, until_us: 42_000_000, of_store: true });
+        assert!(!met(&facts, 12, 46) && met(&facts, 12, 49), "two seconds to settle");
         assert!(facts.was_dead("g", 15_000_000) && !facts.was_dead("g", 22_000_000));
     }
 }

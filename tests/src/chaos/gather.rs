@@ -63,7 +63,7 @@ fn queues(stage: &Stage, probe: &Probe) -> (Vec<News>, Vec<News>) {
     let broker = Broker::at(&peers.rabbit.url());
     let feed = broker.drain(&stage.site.queue("billing")).unwrap_or_else(|e| panic!("billing cannot be read: {e}"));
     let log = stage.site.queue("callback.events.log");
-    let log = broker.messages(&log, usize::MAX, true, Duration::from_secs(5));
+    let log = broker.messages(&log, usize::MAX, true, Duration::from_secs(10));
     (news(feed), news(log.into_iter().map(|taken| taken.body).collect()))
 }
 
