@@ -61,7 +61,7 @@ pub fn call_of(request: &OwnedRequest, tables: &Tables, prices: &TariffConfig) -
         state: interrupted(),
         a: a_track,
         b: b_track,
-        held: request.hold.map_or(Money::ZERO, |hold| hold.amount),
+        held: request.hold.map_or(Money::ZERO, |hold| hold.held),
     };
     let party = |leg, open| party(request, leg, open, tables, prices);
     let plan = CallPlan {
@@ -120,7 +120,7 @@ fn party(
 /// The trunk that stands at the address the INVITE went to.
 fn trunk_of(open: Option<&StoredInvite>, tables: &Tables) -> String {
     let Some(peer) = open.map(|one| one.invite.peer_addr) else { return String::new() };
-    let trunk = tables.trunks.0.iter().find(|trunk| trunk.address == peer);
+    let trunk = tables.trunks.0.iter().find(|trunk| trunk.address == Some(peer));
     trunk.map_or_else(|| peer.to_string(), |trunk| trunk.name.clone())
 }
 
