@@ -20,7 +20,7 @@ pub fn ask(stage: &Stage, plan: &Plan, n: usize) {
             let place = ACCOUNTS.iter().position(|(name, _)| *name == account).unwrap_or_default();
             let send = || text(stage, &format!("text-{n}"), &site::sender(place), &words);
             let first = send();
-            let again = if n % 4 == 0 { send() } else { None };
+            let again = if n.is_multiple_of(4) { send() } else { None };
             if let (Some(first), Some(again)) = (&first, again)
                 && *first != again
             {

@@ -13,6 +13,9 @@ use crate::site::{Part, Running, Site};
 /// Who ends by itself is started again so long later, as a service manager would.
 const SERVICE_MANAGER: Duration = Duration::from_secs(1);
 
+/// Who starts may find within that time that store or broker are away.
+const STARTING: Duration = Duration::from_secs(10);
+
 /// One process and its place.
 pub struct Post {
     /// What it is.
@@ -25,6 +28,7 @@ pub struct Post {
 #[derive(Default)]
 struct Held {
     running: Option<Running>,
+    started: Option<Instant>,
     /// Dead since then, and not yet there again.
     dead_since: Option<u64>,
     restart: Restart,
@@ -110,7 +114,7 @@ impl Post {
         {
             held.restart = Restart::Nobody;
             match site.start_at(self.part, self.ip, None) {
-                Ok(running) => held.running = Some(running),
+                Ok(running) => (held.running, held.started) = (Some(running), Some(Instant::now())),
                 Err(error) => held.complaints.push(format!("{:?} does not start: {error}", self.part)),
             }
         }
@@ -122,7 +126,7 @@ impl Post {
             // An engine that was taken over ends by itself, for its calls are another's; so does whoever starts while the store or
             // the broker is away. Nobody else has a reason.
             let fenced = matches!(self.part, Part::Engine(_)) && status.code().is_some();
-            let starting = held.dead_since.is_some() && status.code().is_some();
+            let starting = status.code().is_some() && held.started.is_some_and(|at| at.elapsed() < STARTING);
             let last = held.running.take().map(|running| running.process.tail(5)).unwrap_or_default();
             if !fenced && !starting {
                 held.complaints.push(format!("{:?} ended by itself, {status}:\n{last}", self.part));

@@ -8,7 +8,7 @@ use crate::chaos::plan::Shape;
 const EARLY_US: u64 = 300_000;
 
 /// Pairs of rings of one number, the earlier first.
-fn pairs<'a>(facts: &'a Facts) -> impl Iterator<Item = (&'a Ring, &'a Ring)> {
+fn pairs(facts: &Facts) -> impl Iterator<Item = (&Ring, &Ring)> {
     facts.by_number().into_values().flat_map(|rings| {
         let later = |n: usize| rings[n + 1..].to_vec();
         rings
