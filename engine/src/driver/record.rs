@@ -87,6 +87,8 @@ pub struct Record {
     plan: Option<Box<RawValue>>,
     /// Whole minutes of both calls that the account could pay for when it was admitted.
     pub minutes: Option<u64>,
+    /// The number of the last event and what was told, as they were before the step that is on its way.
+    before: (u32, [Told; 2]),
     /// Facts about A and B.
     pub legs: [LegFacts; 2],
     /// Final responses that wait to be stored before they are ACKed.
@@ -194,6 +196,7 @@ impl Record {
             hold: None,
             plan: None,
             minutes: None,
+            before: (seq, [Told::Nothing; 2]),
             legs: Default::default(),
             finals: Vec::new(),
         }
@@ -239,7 +242,7 @@ impl Record {
         let first = self.hold.is_some();
         step.hold = self.hold;
         step.honour_cancel = !invites.is_empty();
-        step.events = self.news(call, &snapshot, first, now);
+        step.events = self.news(call, &snapshot, first, !invites.is_empty(), now);
         step.request = RequestChange {
             status: status_of(&snapshot.state).map(str::to_owned),
             call_count: Some(i64::from(call.plan().attempt)),
@@ -262,6 +265,7 @@ impl Record {
     /// The last step of this run: every attempt settled, the hold given back, the request finished or due again.
     pub fn final_step(&mut self, call: &Call, ending: Ending, now: Moment) -> Step {
         let mut step = self.bare_step();
+        step.events = self.news(call, &call.snapshot(), false, false, now);
         for leg in [A, B] {
             if let Some(settlement) = self.settlement(call, leg) {
                 let facts = &self.legs[index(leg)];
@@ -274,8 +278,10 @@ impl Record {
             }
         }
         step.release_hold = true;
+        let last_end = [A, B].into_iter().filter_map(|leg| call.track(leg).ended).map(|(at, _)| at).max();
         step.request = RequestChange {
-            disconnect_time: Some(self.wall(now)),
+            connect_time: call.track(A).answered.map(|at| self.wall(at)),
+            disconnect_time: Some(self.wall(last_end.unwrap_or(now).min(now))),
             release: true,
             call_count: Some(i64::from(call.plan().attempt)),
             ..RequestChange::default()
@@ -308,6 +314,15 @@ impl Record {
         }
         step.request.snapshot = Some(self.stored_form(call, &call.snapshot()));
         step
+    }
+
+    /// The store has refused the step: its numbers are given out again, and its news is told by another one.
+    pub fn not_written(&mut self) {
+        let (seq, told) = self.before;
+        self.seq = seq;
+        for (facts, told) in self.legs.iter_mut().zip(told) {
+            facts.told = told;
+        }
     }
 
     /// The step was applied: what it took along is no longer waiting.
@@ -346,9 +361,12 @@ impl Record {
         })
     }
 
-    fn news(&mut self, call: &Call, snapshot: &Snapshot, first: bool, now: Moment) -> Vec<OutboxEvent> {
+    /// What no step has told yet; `dials` when this one stores an INVITE.
+    fn news(&mut self, call: &Call, snapshot: &Snapshot, first: bool, dials: bool, now: Moment) -> Vec<OutboxEvent> {
         let mut news = Vec::new();
         let (codes, told) = (self.legs.each_ref().map(|leg| leg.sip_code), self.legs.each_ref().map(|leg| leg.told));
+        let calls_b = dials || self.legs[index(B)].stored;
+        self.before = (self.seq, told);
         let attempts = [A, B].map(|leg| attempt_of(call, leg));
         let mut herald = self.herald(now);
         if first && call.plan().attempt == 1 && self.job.reply.is_some() {
@@ -369,9 +387,11 @@ impl Record {
             }
             if track.answered.is_some() && told[i] < Told::Answered {
                 news.push(herald.leg("answered", leg, attempts[i], Some(200), None));
-                let (state, status) =
-                    if leg == A { ("calling_b", "Second leg initiated") } else { ("talking", "Second leg connected") };
-                news.push(herald.request(state, status));
+                match leg {
+                    A if calls_b => news.push(herald.request("calling_b", "Second leg initiated")),
+                    A => {}
+                    B => news.push(herald.request("talking", "Second leg connected")),
+                }
                 reached[i] = Told::Answered;
             }
         }
