@@ -287,7 +287,9 @@ fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM.cloexec().nonblocking(), Some(Protocol::UDP))?;
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER); // the kernel gives what it may
     socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
+    let socket = UdpSocket::from_std(socket.into())?;
+    waited_in_kernel(&socket); // asks for stamps from now on
+    Ok(socket)
 }
 
 async fn receive(shared: Arc<Shared>) {
@@ -314,7 +316,7 @@ async fn receive(shared: Arc<Shared>) {
     }
 }
 
-/// How long the datagram that was read last had waited to be read, by the kernel's stamp. The first one asks for stamps and has none.
+/// How long the datagram that was read last had waited to be read, by the kernel's stamp.
 #[allow(unsafe_code)]
 fn waited_in_kernel(socket: &UdpSocket) -> Duration {
     const SIOCGSTAMPNS: libc::Ioctl = 0x8907;

@@ -486,7 +486,81 @@ mod tests {
     use ringback_common::job::Job;
 
     use super::*;
+    use crate::billing::Tariff;
+    use crate::call::{Input, Party, Route};
     use crate::events::Herald;
+
+    fn party(number: &str) -> Party {
+        let route = Route { trunk: "one".to_owned(), cli: "+442071838750".to_owned() };
+        let number = ringback_common::number::Number::e164(number).unwrap();
+        Party { number, routes: vec![route], tariff: Tariff { per_minute: Money(60_000) } }
+    }
+
+    fn plan() -> CallPlan {
+        CallPlan {
+            a: party("+442071838750"),
+            b: party("+4915112345678"),
+            attempt: 1,
+            attempts: 3,
+            no_answer: Duration::from_secs(45),
+            backoff: Duration::from_secs(10),
+            max_call: Duration::from_secs(3600),
+            slice_seconds: 60,
+        }
+    }
+
+    fn invite(leg: LegName) -> NewInvite {
+        NewInvite {
+            leg,
+            attempt: 1,
+            try_number: 1,
+            call_id: "call".to_owned(),
+            branch: "z9hG4bK".to_owned(),
+            bytes: Vec::new().into(),
+            sdp: None,
+            local_addr: ([127, 0, 0, 1], 5060).into(),
+            peer_addr: ([127, 0, 0, 1], 5070).into(),
+            expires_s: 45,
+        }
+    }
+
+    /// Somebody cancels or B asks not to be called while A rings; then A answers.
+    #[test]
+    fn an_answer_whose_step_was_refused_is_told_by_the_last_step_and_no_number_is_lost() {
+        let job = serde_json::json!({
+            "id": "j", "source": "sms", "account": "alice", "a": "+442071838750", "b": "+4915112345678",
+            "created": "2026-01-31T12:00:00Z", "not_after": "2026-01-31T12:10:00Z",
+        });
+        let job: Job = serde_json::from_value(job).unwrap();
+        let keeper = Keeper { engine: "e".to_owned(), billing: false, epoch: 1 };
+        let (hold, began) = (plan().slice(), job.created);
+        let mut record = Record::begin(keeper, job, 1, "USD".to_owned(), hold, 0, began);
+        let mut call = Call::new(plan(), hold, Moment(0));
+        let first = record.step(&call, call.snapshot(), vec![invite(A)], Vec::new(), Moment(0));
+        record.written(&Carried::of(&first));
+
+        call.handle(Input::Answered(A), Moment(5_000));
+        let refused = record.step(&call, call.snapshot(), vec![invite(B)], Vec::new(), Moment(5_000));
+        assert!(refused.honour_cancel);
+        record.not_written();
+        call.handle(Input::Blocked, Moment(5_020));
+        call.handle(Input::Over(B, Cause::Canceled), Moment(5_020));
+        let last = record.final_step(&call, Ending::Finished(Verdict::Blocked, Cause::Canceled), Moment(5_030));
+
+        let mut told: Vec<&OutboxEvent> = first.events.iter().chain(&last.events).collect();
+        told.dedup_by_key(|event| &event.event_id);
+        let ids: Vec<&str> = told.iter().map(|event| event.event_id.as_str()).collect();
+        let gapless: Vec<String> = (1..=ids.len()).map(|seq| format!("j:{seq}")).collect();
+        assert_eq!(ids, gapless);
+        let answered = last.events.iter().filter(|event| event.kind == "ringback.leg.answered.v1");
+        assert_eq!(answered.count(), 1, "A's answer is told");
+        assert!(last.events.iter().all(|event| !event.body.contains("calling_b")), "B is not called");
+        assert_eq!(last.request.connect_time, Some(began + Duration::from_secs(5)));
+        assert_eq!(last.request.disconnect_time, Some(began + Duration::from_millis(5_020)));
+        assert_eq!(last.request.result.as_deref(), Some("Blocked"));
+        let settled: Vec<_> = last.settlements.iter().map(|one| (one.leg, one.billed_seconds)).collect();
+        assert_eq!(settled, [(A, 1)]);
+    }
 
     #[test]
     fn every_reason_can_be_said_in_every_language() {
