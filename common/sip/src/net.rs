@@ -246,7 +246,7 @@ impl Line {
     /// The next message and its source. Waits for as long as it takes.
     pub async fn recv(&mut self) -> (Message, SocketAddr) {
         match self.from_socket.recv().await {
-            Some(carried) => self.take(carried),
+            Some(carried) => self.take(*carried),
             None => std::future::pending().await, // another line took this Call-ID over
         }
     }
@@ -256,8 +256,7 @@ impl Line {
         self.arrived
     }
 
-    fn take(&mut self, carried: Carried) -> (Message, SocketAddr) {
-        let (message, from, arrived) = *carried;
+    fn take(&mut self, (message, from, arrived): (Message, SocketAddr, Instant)) -> (Message, SocketAddr) {
         self.arrived = arrived;
         (message, from)
     }
@@ -265,7 +264,7 @@ impl Line {
     /// A message that has come already.
     pub fn try_recv(&mut self) -> Option<(Message, SocketAddr)> {
         let carried = self.from_socket.try_recv().ok()?;
-        Some(self.take(carried))
+        Some(self.take(*carried))
     }
 
     /// Sends by the same socket.
