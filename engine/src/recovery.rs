@@ -158,13 +158,16 @@ impl Recovery<'_> {
         if answered != [false; 2] {
             snapshot.state = remains::interrupted();
         }
-        let call = Call::restore(self.stored.plan.clone(), snapshot);
+        let mut call = Call::restore(self.stored.plan.clone(), snapshot);
         let home = self.world.endpoint.local_addr();
         let at_home = request.invites.iter().all(|one| one.invite.local_addr == home);
         let mut resumable = self.is_resumable(at_home) && answered == [false; 2];
         let mut lines = [None, None];
         for leg in [A, B] {
             if let Some(invite) = newest_try(&request, leg, attempt_of(&call, leg)) {
+                if let Some(age) = invite.age.and_then(|age| u64::try_from(age.as_millis()).ok()) {
+                    call.invited(leg, Moment(self.now.0.saturating_sub(age)));
+                }
                 record.legs[index(leg)].call_id.clone_from(&invite.invite.call_id);
                 record.legs[index(leg)].sip_code = invite.final_response.as_ref().map(|last| last.code);
                 let (line, alive) = self.line(&request, &audio, leg, invite, resumable);
@@ -179,6 +182,7 @@ impl Recovery<'_> {
             if held > self.stored.call.held {
                 driver.hears(Input::Extended(held));
             }
+            driver.hears(Input::Resumed { alive: self.alive });
             driver.resume_audio();
         } else {
             driver.hears(Input::Lost { alive: self.alive });

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use crate::admission::{self, Admitted, Denial, Refusal, Situation};
 use crate::call::Verdict;
-use crate::driver::{CallClock, Control, Driver, End};
+use crate::driver::{Control, Driver, End, Pulse};
 use crate::due::DueMoments;
 use crate::recovery;
 use crate::views::is_rich;
@@ -75,7 +75,7 @@ struct Live {
     control: mpsc::Sender<Control>,
     epoch: i64,
     /// Set once the job has become a call.
-    clock: Option<CallClock>,
+    pulse: Option<Pulse>,
 }
 
 impl Worker {
@@ -115,11 +115,11 @@ impl Worker {
         self.live().keys().cloned().collect()
     }
 
-    /// The calls that live now, and the moment on each one's clock.
+    /// The calls that live now, and up to when each is known alive.
     pub fn alive(&self) -> Vec<Alive> {
         let live = self.live();
         let call = |(job, call): (&JobId, &Live)| {
-            let alive_ms = i64::try_from(call.clock?.now().0).unwrap_or(i64::MAX);
+            let alive_ms = i64::try_from(call.pulse.as_ref()?.alive().0).unwrap_or(i64::MAX);
             Some(Alive { job: job.clone(), epoch: call.epoch, alive_ms })
         };
         live.iter().filter_map(call).collect()
@@ -369,7 +369,7 @@ impl Worker {
 
     async fn drive(&self, driver: Box<Driver>, control: mpsc::Receiver<Control>) -> End {
         if let Some(call) = self.live().get_mut(driver.job()) {
-            call.clock = Some(driver.clock());
+            call.pulse = Some(driver.pulse());
         }
         driver.run(control).await
     }
@@ -447,7 +447,7 @@ impl Worker {
         if self.live().contains_key(&job) {
             return; // it was found twice: the one that runs has the newer epoch, or loses it at its next step
         }
-        self.live().insert(job.clone(), Live { control: sender.clone(), epoch, clock: None });
+        self.live().insert(job.clone(), Live { control: sender.clone(), epoch, pulse: None });
         let worker = self.clone();
         let run = Box::pin(run(control)); // it is large, and spawning moves it five times
         tokio::spawn(async move {

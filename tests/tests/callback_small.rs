@@ -255,6 +255,28 @@ fn an_update_of_canceled_ends_a_ringing_and_a_talking_callback_within_a_second()
 }
 
 #[test]
+fn a_destination_that_asks_not_to_be_called_while_a_rings_is_not_called_and_a_pays_his_answer() {
+    let story = Story::begin(Manner::answers(secs(4)).plays(700), phone(1100), |_| {});
+    let job = story.ask("text-1");
+    story.phones.wait_call(A, "rings", SOON, |call| call.ringing_us.is_some());
+    story.site.cli(&["dnc", "add", B], "");
+    story.phones.wait_call(A, "is hung up on", SOON, |call| call.ended_by == Some(Who::Gateway));
+    story.wait_over(SOON);
+    let probe = story.site.probe();
+    let row = probe.rows(&format!(
+        "SELECT result, reason, CASE WHEN connect_time IS NULL THEN 'never' ELSE 'answered' END FROM callback_requests \
+         WHERE job_id = '{job}'"
+    ));
+    let row: Vec<_> = row.expect("the job has a row").remove(0).into_iter().flatten().collect();
+    assert_eq!(row, ["Blocked", "this number must not be dialled", "answered"]);
+    let legs: Vec<_> = probe.cdrs().iter().map(|c| (c.leg.clone(), c.connected, c.billed_seconds)).collect();
+    assert_eq!(legs, [("a".to_owned(), true, 1)]);
+    assert!(story.phones.calls_to(B).is_empty(), "B was called");
+    assert_eq!(judge::nothing_is_left(&story.phones.calls()), Ok(()));
+    probe.books_are_right("alice", OPENING);
+}
+
+#[test]
 fn a_call_is_cut_when_the_money_is_gone() {
     let story = Story::begin(phone(700), phone(1100), |site| site.set("engine.hold_seconds", "6"));
     story.site.cli(

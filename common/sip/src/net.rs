@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
@@ -131,8 +132,8 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Boxed, because a line keeps room for some of them from the beginning.
-type Carried = Box<(Message, SocketAddr)>;
+/// A message, its source, and when the kernel had it. Boxed, because a line keeps room for some of them from the beginning.
+type Carried = Box<(Message, SocketAddr, Instant)>;
 
 struct Registered {
     serial: u64,
@@ -270,6 +271,7 @@ pub struct Line {
     call_id: Box<str>,
     serial: u64,
     from_socket: mpsc::Receiver<Carried>,
+    arrived: Instant,
     shared: Arc<Shared>,
 }
 
@@ -283,14 +285,25 @@ impl Line {
     /// The next message and its source. Waits for as long as it takes.
     pub async fn recv(&mut self) -> (Message, SocketAddr) {
         match self.from_socket.recv().await {
-            Some(carried) => *carried,
+            Some(carried) => self.take(*carried),
             None => std::future::pending().await, // another line took this Call-ID over
         }
     }
 
+    /// When the message that was received last reached the kernel: earlier than now, if this process was stopped or busy.
+    pub fn arrived(&self) -> Instant {
+        self.arrived
+    }
+
+    fn take(&mut self, (message, from, arrived): (Message, SocketAddr, Instant)) -> (Message, SocketAddr) {
+        self.arrived = arrived;
+        (message, from)
+    }
+
     /// A message that has come already.
     pub fn try_recv(&mut self) -> Option<(Message, SocketAddr)> {
-        self.from_socket.try_recv().ok().map(|carried| *carried)
+        let carried = self.from_socket.try_recv().ok()?;
+        Some(self.take(*carried))
     }
 
     /// Sends by the same socket.
@@ -318,33 +331,57 @@ fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM.cloexec().nonblocking(), Some(Protocol::UDP))?;
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER); // the kernel gives what it may
     socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
+    let socket = UdpSocket::from_std(socket.into())?;
+    waited_in_kernel(&socket); // asks for stamps from now on
+    Ok(socket)
 }
 
 async fn receive(shared: Arc<Shared>) {
     let mut buffer = vec![0; MAX_DATAGRAM + 1];
+    let mut seen_empty = Instant::now();
     loop {
         if shared.socket.readable().await.is_err() {
             tokio::task::yield_now().await;
         }
         for _ in 0..BATCH {
             match shared.socket.try_recv_from(&mut buffer) {
-                Ok((length, from)) => shared.arrived(&buffer[..length], from),
-                Err(_) => break,
+                Ok((length, from)) => {
+                    let waited = waited_in_kernel(&shared.socket).min(seen_empty.elapsed());
+                    let arrived = Instant::now().checked_sub(waited).unwrap_or(seen_empty);
+                    shared.arrived(&buffer[..length], from, arrived);
+                }
+                Err(_) => {
+                    seen_empty = Instant::now();
+                    break;
+                }
             }
         }
         tokio::task::yield_now().await;
     }
 }
 
+/// How long the datagram that was read last had waited to be read, by the kernel's stamp.
+#[allow(unsafe_code)]
+fn waited_in_kernel(socket: &UdpSocket) -> Duration {
+    const SIOCGSTAMPNS: libc::Ioctl = 0x8907;
+    let mut stamp = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec, and the descriptor is open as long as the socket is borrowed.
+    let answer = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGSTAMPNS, &raw mut stamp) };
+    let (Ok(seconds), Ok(nanos), 0) = (u64::try_from(stamp.tv_sec), u32::try_from(stamp.tv_nsec), answer) else {
+        return Duration::ZERO;
+    };
+    let arrived = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
+    SystemTime::now().duration_since(arrived).unwrap_or_default()
+}
+
 impl Shared {
-    fn arrived(self: &Arc<Self>, datagram: &[u8], from: SocketAddr) {
+    fn arrived(self: &Arc<Self>, datagram: &[u8], from: SocketAddr, at: Instant) {
         if !read(&self.trusted).contains_key(&from.ip()) {
             return count(&self.counters.strangers);
         }
         count(&self.counters.received);
         match frame::read(datagram) {
-            Reading::Message(message) => self.route(message, from),
+            Reading::Message(message) => self.route(message, from, at),
             Reading::Refuse(refusal) => {
                 count(&self.counters.malformed);
                 self.send(&refusal.reply(from, &self.stateless_tag(refusal.message())));
@@ -355,10 +392,10 @@ impl Shared {
     }
 
     /// To the call it belongs to, or to nobody's.
-    fn route(self: &Arc<Self>, message: Message, from: SocketAddr) {
+    fn route(self: &Arc<Self>, message: Message, from: SocketAddr, at: Instant) {
         let calls = read(&self.calls);
         if let Some(registered) = calls.get(message.call_id()) {
-            if registered.to_owner.try_send(Box::new((message, from))).is_err() {
+            if registered.to_owner.try_send(Box::new((message, from, at))).is_err() {
                 count(&self.counters.overflowed);
             }
             return;
@@ -445,7 +482,7 @@ impl Shared {
         let (to_owner, from_socket) = mpsc::channel(LINE_DEPTH);
         let call_id: Box<str> = call_id.into();
         write(&self.calls).insert(call_id.clone(), Registered { serial, to_owner });
-        Line { call_id, serial, from_socket, shared: self.clone() }
+        Line { call_id, serial, from_socket, arrived: Instant::now(), shared: self.clone() }
     }
 
     fn send(&self, transmit: &Transmit) {

@@ -288,3 +288,19 @@ async fn a_ping_is_answered_by_another_endpoint() {
     ping.receive(&message, from, Moment(1));
     assert_eq!(ping.pong(), Some(Pong::Alive { code: 200 }));
 }
+
+#[tokio::test]
+async fn a_message_that_waited_to_be_read_says_when_it_came() {
+    let endpoint = bind();
+    let mut line = endpoint.register("BYE9");
+    let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let bye = request("BYE", peer.local_addr().unwrap(), "9");
+    tokio::task::yield_now().await; // the endpoint listens
+    let before = Instant::now();
+    peer.send_to(bye.as_bytes(), endpoint.local_addr()).unwrap();
+    let sent = Instant::now();
+    std::thread::sleep(Duration::from_millis(300)); // the only thread stands still: nobody reads
+    timeout(Duration::from_secs(5), line.recv()).await.expect("the BYE");
+    let (arrived, slack) = (line.arrived(), Duration::from_millis(5));
+    assert!(before - slack <= arrived && arrived <= sent + slack, "{:?} after it was sent", arrived - sent);
+}

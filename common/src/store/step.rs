@@ -186,7 +186,7 @@ pub struct Settlement {
     pub cli: String,
     /// The trunk it went through.
     pub trunk: String,
-    /// When the INVITE was written down.
+    /// When its first INVITE was written down.
     pub setup_time: DateTime<Utc>,
     /// When it was answered.
     pub connect_time: Option<DateTime<Utc>>,

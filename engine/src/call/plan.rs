@@ -178,6 +178,16 @@ impl Cause {
         self == Cause::TrunkFailed
     }
 
+    /// Whether the party has said no, or does not exist: it is never rung again for this request.
+    pub(crate) fn is_no(self) -> bool {
+        matches!(self, Cause::Rejected | Cause::NoSuchNumber)
+    }
+
+    /// Whether only the phone itself, or its network, says so.
+    pub(super) fn is_word_of_the_phone(self) -> bool {
+        self.is_no() || self == Cause::Busy
+    }
+
     /// Whether A is tried again later (FEATURES F3.3): busy, no answer, failed once.
     pub(super) fn may_retry(self) -> bool {
         matches!(self, Cause::Busy | Cause::NoAnswer | Cause::TrunkFailed | Cause::Interrupted)

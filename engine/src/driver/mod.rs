@@ -3,6 +3,7 @@
 //! Outputs are worked off in order; one that must be durable holds up those behind it, while news from the phones still
 //! comes in and a hang-up goes out at once (DESIGN 5, rule 5: a BYE needs no store).
 
+mod clock;
 mod line;
 #[cfg(test)]
 mod money;
@@ -20,8 +21,8 @@ use ringback_common::event::LegName::{self, A, B};
 use ringback_common::failpoint::failpoint;
 use ringback_common::job::{Job, JobId};
 use ringback_common::money::Money;
-use ringback_common::number::Country;
-use ringback_common::store::{Purse, Step, Stepped, StoreError};
+use ringback_common::number::{Country, Number};
+use ringback_common::store::{Purse, Step, Stepped, Store, StoreError};
 use ringback_sip::Moment;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
@@ -31,6 +32,7 @@ use crate::call::{Call, Cause, Ending, Input, Output, SOON, State};
 use crate::media::{CallKey, LegMedia, MediaError, MediaEvent, Sound, What};
 use crate::world::World;
 
+pub use clock::{CallClock, Pulse};
 pub use line::{PhoneLine, Welcome};
 pub use record::{Keeper, Record, StoredCall, attempt_of, index, reason_of};
 
@@ -52,29 +54,6 @@ pub enum End {
     Cancelled,
     /// The call belongs to somebody else now: everything was dropped.
     Fenced,
-}
-
-/// Milliseconds since the call began, by the monotonic clock.
-#[derive(Clone, Copy, Debug)]
-pub struct CallClock {
-    zero: Instant,
-}
-
-impl CallClock {
-    /// A clock that shows `moment` now.
-    pub fn showing(moment: Moment) -> CallClock {
-        CallClock { zero: Instant::now().checked_sub(Duration::from_millis(moment.0)).unwrap_or_else(Instant::now) }
-    }
-
-    /// The moment it is.
-    pub fn now(&self) -> Moment {
-        Moment(u64::try_from(self.zero.elapsed().as_millis()).unwrap_or(u64::MAX))
-    }
-
-    /// When a moment comes.
-    pub fn instant(&self, at: Moment) -> Instant {
-        self.zero + Duration::from_millis(at.0)
-    }
 }
 
 /// Something that waits its turn.
@@ -99,7 +78,10 @@ struct InFlight {
 
 enum Answer {
     Step(Result<Stepped, StoreError>),
+    /// Nothing was written, because it would have dialled for somebody who cancelled, or a number on the do-not-call list.
+    Refused(Input),
     Extended(Option<Money>),
+    NotAsked,
 }
 
 /// One callback being run.
@@ -108,6 +90,7 @@ pub struct Driver {
     call: Call,
     record: Record,
     clock: CallClock,
+    pulse: Pulse,
     lines: [Option<PhoneLine>; 2],
     /// Legs that were refused and make room for another trunk; they go when their refusal is acknowledged.
     leaving: [Option<PhoneLine>; 2],
@@ -174,6 +157,7 @@ impl Driver {
             call,
             record,
             clock,
+            pulse: Pulse::of(clock),
             lines,
             leaving,
             tries,
@@ -192,9 +176,10 @@ impl Driver {
         &self.record.job().id
     }
 
-    /// The call's clock.
-    pub fn clock(&self) -> CallClock {
-        self.clock
+    /// Tells up to when the call is known alive.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.stands_still_at(self.call.stands_still_at());
+        self.pulse.clone()
     }
 
     /// Tells the call machine something before the driver runs, as recovery does.
@@ -216,6 +201,7 @@ impl Driver {
     pub async fn run(mut self: Box<Self>, mut control: mpsc::Receiver<Control>) -> End {
         loop {
             self.work_off();
+            self.pulse.stands_still_at(self.call.stands_still_at());
             if let Some(end) = self.over() {
                 return end;
             }
@@ -346,8 +332,14 @@ impl Driver {
 
     fn write(&mut self, step: Step, work: Work) {
         let carried = record::Carried::of(&step);
-        let writer = self.world.writer.clone();
-        let answer = Box::pin(async move { Answer::Step(writer.step(step).await) });
+        let world = Arc::clone(&self.world);
+        let parties = [A, B].map(|leg| self.call.plan().party(leg).number.clone());
+        let answer = Box::pin(async move {
+            match world.writer.step(step).await {
+                Ok(Stepped::Cancelled) => Answer::Refused(why_refused(&world.store, &parties).await),
+                answer => Answer::Step(answer),
+            }
+        });
         self.in_flight = Some(InFlight { answer, carried, work });
     }
 
@@ -372,17 +364,22 @@ impl Driver {
         let carried = record::Carried::of(&step);
         let (writer, store, purse) = (self.world.writer.clone(), self.world.store.clone(), self.record.purse());
         let answer = async move {
-            if let Ok(Stepped::Done { .. }) = writer.step(step.clone()).await {
-                return Answer::Extended(Some(amount));
+            match writer.step(step.clone()).await {
+                Ok(Stepped::Done { .. }) => return Answer::Extended(Some(amount)),
+                Ok(Stepped::NoFunds) => {}
+                Ok(answer) => return Answer::Step(Ok(answer)),
+                Err(_) => return Answer::NotAsked,
             }
             let free = match store.account_by_id(purse.account_id).await {
                 Ok(Some(account)) if account.balance > account.held => account.balance - account.held,
-                _ => return Answer::Extended(None),
+                Ok(_) => return Answer::Extended(None),
+                Err(_) => return Answer::NotAsked,
             };
             let all = purse.held + free;
             match writer.step(Step { postings: Some(purse.holding(all)), ..step }).await {
                 Ok(Stepped::Done { .. }) => Answer::Extended(Some(all)),
-                _ => Answer::Extended(None),
+                Ok(Stepped::NoFunds) | Err(_) => Answer::NotAsked, // another call was quicker
+                Ok(answer) => Answer::Step(Ok(answer)),
             }
         };
         self.in_flight = Some(InFlight { answer: Box::pin(answer), carried, work });
@@ -400,10 +397,12 @@ impl Driver {
                 failpoint("talk.reservation_refused");
                 self.hears(Input::NoMoreMoney);
             }
+            Answer::NotAsked => self.hears(Input::NotAsked),
+            Answer::Refused(why) => self.refused(&carried, why),
             Answer::Step(Ok(Stepped::Done { .. })) => self.durable(&carried, work),
             Answer::Step(Ok(Stepped::Fenced)) => self.end = Some(End::Fenced),
             Answer::Step(Ok(Stepped::NoFunds)) => self.end = Some(End::NoFunds),
-            Answer::Step(Ok(Stepped::Cancelled)) => self.refused_by_cancel(&carried),
+            Answer::Step(Ok(Stepped::Cancelled)) => self.refused(&carried, Input::Cancel),
             Answer::Step(Err(error)) => {
                 for leg in [A, B] {
                     self.hang_up(leg, Cause::Interrupted);
@@ -478,15 +477,17 @@ impl Driver {
         }
     }
 
-    /// Somebody cancelled before the INVITE was stored: it never leaves.
-    fn refused_by_cancel(&mut self, carried: &record::Carried) {
+    /// The store did not take an INVITE, nor anything that was to be written with it: the INVITE never leaves. What else happened
+    /// is told by the last step.
+    fn refused(&mut self, carried: &record::Carried, why: Input) {
         self.lines.iter_mut().flatten().for_each(|line| line.storing = None);
         if carried.postings.is_some() {
             self.end = Some(End::Cancelled);
             return;
         }
-        self.work.clear();
-        self.hears(Input::Cancel);
+        self.record.not_written();
+        self.work.retain(|work| matches!(work, Work::Reserve(_)));
+        self.hears(why);
         for leg in &carried.invites {
             if self.tries[index(*leg)] == 0 {
                 self.give_up(*leg); // it never left
@@ -557,6 +558,15 @@ impl Audio {
     /// Opens a leg on the port of an SDP that was sent before.
     pub fn open_port(&self, world: &World, port: u16) -> Result<LegMedia, MediaError> {
         world.media.open_port(port, self.key, &self.sender)
+    }
+}
+
+/// Whether it is the do-not-call list that forbids an INVITE, or somebody has cancelled.
+async fn why_refused(store: &Store, parties: &[Number]) -> Input {
+    let parties: Vec<&str> = parties.iter().map(Number::as_str).collect();
+    match store.not_to_be_called(&parties).await {
+        Ok(stopped) if !stopped.is_empty() => Input::Blocked,
+        _ => Input::Cancel,
     }
 }
 

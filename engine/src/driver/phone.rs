@@ -230,7 +230,7 @@ impl Driver {
                 }
                 let silent = last.bytes.is_empty();
                 let cause = if silent { super::NO_SIGN_OF_LIFE } else { Cause::of_status(code) };
-                self.hears(Input::Over(leg, self.verdict_of(leg).unwrap_or(cause)));
+                self.hears(Input::Over(leg, self.colour(leg, cause)));
             }
         }
     }
@@ -242,10 +242,12 @@ impl Driver {
             line.welcome.add(line.sip.peers());
         }
         let too_late = matches!(self.call.state(), State::Closing { .. });
-        if too_late || answer.is_some_and(|answer| self.agree(leg, answer)) {
+        let given_up = self.lines[index(leg)].as_ref().is_some_and(|line| line.verdict.is_some());
+        if too_late || !given_up && answer.is_some_and(|answer| self.agree(leg, answer)) {
             return self.hears(Input::Answered(leg));
         }
-        // Nothing that both can hear: acknowledged once stored, then hung up. The party was reached, so no other trunk is tried.
+        // Nothing that both can hear, or cancelled as busy before: acknowledged once stored, then hung up. The party was reached, so
+        // no other trunk is tried.
         if let Some(line) = &mut self.lines[index(leg)] {
             line.sip.hang_up(Some(Reason::q850(Cause::MediaLost.q850())), self.clock.now());
         }
@@ -287,14 +289,17 @@ impl Driver {
         failpoint("end.bye_received");
         self.send_all();
         failpoint("end.bye_answered");
-        let taken_up = self.lines[index(leg)].as_ref().and_then(|line| line.taken_up);
-        self.hears(taken_up.map_or(Input::Over(leg, Cause::HungUp), |alive| Input::Gone(leg, alive)));
+        // The phone's own second, also when its BYE had to wait to be read.
+        let arrived = self.lines[index(leg)].as_ref().map(|line| self.clock.moment(line.wire.arrived().into()));
+        let now = self.clock.now();
+        self.call.handle(Input::Over(leg, Cause::HungUp), arrived.map_or(now, |arrived| arrived.min(now)));
     }
 
     fn reinvited(&mut self, leg: LegName, answer: Option<&str>) {
         if let Some(line) = &mut self.lines[index(leg)] {
             line.taken_up = None;
         }
+        self.hears(Input::Confirmed(leg));
         if let Some(answer) = answer {
             self.agree(leg, answer);
         }
@@ -307,11 +312,14 @@ impl Driver {
         self.hears(Input::Lost { alive: taken_up.unwrap_or(self.clock.now()) });
     }
 
-    /// A call that was taken up again and that the peer does not know any more: it ended while the engine was away.
+    /// A call that was taken up again and that the peer does not know any more ended while the engine was away; any other refusal
+    /// comes from somebody who is there.
     fn reinvite_failed(&mut self, leg: LegName, code: u16) {
-        let taken_up = self.lines[index(leg)].as_ref().and_then(|line| line.taken_up);
-        if let (408 | 481, Some(alive)) = (code, taken_up) {
-            self.hears(Input::Gone(leg, alive));
+        let taken_up = self.lines[index(leg)].as_mut().and_then(|line| line.taken_up.take());
+        match (code, taken_up) {
+            (_, None) => {}
+            (408 | 481, Some(alive)) => self.hears(Input::Gone(leg, alive)),
+            (_, Some(_)) => self.hears(Input::Confirmed(leg)),
         }
     }
 
@@ -333,10 +341,12 @@ impl Driver {
                 }
             }
         };
-        self.hears(Input::Over(leg, self.verdict_of(leg).unwrap_or(word)));
+        self.hears(Input::Over(leg, self.colour(leg, word)));
     }
 
-    fn verdict_of(&self, leg: LegName) -> Option<Cause> {
-        self.lines[index(leg)].as_ref().and_then(|line| line.verdict)
+    /// What we know better than the last response; but who says no has said it.
+    fn colour(&self, leg: LegName, word: Cause) -> Cause {
+        let verdict = self.lines[index(leg)].as_ref().and_then(|line| line.verdict);
+        verdict.filter(|_| !word.is_no()).unwrap_or(word)
     }
 }

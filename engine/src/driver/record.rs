@@ -112,6 +112,8 @@ pub struct Record {
     plan: Option<Box<RawValue>>,
     /// Whole minutes of both calls that the account could pay for when it was admitted.
     pub minutes: Option<u64>,
+    /// The number of the last event and what was told, as they were before the step that is on its way.
+    before: (u32, [Told; 2]),
     /// Facts about A and B.
     pub legs: [LegFacts; 2],
     /// Final responses that wait to be stored before they are ACKed.
@@ -214,6 +216,7 @@ impl Record {
             opening: None,
             plan: None,
             minutes: None,
+            before: (seq, [Told::Nothing; 2]),
             legs: Default::default(),
             finals: Vec::new(),
         }
@@ -264,7 +267,7 @@ impl Record {
         let first = self.opening.is_some();
         step.postings = self.opening.map(|amount| self.purse.holding(amount));
         step.honour_cancel = !invites.is_empty();
-        step.events = self.news(call, &snapshot, first, now);
+        step.events = self.news(call, &snapshot, first, !invites.is_empty(), now);
         step.request = RequestChange {
             status: status_of(&snapshot.state).map(str::to_owned),
             call_count: Some(i64::from(call.plan().attempt)),
@@ -287,6 +290,7 @@ impl Record {
     /// The last step of this run: every attempt settled out of the hold, the rest given back, the request finished or due again.
     pub fn final_step(&mut self, call: &Call, ending: Ending, now: Moment) -> Step {
         let mut step = self.bare_step();
+        step.events = self.news(call, &call.snapshot(), false, false, now);
         let mut left = self.purse.held;
         for leg in [A, B] {
             if let Some(settlement) = self.settlement(call, leg, left) {
@@ -301,8 +305,10 @@ impl Record {
             }
         }
         step.postings = Some(self.purse.releasing());
+        let last_end = [A, B].into_iter().filter_map(|leg| call.track(leg).ended).map(|(at, _)| at).max();
         step.request = RequestChange {
-            disconnect_time: Some(self.wall(now)),
+            connect_time: call.track(A).answered.map(|at| self.wall(at)),
+            disconnect_time: Some(self.wall(last_end.unwrap_or(now).min(now))),
             release: true,
             call_count: Some(i64::from(call.plan().attempt)),
             ..RequestChange::default()
@@ -335,6 +341,15 @@ impl Record {
         }
         step.request.snapshot = Some(self.stored_form(call, &call.snapshot()));
         step
+    }
+
+    /// The store has refused the step: its numbers are given out again, and its news is told by another one.
+    pub fn not_written(&mut self) {
+        let (seq, told) = self.before;
+        self.seq = seq;
+        for (facts, told) in self.legs.iter_mut().zip(told) {
+            facts.told = told;
+        }
     }
 
     /// The step was applied: what it took along is no longer waiting.
@@ -380,9 +395,12 @@ impl Record {
         })
     }
 
-    fn news(&mut self, call: &Call, snapshot: &Snapshot, first: bool, now: Moment) -> Vec<OutboxEvent> {
+    /// What no step has told yet; `dials` when this one stores an INVITE.
+    fn news(&mut self, call: &Call, snapshot: &Snapshot, first: bool, dials: bool, now: Moment) -> Vec<OutboxEvent> {
         let mut news = Vec::new();
         let (codes, told) = (self.legs.each_ref().map(|leg| leg.sip_code), self.legs.each_ref().map(|leg| leg.told));
+        let calls_b = dials || self.legs[index(B)].stored;
+        self.before = (self.seq, told);
         let attempts = [A, B].map(|leg| attempt_of(call, leg));
         let mut herald = self.herald(now);
         if first && call.plan().attempt == 1 && self.job.reply.is_some() {
@@ -403,9 +421,11 @@ impl Record {
             }
             if track.answered.is_some() && told[i] < Told::Answered {
                 news.push(herald.leg("answered", leg, attempts[i], Some(200), None));
-                let (state, status) =
-                    if leg == A { ("calling_b", "Second leg initiated") } else { ("talking", "Second leg connected") };
-                news.push(herald.request(state, status));
+                match leg {
+                    A if calls_b => news.push(herald.request("calling_b", "Second leg initiated")),
+                    A => {}
+                    B => news.push(herald.request("talking", "Second leg connected")),
+                }
                 reached[i] = Told::Answered;
             }
         }
@@ -501,7 +521,81 @@ mod tests {
     use ringback_common::job::Job;
 
     use super::*;
+    use crate::billing::Tariff;
+    use crate::call::{Input, Party, Route};
     use crate::events::Herald;
+
+    fn party(number: &str) -> Party {
+        let route = Route { trunk: "one".to_owned(), cli: "+442071838750".to_owned() };
+        let number = ringback_common::number::Number::e164(number).unwrap();
+        Party { number, routes: vec![route], tariff: Tariff { per_minute: Money(60_000) } }
+    }
+
+    fn plan() -> CallPlan {
+        CallPlan {
+            a: party("+442071838750"),
+            b: party("+4915112345678"),
+            attempt: 1,
+            attempts: 3,
+            no_answer: Duration::from_secs(45),
+            backoff: Duration::from_secs(10),
+            max_call: Duration::from_secs(3600),
+            slice_seconds: 60,
+        }
+    }
+
+    fn invite(leg: LegName) -> NewInvite {
+        NewInvite {
+            leg,
+            attempt: 1,
+            try_number: 1,
+            call_id: "call".to_owned(),
+            branch: "z9hG4bK".to_owned(),
+            bytes: Vec::new().into(),
+            sdp: None,
+            local_addr: ([127, 0, 0, 1], 5060).into(),
+            peer_addr: ([127, 0, 0, 1], 5070).into(),
+            expires_s: 45,
+        }
+    }
+
+    /// Somebody cancels or B asks not to be called while A rings; then A answers.
+    #[test]
+    fn an_answer_whose_step_was_refused_is_told_by_the_last_step_and_no_number_is_lost() {
+        let job = serde_json::json!({
+            "id": "j", "source": "sms", "account": "alice", "a": "+442071838750", "b": "+4915112345678",
+            "created": "2026-01-31T12:00:00Z", "not_after": "2026-01-31T12:10:00Z",
+        });
+        let job: Job = serde_json::from_value(job).unwrap();
+        let keeper = Keeper { engine: "e".to_owned(), billing: false, epoch: 1 };
+        let (hold, began) = (plan().slice(), job.created);
+        let mut record = Record::begin(keeper, job, 1, "USD".to_owned(), hold, 0, began);
+        let mut call = Call::new(plan(), hold, Moment(0));
+        let first = record.step(&call, call.snapshot(), vec![invite(A)], Vec::new(), Moment(0));
+        record.written(&Carried::of(&first));
+
+        call.handle(Input::Answered(A), Moment(5_000));
+        let refused = record.step(&call, call.snapshot(), vec![invite(B)], Vec::new(), Moment(5_000));
+        assert!(refused.honour_cancel);
+        record.not_written();
+        call.handle(Input::Blocked, Moment(5_020));
+        call.handle(Input::Over(B, Cause::Canceled), Moment(5_020));
+        let last = record.final_step(&call, Ending::Finished(Verdict::Blocked, Cause::Canceled), Moment(5_030));
+
+        let mut told: Vec<&OutboxEvent> = first.events.iter().chain(&last.events).collect();
+        told.dedup_by_key(|event| &event.event_id);
+        let ids: Vec<&str> = told.iter().map(|event| event.event_id.as_str()).collect();
+        let gapless: Vec<String> = (1..=ids.len()).map(|seq| format!("j:{seq}")).collect();
+        assert_eq!(ids, gapless);
+        let answered = last.events.iter().filter(|event| event.kind == "ringback.leg.answered.v1");
+        assert_eq!(answered.count(), 1, "A's answer is told");
+        assert!(last.events.iter().all(|event| !event.body.contains("calling_b")), "B is not called");
+        assert_eq!(last.request.connect_time, Some(began + Duration::from_secs(5)));
+        assert_eq!(last.request.disconnect_time, Some(began + Duration::from_millis(5_020)));
+        assert_eq!(last.request.result.as_deref(), Some("Blocked"));
+        let settled: Vec<_> = last.settlements.iter().map(|one| (one.leg, one.billed_seconds)).collect();
+        assert_eq!(settled, [(A, 1)]);
+    }
 
     #[test]
     fn a_stored_call_is_read_by_its_version() {

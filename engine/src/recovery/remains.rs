@@ -24,6 +24,9 @@ use crate::world::Tables;
 /// end that nobody hears of.
 const SEQ_UNKNOWN: u32 = 100_000;
 
+/// The longest call that the settings allow: what was planned stands in no column, and the hold bounds the charge.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
 /// The number of the last event that an unreadable call still tells.
 pub fn last_seq(snapshot: Option<&str>) -> u32 {
     #[derive(Deserialize)]
@@ -71,7 +74,7 @@ pub fn call_of(request: &OwnedRequest, tables: &Tables, prices: &TariffConfig) -
         attempts: first.invite.attempt,
         no_answer: Duration::from_secs(u64::from(first.invite.expires_s)),
         backoff: Duration::ZERO,
-        max_call: Duration::ZERO,
+        max_call: LONGEST,
         slice_seconds: 0,
     };
     Some(StoredCall {
