@@ -16,6 +16,10 @@ use super::error::StoreError;
 /// Nothing asked of the database may take longer; then it counts as away.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
+/// After so many milliseconds the server ends a transaction in which nothing is said: an engine that is frozen, or whose host is lost,
+/// keeps no row locked from those that adopt its calls.
+const FROZEN_MS: &str = "5000";
+
 /// How long SQLite waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -103,12 +107,15 @@ impl Sqlite {
         if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             make_folder(folder)?;
         }
+        // A transaction that ended in an error (a full disk, an answer that nobody waited for) may be open or not: its connection is
+        // thrown away.
         let single = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(BUSY)
             .idle_timeout(None)
             .max_lifetime(None)
-            .test_before_acquire(false);
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }));
         let write = open_embedded(single, options.clone()).await?;
         let read = SqlitePoolOptions::new()
             .max_connections(config.connections.clamp(1, 4))
@@ -149,6 +156,7 @@ impl Postgres {
     async fn open(config: &StoreConfig) -> Result<Postgres, StoreError> {
         let options =
             PgConnectOptions::from_str(&config.url)?.application_name("ringback").statement_cache_capacity(200);
+        let options = options.options([("idle_in_transaction_session_timeout", FROZEN_MS)]);
         let pool = PgPoolOptions::new()
             .max_connections(config.connections.max(2))
             .acquire_timeout(Duration::from_secs(4))
@@ -270,3 +278,30 @@ pub fn too_late() -> StoreError {
 }
 
 pub(super) use {change, on};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::money::Money;
+    use crate::store::Store;
+
+    /// As a full disk does: the transaction is over, and nobody was told.
+    #[tokio::test]
+    async fn a_transaction_that_the_database_has_ended_by_itself_wedges_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}/ringback.db", folder.path().display());
+        let store = Store::open(&StoreConfig { url, ..StoreConfig::default() }).await.expect("the store opens");
+        let Backend::Sqlite(db) = &store.inner.backend else { panic!("embedded") };
+        let ended = async {
+            let mut tx = db.write.begin_with("BEGIN IMMEDIATE").await?;
+            let twice = "INSERT OR ROLLBACK INTO meta (key, value) VALUES ('k', '1'), ('k', '2')";
+            sqlx::query(twice).execute(&mut *tx).await?;
+            tx.commit().await
+        };
+        assert!(ended.await.is_err());
+        for prefix in ["44", "49"] {
+            store.set_rate(prefix, None, Money(1)).await.expect("a transaction begins and ends");
+        }
+        assert_eq!(store.rates().await.expect("read").len(), 4);
+    }
+}

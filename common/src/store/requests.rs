@@ -116,46 +116,63 @@ impl Store {
 
     /// Claims due requests, oldest first, at most `slots`. Two engines never get the same one; cancelled and expired ones are
     /// left to [`Store::claim_ended`].
+    ///
+    /// # Errors
+    /// `Fenced` when another engine has adopted this one's calls, whether anything is due or not.
     pub async fn claim_due(&self, me: &Me, slots: u32) -> Result<Vec<OwnedRequest>, StoreError> {
-        let due = "NOT r.canceled AND NOT r.twin AND r.next_call <= $3 AND r.not_after > $3 AND NOT EXISTS (SELECT 1 FROM cancels c WHERE c.job_id = r.job_id)";
+        let due = "NOT r.canceled AND NOT r.twin AND r.next_call <= {now} AND r.not_after > {now} AND NOT EXISTS (SELECT 1 FROM cancels c WHERE c.job_id = r.job_id)";
         self.claim(me, due, slots).await
     }
 
     /// Claims requests that nobody runs and that were cancelled, came too late or are the twin of another, so that this engine tells the world and
     /// finishes them. Wants no slot.
+    ///
+    /// # Errors
+    /// As [`Store::claim_due`].
     pub async fn claim_ended(&self, me: &Me, limit: u32) -> Result<Vec<OwnedRequest>, StoreError> {
-        let ended = "(r.canceled OR r.twin OR r.not_after <= $3)";
-        self.claim(me, ended, limit).await
+        self.claim(me, "(r.canceled OR r.twin OR r.not_after <= {now})", limit).await
     }
 
+    /// `{now}` is the clock by which the rows were written: the server's, or on SQLite our own.
     async fn claim(&self, me: &Me, which: &str, limit: u32) -> Result<Vec<OwnedRequest>, StoreError> {
+        let is_postgres = self.inner.backend.is_postgres();
+        let clock = |own: &str| which.replace("{now}", if is_postgres { "clock_timestamp()" } else { own });
+        let mine = "EXISTS (SELECT 1 FROM engines WHERE id = $1 AND incarnation = $2)";
         let open = "r.owner IS NULL AND NOT r.finished";
         let any = format!(
-            "SELECT 1 AS found FROM callback_requests r WHERE {open} AND {} LIMIT 1",
-            which.replace("$3", "$1")
+            "SELECT {mine} AS mine, EXISTS (SELECT 1 FROM callback_requests r WHERE {open} AND {}) AS found",
+            clock("$3")
         );
-        let found = on!(self, read, pool => {
-            Ok(sqlx::query(AssertSqlSafe(any.as_str())).bind(now()).fetch_optional(pool).await?.is_some())
+        let (mine_still, found) = on!(self, read, pool => {
+            let query = sqlx::query(AssertSqlSafe(any.as_str())).bind(&me.id).bind(me.incarnation);
+            let query = if is_postgres { query } else { query.bind(now()) };
+            let row = query.fetch_one(pool).await?;
+            Ok((row.flag("mine")?, row.flag("found")?))
         })?;
+        if !mine_still {
+            return Err(StoreError::Fenced);
+        }
         if !found || limit == 0 {
             return Ok(Vec::new());
         }
         let (share, skip) = (self.inner.backend.share(), self.inner.backend.skip_locked());
-        let mine = format!("SELECT 1 AS found FROM engines WHERE id = $1 AND incarnation = $2 {share}");
         let claim = format!(
-            "WITH due AS MATERIALIZED (SELECT r.job_id FROM callback_requests r WHERE {open} AND {which}
-                                       ORDER BY r.next_call LIMIT $2 {skip})
+            "WITH due AS MATERIALIZED (SELECT r.job_id FROM callback_requests r WHERE {open} AND {}
+                                       ORDER BY r.next_call LIMIT $3 {skip})
              UPDATE callback_requests SET owner = $1, epoch = epoch + 1, step = 0
-              WHERE job_id IN (SELECT job_id FROM due) RETURNING job_id"
+              WHERE job_id IN (SELECT job_id FROM due)
+                AND EXISTS (SELECT 1 FROM engines WHERE id = $1 AND incarnation = $2 {share}) RETURNING job_id",
+            clock("$4")
         );
-        change!(self, tx => {
-            let alive = sqlx::query(AssertSqlSafe(mine.as_str())).bind(&me.id).bind(me.incarnation);
-            if alive.fetch_optional(&mut *tx).await?.is_none() {
-                return Err(StoreError::Fenced);
-            }
-            let claim = sqlx::query_scalar(AssertSqlSafe(claim.as_str())).bind(&me.id).bind(i64::from(limit)).bind(now());
-            let jobs: Vec<String> = claim.fetch_all(&mut *tx).await?;
-            owned::load(&mut *tx, &self.inner.backend, &jobs).await
+        // One statement: an engine that is frozen between two keeps no row of `engines` locked.
+        let jobs: Vec<String> = on!(self, write, pool => {
+            let query = sqlx::query_scalar(AssertSqlSafe(claim.as_str())).bind(&me.id).bind(me.incarnation).bind(i64::from(limit));
+            let query = if is_postgres { query } else { query.bind(now()) };
+            Ok(query.fetch_all(pool).await?)
+        })?;
+        on!(self, write, pool => {
+            let mut connection = pool.acquire().await?;
+            owned::load(&mut *connection, &self.inner.backend, &jobs).await
         })
     }
 

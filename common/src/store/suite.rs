@@ -230,6 +230,7 @@ checks! {
     requests::a_forged_job_is_stored_as_it_can_be,
     requests::two_engines_never_claim_the_same_request,
     requests::due_and_expired_requests_are_told_apart,
+    requests::what_is_due_is_claimed_at_once_and_by_nobody_who_was_replaced,
     requests::a_cancel_is_honoured_wherever_the_request_is,
     requests::an_update_from_elsewhere_cancels_a_call,
     requests::disabling_an_account_ends_its_calls,

@@ -569,7 +569,8 @@ mod tests {
         let job: Job = serde_json::from_value(job).unwrap();
         let keeper = Keeper { engine: "e".to_owned(), billing: false, epoch: 1 };
         let (hold, began) = (plan().slice(), job.created);
-        let mut record = Record::begin(keeper, job, 1, "USD".to_owned(), hold, 0, began);
+        let purse = Purse { account_id: 1, held: Money::ZERO };
+        let mut record = Record::begin(keeper, job, purse, "USD".to_owned(), hold, 0, began);
         let mut call = Call::new(plan(), hold, Moment(0));
         let first = record.step(&call, call.snapshot(), vec![invite(A)], Vec::new(), Moment(0));
         record.written(&Carried::of(&first));

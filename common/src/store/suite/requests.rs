@@ -84,6 +84,20 @@ pub(super) async fn two_engines_never_claim_the_same_request(bench: Bench) {
     assert_eq!(bench.store.claim_due(&stale, 1).await.unwrap_err(), StoreError::Fenced);
 }
 
+pub(super) async fn what_is_due_is_claimed_at_once_and_by_nobody_who_was_replaced(bench: Bench) {
+    let me = bench.engine("e1").await;
+    bench.account("alice", 1_000).await;
+    for n in 0..50 {
+        let wish = job(n, "alice");
+        bench.store.take(&me, &[Take { job: wish.clone(), claim: false }]).await.unwrap();
+        let claimed = bench.other.claim_due(&me, 10).await.unwrap();
+        assert_eq!(claimed.len(), 1, "job {n} is due in the moment it is there");
+    }
+    let replaced = Me { incarnation: me.incarnation - 1, ..me };
+    assert_eq!(bench.store.claim_due(&replaced, 1).await.unwrap_err(), StoreError::Fenced, "though nothing is due");
+    assert_eq!(bench.store.claim_ended(&replaced, 1).await.unwrap_err(), StoreError::Fenced);
+}
+
 pub(super) async fn due_and_expired_requests_are_told_apart(bench: Bench) {
     let me = bench.engine("e1").await;
     let later = Job { not_before: Some(moment() + TimeDelta::minutes(1)), ..job(1, "alice") };

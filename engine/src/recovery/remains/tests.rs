@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use ringback_common::job::Job;
-use ringback_common::store::{FinalResponse, Hold, NewInvite, Rate, RequestRow};
+use ringback_common::store::{FinalResponse, NewInvite, Purse, Rate, RequestRow};
 use ringback_sip::{Caller, Identity, Invite, LegSetup, Target};
 
 use super::*;
@@ -80,7 +80,7 @@ fn request(connected: Option<i64>, alive_ms: Option<i64>, invites: Vec<StoredInv
         snapshot: Some(r#"{"version":9,"seq":12,"call":"of tomorrow"}"#.to_owned()),
         job,
     };
-    let hold = Some(Hold { account_id: 7, amount: Money(500_000) });
+    let hold = Some(Purse { account_id: 7, held: Money(500_000) });
     OwnedRequest { row, dialogs: Vec::new(), invites, hold, attempts: Vec::new() }
 }
 
@@ -88,7 +88,7 @@ fn remains(request: &OwnedRequest) -> Option<StoredCall> {
     let trunk = Trunk {
         name: "phones".to_owned(),
         host: "10.0.0.2".to_owned(),
-        address: "10.0.0.2:5060".parse().unwrap(),
+        address: "10.0.0.2:5060".parse().ok(),
         credentials: None,
         prefixes: Vec::new(),
         priority: 0,
