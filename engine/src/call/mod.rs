@@ -175,7 +175,7 @@ pub const SOON: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
     /// Write this down; what follows waits until it is durable.
-    Store(Snapshot),
+    Store(Box<Snapshot>),
     /// Write down that a phone rings, with the next `Store` or within [`SOON`]: nothing waits for it, and many phones are
     /// answered sooner.
     StoreSoon,
@@ -413,7 +413,7 @@ impl Call {
     }
 
     fn store(&mut self) {
-        self.outputs.push_back(Output::Store(self.snapshot()));
+        self.outputs.push_back(Output::Store(Box::new(self.snapshot())));
     }
 
     fn track_mut(&mut self, leg: LegName) -> &mut Track {

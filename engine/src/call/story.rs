@@ -11,6 +11,9 @@ struct Story {
     laws: Laws,
 }
 
+/// What happens in a story.
+type Happens = fn(&mut Story);
+
 /// What holds in every story: the hold pays for every end, and nobody who answered or said no is dialled again.
 #[derive(Clone, Copy, Default)]
 struct Laws {
@@ -128,7 +131,7 @@ impl Story {
         while let Some(output) = self.call.poll_output() {
             done.push(match output {
                 Output::Store(snapshot) => {
-                    self.stored.push(snapshot);
+                    self.stored.push(*snapshot);
                     "store".to_owned()
                 }
                 Output::StoreSoon => {
@@ -405,7 +408,7 @@ fn both_hanging_up_at_once_is_one_end() {
 #[test]
 fn a_last_word_that_is_a_no_is_the_end_in_every_state() {
     let plan_of = |attempt| CallPlan { attempt, ..plan() };
-    let stories: [(&str, fn(&mut Story), [&str; 2]); 4] = [
+    let stories: [(&str, Happens, [&str; 2]); 4] = [
         ("nobody answered", |story| story.waits(45), ["no_answer"; 2]),
         ("the engine was lost", |story| story.hears(Input::Lost { alive: Moment(1_000) }), ["Interrupted"; 2]),
         (
@@ -533,7 +536,7 @@ fn a_call_that_is_cut_late_is_charged_to_what_was_paid_for() {
 #[test]
 fn whoever_waits_for_b_or_hangs_up_late_pays_no_more_than_is_held() {
     let short = CallPlan { slice_seconds: 10, ..plan() };
-    let ends: [fn(&mut Story); 6] = [
+    let ends: [Happens; 6] = [
         |story| story.hears(Input::Over(A, Cause::HungUp)),
         |story| story.hears(Input::Over(B, Cause::Busy)),
         |story| story.hears(Input::Cancel),
@@ -632,7 +635,7 @@ fn back_after_an_outage() -> Story {
 
 #[test]
 fn after_an_outage_every_end_is_as_of_the_last_second_known_alive_until_all_are_back() {
-    let ends: [fn(&mut Story); 8] = [
+    let ends: [Happens; 8] = [
         |story| story.hears(Input::Over(B, Cause::HungUp)),
         |story| story.hears(Input::Gone(A, Moment(52_000))),
         |story| story.hears(Input::Silent(A)),

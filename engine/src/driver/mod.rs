@@ -244,7 +244,7 @@ impl Driver {
             }
         }
         if self.store_by.take_if(|by| *by <= now).is_some() {
-            self.work.push_back(Work::Do(Output::Store(self.call.snapshot())));
+            self.work.push_back(Work::Do(Output::Store(Box::new(self.call.snapshot()))));
         }
         self.call.handle(Input::Tick, now);
     }
