@@ -8,6 +8,8 @@ use ringback_common::number::{Dialling, NumberError, read as read_number};
 
 use crate::subject::{self, ByDigits, half_width, looks_like_a_number};
 
+/// What people and programs write around a line: no name begins with it, no number ends in it.
+const AROUND: [char; 14] = ['"', '\'', '`', '*', '“', '”', '„', '‘', '’', '‚', '«', '»', '「', '」'];
 /// Longer words are no account and no password (characters).
 const LONGEST_WORD: usize = 64;
 
@@ -88,7 +90,7 @@ fn is_one_word(line: &str) -> bool {
 
 /// `alice s3cret 004412345678 004498765432`
 fn four_words(line: &str) -> Option<BySecret> {
-    let words: Vec<&str> = line.split_whitespace().take(5).collect();
+    let words: Vec<&str> = line.trim_matches(AROUND).split_whitespace().take(5).collect();
     if label(line).is_some() {
         return None;
     }
@@ -260,6 +262,9 @@ mod tests {
             told("x", "user: alice\npin: my: se cret\na: +44 (12) 345678\nb: +44 98-765432"),
             "alice my: se cret +44 (12) 345678 +44 98-765432"
         );
+        for around in [["\"", "\""], ["“", "”"], ["«", "»"], ["*", "*"], ["`", "`"], ["'", "'"]] {
+            assert_eq!(told("callback", &around.join(FOUR)), FOUR, "{around:?}");
+        }
         assert_eq!(told("x", &format!("Hello,\n{FOUR}\nBye\n{FOUR}")), FOUR, "the same twice is the same");
     }
 
