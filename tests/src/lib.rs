@@ -5,6 +5,7 @@
 
 pub mod baresip;
 pub mod billing;
+pub mod browser;
 pub mod capture;
 pub mod chaos;
 pub mod clock;

@@ -300,6 +300,31 @@ fn a_captured_mail_is_called_once_however_it_is_changed() {
 }
 
 #[test]
+fn a_provider_that_leaves_to_open_is_believed_by_the_envelope_and_white_space_at_the_end_is_nothing() {
+    let post = Post::delivered(|_| {});
+    let _gateway = post.site.start(Part::All);
+    let mut lmtp = Lmtp::connect(post.site.at(8024)).unwrap();
+    let mut says = |mail: &str| lmtp.deliver(ALICE, &[CALL], mail).unwrap().remove(0);
+    let outlook = ["From", "Date", "Subject", "Message-ID", "Content-Type", "MIME-Version"];
+    let mail = post.alice.sign_only(&outlook, &write("m1", ALICE, CALL, ASKED, "thanks"));
+    let job = says(&mail);
+    assert!(job.starts_with("250 2.0.0 job"), "{job}");
+    post.site.wait_idle(1, secs(30));
+    assert_eq!(says(&mail.replace(&format!("To: {CALL}"), "To: bob@elsewhere.test")), job, "an open To says nothing");
+    let said = says(&mail.replace("<m1@", "<m2@"));
+    assert!(said.contains("no callback: dkim_broken"), "its Message-ID is not open: {said}");
+    let bare = post.alice.sign_only(&["From", "Date", "Subject"], &write("m3", ALICE, CALL, ASKED, "thanks"));
+    let said = says(&bare);
+    assert!(said.contains("no callback: dkim_uncovered"), "{said}");
+
+    let signed = post.signed("m4");
+    let said = says(&format!("{signed} \r\n\t\r\n"));
+    assert!(said.starts_with("250 2.0.0 job") && said != job, "{said}");
+    post.site.wait_idle(2, secs(30));
+    assert_eq!(post.site.probe().requests().len(), 2);
+}
+
+#[test]
 fn a_name_server_that_is_away_refuses_nobody_and_a_slow_one_is_not_asked_for_what_is_known() {
     let post = Post::delivered(|_| {});
     post.site.cli(&["account", "set", "alice", "--mail-vouched", "on", "--email", "alice@mute.test"], "");

@@ -1,4 +1,5 @@
-//! Authentication-Results (RFC 8601) of our own mail server: only the topmost one of its name, and only above every Received.
+//! Authentication-Results (RFC 8601) of our own mail server: all of its name above the first Received, together. One that speaks of
+//! another From than the mail has (`header.from` of its DMARC result) proves nothing.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use crate::fields::Fields;
@@ -17,26 +18,32 @@ pub struct Told {
 }
 
 impl Told {
+    /// Whether it judges a mail from this domain: only DMARC says.
+    fn is_about(&self, from_domain: &str) -> bool {
+        let ascii = |domain: &str| idna::domain_to_ascii(domain.trim_end_matches('.')).ok();
+        let from = self.property("header.from").map(|from| from.rsplit('@').next().unwrap_or_default());
+        self.method != "dmarc" || from.is_none_or(|from| ascii(from) == ascii(from_domain))
+    }
+
     /// A property, by its full name in lower case: `header.d`.
     pub fn property(&self, name: &str) -> Option<&str> {
         self.properties.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// What the server of this name tells; `None` if it tells nothing above every Received, or it cannot be read.
-pub fn told_by(server: &str, fields: &Fields<'_>) -> Option<Vec<Told>> {
-    for field in fields.all() {
-        if field.is("received") {
-            return None;
-        }
-        if field.is("authentication-results")
-            && let Some((id, results)) = read(field.value)
-            && id.eq_ignore_ascii_case(server)
-        {
-            return results;
+/// What the server of this name tells above the first Received of a mail from this domain; `None` if it tells nothing, or not all of
+/// it can be read.
+pub fn told_by(server: &str, fields: &Fields<'_>, from_domain: &str) -> Option<Vec<Told>> {
+    let added = fields.all().take_while(|field| !field.is("received"));
+    let by_all = added.filter(|field| field.is("authentication-results")).filter_map(|field| read(field.value));
+    let mut told: Option<Vec<Told>> = None;
+    for (_, results) in by_all.filter(|(id, _)| id.eq_ignore_ascii_case(server)) {
+        let results = results?;
+        if results.iter().all(|one| one.is_about(from_domain)) {
+            told.get_or_insert_default().extend(results);
         }
     }
-    None
+    told
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +58,11 @@ fn read(value: &[u8]) -> Option<(String, Option<Vec<Told>>)> {
     if value.len() > LONGEST {
         return None;
     }
-    let tokens = tokens(std::str::from_utf8(value).ok()?)?;
+    let text = std::str::from_utf8(value).ok()?;
+    let Some(tokens) = tokens(text) else {
+        let id = text.trim_start().split(|c: char| c == ';' || c.is_whitespace()).next()?;
+        return Some((id.to_owned(), None));
+    };
     let mut parts = tokens.split(|token| *token == Token::End);
     let id = match parts.next()? {
         [Token::Word(id)] => id.clone(),
@@ -131,7 +142,7 @@ mod tests {
     fn told(header: &str) -> Option<Vec<(String, String, String)>> {
         let raw = format!("{header}\r\nFrom: a@b.c\r\n\r\n");
         let fields = Fields::read(raw.as_bytes());
-        let results = told_by("mx.gw.test", &fields)?;
+        let results = told_by("mx.gw.test", &fields, "b.c")?;
         let domain = |told: &Told| told.property("header.d").unwrap_or_default().to_owned();
         Some(results.iter().map(|told| (told.method.clone(), told.result.clone(), domain(told))).collect())
     }
@@ -152,17 +163,36 @@ mod tests {
     }
 
     #[test]
-    fn only_our_server_and_only_above_every_received() {
+    fn only_our_server_and_only_above_the_first_received() {
         let ours = "Authentication-Results: mx.gw.test; dkim=pass header.d=x.y";
         let theirs = "Authentication-Results: mx.evil.test; dkim=pass header.d=evil.test";
         let received = "Received: from x by y; Mon, 1 Jan 2026 00:00:00 +0000";
         assert_eq!(told(theirs), None);
         assert_eq!(told(&format!("{received}\r\n{ours}")), None);
         assert_eq!(told(&format!("{theirs}\r\n{ours}\r\n{received}")), Some(vec![one("dkim", "pass", "x.y")]));
-        let second = "Authentication-Results: mx.gw.test; dkim=fail";
-        assert_eq!(told(&format!("{second}\r\n{ours}")), Some(vec![one("dkim", "fail", "")]));
+        let second = "Authentication-Results: mx.gw.test; dmarc=fail";
+        let both = Some(vec![one("dmarc", "fail", ""), one("dkim", "pass", "x.y")]);
+        assert_eq!(told(&format!("{second}\r\nX: y\r\n{ours}")), both, "each check may have a field of its own");
+        assert_eq!(told(&format!("{second}\r\n{received}\r\n{ours}")), Some(vec![one("dmarc", "fail", "")]));
+        assert_eq!(told(&format!("{ours}\r\n{} open (", second)), None, "one that cannot be read spoils them");
         for close in ["mx.gw.test.evil.test", "xmx.gw.test", "\"mx.gw.test\" x", "mx.gw.test=x"] {
             assert_eq!(told(&ours.replace("mx.gw.test", close)), None, "{close}");
+        }
+    }
+
+    #[test]
+    fn a_field_about_another_from_proves_nothing() {
+        let field = |from: &str| {
+            format!("Authentication-Results: mx.gw.test; dkim=pass header.d=b.c; dmarc=pass header.from={from}")
+        };
+        let both = vec![one("dkim", "pass", "b.c"), one("dmarc", "pass", "")];
+        for same in ["b.c", "B.C", "b.c.", "a@b.c"] {
+            assert_eq!(told(&field(same)), Some(both.clone()), "{same}");
+        }
+        for other in ["evil.test", "x.b.c", "c"] {
+            assert_eq!(told(&field(other)), None, "{other}");
+            let beside = format!("{}\r\n{}", field(other), field("b.c"));
+            assert_eq!(told(&beside), Some(both.clone()), "{other}");
         }
     }
 

@@ -13,7 +13,7 @@ pub enum Ignored {
     OtherRecipient,
     /// The null sender: a bounce.
     NullSender,
-    /// `Auto-Submitted` other than `no`, or `X-Auto-Response-Suppress`.
+    /// `Auto-Submitted` other than `no`.
     AutoSubmitted,
     /// `Precedence: bulk`, `list` or `junk`.
     Bulk,
@@ -46,7 +46,7 @@ impl Ignored {
 /// Whether this mail answers by itself, reports, or goes to many.
 pub fn written_by_a_machine(fields: &Fields<'_>) -> Option<Ignored> {
     let any = |name: &str, says: &dyn Fn(&str) -> bool| fields.named(name).any(|field| says(&word(&field.plain())));
-    if any("auto-submitted", &|word| word != "no") || any("x-auto-response-suppress", &|word| word != "none") {
+    if any("auto-submitted", &|word| word != "no") {
         return Some(Ignored::AutoSubmitted);
     }
     if any("precedence", &|word| matches!(word, "bulk" | "list" | "junk" | "auto_reply")) {
@@ -83,7 +83,12 @@ mod tests {
             ("Auto-Submitted:\r\n auto-notified", Some(Ignored::AutoSubmitted)),
             ("Auto-Submitted: no", None),
             ("Auto-Submitted: No; x=y", None),
-            ("X-Auto-Response-Suppress: All", Some(Ignored::AutoSubmitted)),
+            ("X-Auto-Response-Suppress: All", None), // a person's mail program asks for no machine's answer
+            ("X-Auto-Response-Suppress: DR, OOF, AutoReply", None),
+            (
+                "X-Auto-Response-Suppress: DR, OOF, AutoReply\r\nAuto-Submitted: auto-replied",
+                Some(Ignored::AutoSubmitted),
+            ),
             ("Precedence: bulk", Some(Ignored::Bulk)),
             ("Precedence: LIST", Some(Ignored::Bulk)),
             ("precedence: junk", Some(Ignored::Bulk)),

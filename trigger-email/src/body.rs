@@ -16,6 +16,8 @@ const DEEPEST: usize = 10;
 const MOST_PARTS: usize = 100;
 /// Of one text part, as many encoded bytes are read.
 const LONGEST_PART: usize = 128 * 1024;
+/// How links begin.
+const LINKS: [&str; 5] = ["tel:", "mailto:", "sip:", "http:", "https:"];
 /// As many lines count.
 const MOST_LINES: usize = 200;
 
@@ -23,7 +25,7 @@ const MOST_LINES: usize = 200;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyParts;
 
-/// The lines somebody wrote: from the first `text/plain` part, else from the first `text/html` part.
+/// The lines somebody wrote: from the first `text/plain` part, else, or if that is empty, from the first `text/html` part.
 ///
 /// # Errors
 /// The mail has more parts than are looked at.
@@ -31,8 +33,9 @@ pub fn lines(raw: &[u8]) -> Result<Vec<String>, TooManyParts> {
     let mut walk = Walk::default();
     walk.part(raw, 0)?;
     let text = match (walk.plain, walk.html) {
-        (Some(plain), _) => plain,
-        (None, Some(html)) => html_to_text(&with_lines(&html)),
+        (Some(plain), None) => plain,
+        (Some(plain), Some(_)) if !plain.trim().is_empty() => plain,
+        (_, Some(html)) => html_to_text(&with_lines(&html)),
         (None, None) => String::new(),
     };
     Ok(written(&text))
@@ -178,6 +181,7 @@ fn written(text: &str) -> Vec<String> {
         if line == "-- " || line == "--" || quotes_begin(line.trim()) {
             break;
         }
+        let line = without_links(line);
         let line = line.trim();
         if !line.is_empty() && !line.starts_with('>') {
             lines.push(line.to_owned());
@@ -186,9 +190,27 @@ fn written(text: &str) -> Vec<String> {
     lines
 }
 
+/// `+44 20 7183 8750<tel:+442071838750>`, as Outlook writes a link, without the link.
+fn without_links(line: &str) -> String {
+    let mut rest = line;
+    let mut plain = String::with_capacity(line.len());
+    while let Some((before, link)) = rest.split_once('<') {
+        plain.push_str(before);
+        let is_link = LINKS.iter().any(|scheme| begins_with(link.as_bytes(), scheme));
+        match link.split_once('>') {
+            Some((_, after)) if is_link => rest = after,
+            _ => {
+                plain.push('<');
+                rest = link;
+            }
+        }
+    }
+    plain + rest
+}
+
 /// `On Monday, Bob wrote:`, `-----Original Message-----`, and the line that Outlook draws.
 fn quotes_begin(line: &str) -> bool {
-    let dashed = line.starts_with("-----") && line.ends_with("-----");
+    let dashed = line.starts_with("-----") && line.ends_with("-----") && line != "-----BEGIN PGP SIGNED MESSAGE-----";
     let ruled = line.len() >= 20 && line.bytes().all(|b| b == b'_');
     let introduced = ["wrote:", "schrieb:", "a écrit :", "escribió:", "写道：", "写道:", "寫道："];
     dashed || ruled || introduced.iter().any(|end| line.ends_with(end))
@@ -243,6 +265,17 @@ mod tests {
         ] {
             assert_eq!(read(&format!("Subject: x\n\nnew\n\n{rest}")), ["new"], "{rest}");
         }
+    }
+
+    #[test]
+    fn what_programs_write_around_the_words_is_taken_off() {
+        let linked = "Subject: x\n\nalice s3cret +442071838750<tel:+442071838750> <TEL:+4930901820>+4930901820\na < b <c> <tel:1";
+        assert_eq!(read(linked), ["alice s3cret +442071838750 +4930901820", "a < b <c> <tel:1"]);
+        let signed = "Subject: x\n\n-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nhello\n-----BEGIN PGP SIGNATURE-----\nxyz";
+        assert_eq!(read(signed)[1..], ["Hash: SHA256", "hello"]);
+        let empty = "Content-Type: multipart/alternative; boundary=b\n\n--b\nContent-Type: text/plain\n\n \n--b\n\
+                     Content-Type: text/html\n\n<p>hello</p>\n--b--\n";
+        assert_eq!(read(empty), ["hello"]);
     }
 
     #[test]

@@ -1,11 +1,15 @@
-//! What a mail asks for: the form in its subject, or name, password and two numbers in its body. Several forms that differ are
-//! refused; nothing is guessed.
+//! What a mail asks for: the form in its subject, else name, password and two numbers in its body. Several forms of a body that
+//! differ are refused; nothing is guessed. What a signature or a mail system adds looks much like a form, so a line is one only
+//! where its numbers are whole and its name could be an account's.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use ringback_common::number::text::is_invisible;
+use ringback_common::number::text::{is_invisible, is_separator};
+use ringback_common::number::{Dialling, NumberError, read as read_number};
 
 use crate::subject::{self, ByDigits, half_width, looks_like_a_number};
 
+/// What people and programs write around a line: no name begins with it, no number ends in it.
+const AROUND: [char; 14] = ['"', '\'', '`', '*', '“', '”', '„', '‘', '’', '‚', '«', '»', '「', '」'];
 /// Longer words are no account and no password (characters).
 const LONGEST_WORD: usize = 64;
 
@@ -50,37 +54,56 @@ impl NoForm {
     }
 }
 
-/// Reads a decoded subject and the lines of a body. A body is asked for digits only when there is no subject.
+/// Reads a decoded subject and the lines of a body. A form in the subject is what was asked for, whatever the body holds; a body is
+/// asked for digits only when there is no subject.
 ///
 /// # Errors
 /// There is no form, or more than one.
 pub fn read(subject: &str, lines: &[String]) -> Result<Form, NoForm> {
-    let mut found: Vec<Form> = subject::read(subject).map(Form::Digits).into_iter().collect();
+    if let Some(form) = subject::read(subject) {
+        return Ok(Form::Digits(form));
+    }
+    let mut found: Vec<Form> = Vec::new();
     if subject.chars().all(|c| c.is_whitespace() || is_invisible(c)) {
-        found.extend(lines.iter().filter_map(|line| subject::read(line)).map(Form::Digits));
+        found.extend(by_digits(lines).into_iter().map(Form::Digits));
     }
     found.extend(labelled(lines)?.map(Form::Secret));
     found.extend(lines.iter().filter_map(|line| four_words(line)).map(Form::Secret));
-    found.extend(four_lines(lines).map(Form::Secret));
+    if found.is_empty() {
+        found.extend(four_lines(lines).map(Form::Secret));
+    }
     let first = found.pop().ok_or(NoForm::None)?;
     if found.iter().all(|other| *other == first) { Ok(first) } else { Err(NoForm::Several) }
 }
 
+/// The lines that would be a subject's form. Seven digits alone may be a local number in a signature: those with a second party go
+/// before them, and they count only written in one.
+fn by_digits(lines: &[String]) -> Vec<ByDigits> {
+    let all = || lines.iter().filter_map(|line| Some((line, subject::read(line)?)));
+    let whole: Vec<ByDigits> = all().map(|(_, form)| form).filter(|form| form.b.is_some()).collect();
+    if whole.is_empty() { all().filter(|(line, _)| is_one_word(line)).map(|(_, form)| form).collect() } else { whole }
+}
+
+fn is_one_word(line: &str) -> bool {
+    !line.contains(|c: char| is_separator(c) && !is_invisible(c))
+}
+
 /// `alice s3cret 004412345678 004498765432`
 fn four_words(line: &str) -> Option<BySecret> {
-    let words: Vec<&str> = line.split_whitespace().take(5).collect();
+    let words: Vec<&str> = line.trim_matches(AROUND).split_whitespace().take(5).collect();
     if label(line).is_some() {
         return None;
     }
     let &[user, secret, a, b] = words.as_slice() else { return None };
-    form(user, secret, a, b)
+    if is_whole(a) && is_whole(b) { form(user, secret, a, b) } else { None }
 }
 
-/// The same, one a line, at the beginning of a mail.
+/// The same, one a line: the first four lines together that are it, for a mail system may have put a warning above them.
 fn four_lines(lines: &[String]) -> Option<BySecret> {
-    let [user, secret, a, b, ..] = lines else { return None };
-    let one_word = !user.contains(char::is_whitespace);
-    if one_word { form(user, secret, a, b) } else { None }
+    lines.windows(4).find_map(|four| match four {
+        [user, secret, a, b] if is_whole(a) && is_whole(b) => form(user, secret, a, b),
+        _ => None,
+    })
 }
 
 /// `account: alice`, `password: s3cret`, `from: 004412345678`, `to: 004498765432`, in any order.
@@ -89,6 +112,9 @@ fn labelled(lines: &[String]) -> Result<Option<BySecret>, NoForm> {
     let mut differ = false;
     for line in lines {
         let Some((slot, value)) = label(line) else { continue };
+        if slot >= 2 && number(value).is_none() {
+            continue; // `From: Bob` is the header of a quoted mail
+        }
         differ |= values[slot].replace(value).is_some_and(|other| other != value);
     }
     let [Some(user), Some(secret), Some(a), Some(b)] = values else { return Ok(None) };
@@ -158,15 +184,45 @@ fn label(line: &str) -> Option<(usize, &str)> {
 }
 
 fn form(user: &str, secret: &str, a: &str, b: &str) -> Option<BySecret> {
-    let number = |text: &str| -> Option<String> {
-        let plain: String = text.chars().filter(|c| !is_invisible(*c)).map(half_width).collect();
-        looks_like_a_number(plain.trim()).then(|| plain.trim().to_owned())
-    };
     let word = |text: &str| {
         let clean: String = text.trim_matches(is_invisible).to_owned();
         (1..=LONGEST_WORD).contains(&clean.chars().count()).then_some(clean)
     };
-    Some(BySecret { user: word(user)?, secret: word(secret)?, a: number(a)?, b: number(b)? })
+    let user = word(user).filter(|user| could_be_a_name(user))?;
+    Some(BySecret { user, secret: word(secret)?, a: number(a)?, b: number(b)? })
+}
+
+/// Digits as they were written, without what shows nothing.
+fn number(text: &str) -> Option<String> {
+    let plain: String = text.chars().filter(|c| !is_invisible(*c)).map(half_width).collect();
+    looks_like_a_number(plain.trim()).then(|| plain.trim().to_owned())
+}
+
+/// Whether an account may be called so: letters, digits and a few signs, and not the beginning of a number.
+fn could_be_a_name(word: &str) -> bool {
+    let fits = |c: char| c.is_alphanumeric() || "._-+@".contains(c);
+    word.chars().all(fits) && !word.starts_with('+')
+}
+
+/// Whether a number is all there, be it somebody's or not: one for which only the writer's country may be missing, and no date.
+fn is_whole(text: &str) -> bool {
+    let Some(number) = number(text) else { return false };
+    let read = read_number(&number, &Dialling::default());
+    let whole = matches!(read, Ok(_) | Err(NumberError::NoCountry | NumberError::Ambiguous));
+    whole && !is_a_date(&number)
+}
+
+/// `28.11.2026`, `2026-11-28`, `28/11/26`
+fn is_a_date(number: &str) -> bool {
+    let parts: Vec<&str> = number.split(['.', '-', '/']).collect();
+    let one_of =
+        |lengths: &[usize], part: &str| lengths.contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    match parts.as_slice() {
+        [first, month, last] if one_of(&[1, 2], month) => {
+            (one_of(&[4], first) && one_of(&[1, 2], last)) || (one_of(&[1, 2], first) && one_of(&[2, 4], last))
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -206,13 +262,49 @@ mod tests {
             told("x", "user: alice\npin: my: se cret\na: +44 (12) 345678\nb: +44 98-765432"),
             "alice my: se cret +44 (12) 345678 +44 98-765432"
         );
+        for around in [["\"", "\""], ["“", "”"], ["«", "»"], ["*", "*"], ["`", "`"], ["'", "'"]] {
+            assert_eq!(told("callback", &around.join(FOUR)), FOUR, "{around:?}");
+        }
         assert_eq!(told("x", &format!("Hello,\n{FOUR}\nBye\n{FOUR}")), FOUR, "the same twice is the same");
+    }
+
+    #[test]
+    fn a_form_in_the_subject_is_what_was_asked_for() {
+        for body in [FOUR, "Thanks\nAlice Smith\n+44 20 7183 8750", "0370729", "user: a\nuser: b\npin: x\na: 1\nb: 2"] {
+            assert_eq!(told("0370728#0119281112222", body), r#"0370728 Some("0119281112222")"#, "{body}");
+        }
+    }
+
+    #[test]
+    fn signatures_and_banners_are_no_forms() {
+        for extra in [
+            "+44 20 7183 8750",
+            "020 7183 8750 1234",
+            "12 High St 62704",
+            "Alice Smith\n12 High St\nLondon\n+1 206 555 0100",
+            "Tel: Fax: 02071838750 02071838751",
+            "(office) now 02071838750 02071838751",
+            "Sat 28 28.11.2026 2026-11-28",
+            "on until 28/11/26 29/11/26",
+            "1 206 555 0100",
+            "+49 30 4930901820 4930901821",
+            "From: Bob <bob@example.com>\nTo: call@gw.test\nSubject: hi",
+        ] {
+            assert_eq!(told("hi", extra), "no_form", "{extra}");
+            assert_eq!(told("hi", &format!("{FOUR}\n\n{extra}")), FOUR, "{extra}");
+            assert_eq!(told("hi", &format!("{extra}\n{}", FOUR.replace(' ', "\n"))), FOUR, "{extra}");
+            let labels = "Account: alice\nPassword: s3cret\nFrom: 004412345678\nTo: 004498765432";
+            assert_eq!(told("hi", &format!("{labels}\n{extra}")), FOUR, "{extra}");
+        }
+        let lines = "alice\ns3cret\n+44 20 7183 8750\n+49 30 901820";
+        assert_eq!(told("hi", lines), "alice s3cret +44 20 7183 8750 +49 30 901820");
+        assert_eq!(told("", "0370728#004498765432\nAlice\n555-0100\n5550100"), r#"0370728 Some("004498765432")"#);
+        assert_eq!(told("", "0370728\nAlice\n555-0100"), "0370728 None");
     }
 
     #[test]
     fn nothing_is_guessed() {
         assert_eq!(told("x", &format!("{FOUR}\nalice s3cret 004412345678 004498765433")), "several_forms");
-        assert_eq!(told("0370728#0119281112222", FOUR), "several_forms");
         assert_eq!(told("", "0370728\n0370729"), "several_forms");
         assert_eq!(told("x", "user: alice\nuser: bob\npin: x\na: 1\nb: 2"), "several_forms");
         for no in

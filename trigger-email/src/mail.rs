@@ -15,6 +15,8 @@ use crate::trust::{Seal, seal};
 pub const TOO_LARGE: &str = "too_large";
 /// The longest address (RFC 5321, 4.5.3.1.3).
 const LONGEST_ADDRESS: usize = 254;
+/// Where servers that keep mail write down whom it came for: Dovecot, Postfix and Google, Postfix, Exim, Fastmail.
+const DELIVERED: [&str; 4] = ["delivered-to", "x-original-to", "envelope-to", "x-delivered-to"];
 /// The longest message id that is kept.
 const LONGEST_ID: usize = 200;
 
@@ -78,7 +80,7 @@ impl Envelope {
         let bare = |field: Field<'_>| field.plain().trim_matches(['<', '>', ' ']).to_owned();
         let path = ours().find(|field| field.is("return-path")).map(bare);
         let bounced = || fields.named("return-path").map(bare).find(String::is_empty);
-        let delivered = ours().filter(|field| field.is("delivered-to") || field.is("x-original-to"));
+        let delivered = ours().filter(|field| DELIVERED.iter().any(|name| field.is(name)));
         Envelope { mail_from: path.or_else(bounced), rcpt_to: delivered.map(bare).collect() }
     }
 
@@ -110,8 +112,8 @@ pub struct Mail<'x> {
     pub fields: Fields<'x>,
     /// The one From address, in lower case.
     pub from: String,
-    /// Its To names a recipient of ours.
-    pub to_us: bool,
+    /// Who says that it was meant for us.
+    pub meant: Meant,
     /// Decoded.
     pub subject: String,
     /// Without brackets.
@@ -128,7 +130,7 @@ impl<'x> Mail<'x> {
     /// It is not for us, written by a machine, or beyond a limit.
     pub fn read(raw: &'x [u8], envelope: Option<&Envelope>, house: &House) -> Result<Mail<'x>, Unread> {
         let fields = Fields::read(raw);
-        let Addressed { envelope, to_us } = addressed(&fields, envelope, house)?;
+        let Addressed { envelope, meant } = addressed(&fields, envelope, house)?;
         if raw.len() > house.max_size {
             return Err(Unread::Beyond(TOO_LARGE));
         }
@@ -154,7 +156,7 @@ impl<'x> Mail<'x> {
         let lines = body::lines(raw).map_err(|_| Unread::Beyond("too_many_parts"))?;
         let form = form::read(&subject, &lines);
         let seal = seal(&fields, domain_of(&from));
-        Ok(Mail { fields, from, to_us, subject, message_id, form, seal })
+        Ok(Mail { fields, from, meant, subject, message_id, form, seal })
     }
 
     /// The domain of the From address.
@@ -163,11 +165,11 @@ impl<'x> Mail<'x> {
     }
 
     /// By what a repeat of this mail is known: what whoever vouches for it has signed, word for word, and when it was written; not
-    /// what a stranger can change without breaking a signature (white space, the Message-ID). Only where nobody signs, the
-    /// Message-ID counts too. Drawn from the mail alone, so that it is the same whether a name server answers or not.
+    /// what a stranger can change without breaking a signature (white space, the Message-ID, a To that is left open). Only where
+    /// nobody signs, To and the Message-ID count too. Drawn from the mail alone, so that it is the same whether a name server answers or not.
     pub fn identity(&self) -> String {
         let mut words = Words::default();
-        for name in ["from", "to", "subject"] {
+        for name in ["from", "subject"] {
             self.fields.named(name).for_each(|field| words.add(field.value));
             words.end();
         }
@@ -175,7 +177,7 @@ impl<'x> Mail<'x> {
             Seal::Dated(Written::At(seconds)) => words.add(format!("t={seconds}").as_bytes()),
             Seal::Dated(Written::Date) => words.add(self.fields.only("date").map_or(&b""[..], |field| field.value)),
             Seal::Absent | Seal::Disputed => {
-                let loose = ["date", "message-id"];
+                let loose = ["to", "date", "message-id"];
                 loose.iter().flat_map(|name| self.fields.named(name)).for_each(|field| words.add(field.value));
             }
         }
@@ -225,19 +227,31 @@ impl<'x> Mail<'x> {
     }
 }
 
+/// Who says that a mail was meant for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meant {
+    /// To names a recipient of ours.
+    pub by_to: bool,
+    /// The envelope does, or what the server that keeps the mail wrote down of it.
+    pub by_envelope: bool,
+}
+
 /// A mail for us.
 struct Addressed {
     envelope: Envelope,
-    to_us: bool,
+    meant: Meant,
 }
 
 /// Without an envelope, what the server that keeps the mail wrote down counts, and To.
 fn addressed(fields: &Fields<'_>, envelope: Option<&Envelope>, house: &House) -> Result<Addressed, Ignored> {
     let kept = envelope.is_none();
     let envelope = envelope.cloned().unwrap_or_else(|| Envelope::of_kept(fields));
-    let to_us = is_to_us(fields, &envelope, kept, house);
-    let delivered = envelope.rcpt_to.iter().any(|address| house.is_ours(address));
-    if delivered || (kept && to_us) { Ok(Addressed { envelope, to_us }) } else { Err(Ignored::OtherRecipient) }
+    let meant = Meant {
+        by_to: is_to_us(fields, &envelope, kept, house),
+        by_envelope: envelope.rcpt_to.iter().any(|address| house.is_ours(address)),
+    };
+    let ours = meant.by_envelope || (kept && meant.by_to);
+    if ours { Ok(Addressed { envelope, meant }) } else { Err(Ignored::OtherRecipient) }
 }
 
 /// Whether a kept mail, of which only the header was fetched, is for us.

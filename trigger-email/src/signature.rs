@@ -21,6 +21,8 @@ pub struct Signature<'x> {
     pub value: String,
     /// It has an `l=`, so a stranger may have gone on writing.
     pub cut: bool,
+    /// `c=` says that white space at the end of the body is nothing.
+    pub relaxed_body: bool,
     /// What in it says when the mail was written, beyond a stranger's reach.
     pub written: Option<Written>,
 }
@@ -34,10 +36,19 @@ pub enum Written {
     At(u32),
 }
 
+/// By what a signature shows that its mail was meant for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressee {
+    /// It covers To.
+    Signed,
+    /// It leaves To open, as Outlook.com and Microsoft 365 do: only the envelope can say so. It covers the Message-ID instead.
+    Open,
+}
+
 /// Why a signature that holds does not vouch for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weakness {
-    /// `h=` lacks From, Subject or To, or there is neither Date in it nor a `t=`.
+    /// `h=` lacks From or Subject, or both To and Message-ID, or there is neither Date in it nor a `t=`.
     Uncovered,
     /// `l=`.
     Cut,
@@ -75,20 +86,27 @@ impl<'x> Signature<'x> {
             covered,
             value: tag("b")?.to_owned(),
             cut: tag("l").is_some(),
+            relaxed_body: tag("c").is_some_and(|both| both.to_ascii_lowercase().ends_with("/relaxed")),
         })
     }
 
-    /// The law of trust: From, Subject and To are covered, and all of the body; and when the mail was written, or it could be sent
-    /// again and again.
+    /// The law of trust: From and Subject are covered, and all of the body; To, else the Message-ID; and when the mail was written,
+    /// or it could be sent again and again.
     ///
     /// # Errors
     /// Which part of it is broken.
-    pub fn strong(&self) -> Result<(), Weakness> {
+    pub fn strong(&self) -> Result<Addressee, Weakness> {
         if self.cut {
             return Err(Weakness::Cut);
         }
-        let covered = ["from", "subject", "to"].iter().all(|name| self.covers(name)) && self.written.is_some();
-        if covered { Ok(()) } else { Err(Weakness::Uncovered) }
+        if !(self.covers("from") && self.covers("subject") && self.written.is_some()) {
+            return Err(Weakness::Uncovered);
+        }
+        match (self.covers("to"), self.covers("message-id")) {
+            (true, _) => Ok(Addressee::Signed),
+            (false, true) => Ok(Addressee::Open),
+            (false, false) => Err(Weakness::Uncovered),
+        }
     }
 
     /// Whether `h=` names this field.
@@ -115,7 +133,7 @@ mod tests {
             ("example.com", "sel", "abcd==")
         );
         assert_eq!(good.covered, ["from", "to", "subject", "date"]);
-        assert_eq!(good.strong(), Ok(()));
+        assert_eq!((good.strong(), good.relaxed_body), (Ok(Addressee::Signed), true));
         assert!(good.covers("date") && !good.covers("message-id"));
         assert_eq!(good.written, Some(Written::Date));
     }
@@ -129,7 +147,7 @@ mod tests {
         }
         let own = format!("{undated}; t=1784\r\n 000000");
         let own = read(&own).unwrap();
-        assert_eq!((own.written, own.strong()), (Some(Written::At(1_784_000_000)), Ok(())));
+        assert_eq!((own.written, own.strong()), (Some(Written::At(1_784_000_000)), Ok(Addressee::Signed)));
         assert_eq!(
             read(&format!("{GOOD}; t=1")).unwrap().written,
             Some(Written::Date),
@@ -145,6 +163,28 @@ mod tests {
         for missing in ["From : ", "To:", "Subject:"] {
             assert_eq!(read(&GOOD.replace(missing, "X:")).unwrap().strong(), Err(Weakness::Uncovered), "{missing}");
         }
+    }
+
+    #[test]
+    fn to_may_be_open_where_the_message_id_is_covered() {
+        // As outlook.com writes it.
+        let outlook =
+            GOOD.replace("h=From : To:\r\n Subject:date", "h=From:Date:Subject:Message-ID:Content-Type:MIME-Version");
+        assert_eq!(read(&outlook).unwrap().strong(), Ok(Addressee::Open));
+        for missing in ["From:", "Date:", "Subject:", "Message-ID:"] {
+            assert_eq!(read(&outlook.replace(missing, "X:")).unwrap().strong(), Err(Weakness::Uncovered), "{missing}");
+        }
+        assert_eq!(read(&format!("{outlook}; l=1")).unwrap().strong(), Err(Weakness::Cut));
+    }
+
+    #[test]
+    fn a_body_is_simple_unless_c_says_otherwise() {
+        for (c, relaxed) in
+            [("relaxed/simple", false), ("simple/relaxed", true), ("relaxed", false), ("Relaxed/Relaxed", true)]
+        {
+            assert_eq!(read(&GOOD.replace("relaxed/relaxed", c)).unwrap().relaxed_body, relaxed, "{c}");
+        }
+        assert!(!read(&GOOD.replace("c=relaxed/relaxed; ", "")).unwrap().relaxed_body);
     }
 
     #[test]

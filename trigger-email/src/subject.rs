@@ -7,6 +7,10 @@ use ringback_common::number::text::{digit, is_invisible, is_separator};
 const LONGEST: usize = 500;
 /// As many answers and forwards in front of a form are taken off.
 const MOST_PREFIXES: usize = 20;
+/// What mail systems put their tags between.
+const BRACKETS: [(&str, &str); 6] = [("[", "]"), ("{", "}"), ("(", ")"), ("<", ">"), ("***", "***"), ("【", "】")];
+/// A longer tag is none (characters).
+const LONGEST_TAG: usize = 40;
 /// How many digits name a DID.
 const DIGITS: usize = 7;
 
@@ -19,8 +23,21 @@ pub struct ByDigits {
     pub b: Option<String>,
 }
 
-/// What mail programs put in front of the subject they answer or forward, without the colon, in lower case.
-const PREFIXES: [&str; 38] = [
+/// What mail programs put in front of the subject they answer or forward, and mail systems in front of what they suspect, without
+/// the colon, in lower case.
+const PREFIXES: [&str; 50] = [
+    "external",
+    "ext",
+    "external email",
+    "external sender",
+    "extern",
+    "externe",
+    "externo",
+    "spam",
+    "suspected spam",
+    "possible spam",
+    "caution",
+    "warning",
     "re",
     "fw",
     "fwd",
@@ -69,7 +86,7 @@ pub fn read(subject: &str) -> Option<ByDigits> {
     let plain: String = subject.chars().filter(|c| !is_invisible(*c)).map(half_width).collect();
     let mut rest = plain.trim();
     for _ in 0..MOST_PREFIXES {
-        match without_prefix(rest) {
+        match without_prefix(rest).or_else(|| without_tag(rest)) {
             Some(shorter) => rest = shorter,
             None => break,
         }
@@ -101,6 +118,24 @@ fn without_prefix(text: &str) -> Option<&str> {
     let word = word.trim().to_lowercase();
     let counted = word.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '[' | ']' | '(' | ')' | '^' | ' '));
     PREFIXES.contains(&counted).then_some(rest.trim_start())
+}
+
+/// `[EXTERNAL] x`, `x {Spam?}`, `***SPAM*** x`, `(ext) x` without the tag, in which there is a letter.
+fn without_tag(text: &str) -> Option<&str> {
+    let tag = |inside: &str| inside.chars().any(char::is_alphabetic) && inside.chars().count() <= LONGEST_TAG;
+    BRACKETS.iter().find_map(|(open, close)| {
+        let first = text.strip_prefix(open).and_then(|inside| inside.split_once(close));
+        let last = || text.strip_suffix(close).and_then(|inside| inside.rsplit_once(open));
+        match first {
+            Some((inside, rest)) if tag(inside) => Some(rest.trim_start_matches(is_padding)),
+            _ => last().filter(|(_, inside)| tag(inside)).map(|(rest, _)| rest.trim_end_matches(is_padding)),
+        }
+    })
+}
+
+/// `*****SPAM*****` has more stars than others.
+fn is_padding(c: char) -> bool {
+    c.is_whitespace() || c == '*'
 }
 
 /// Digits of any script in ASCII, if there is nothing else but separators.
@@ -148,6 +183,17 @@ mod tests {
             "037-0728 #0119281112222",
             "\u{202a}0370728#0119281112222\u{202c}",
             "٠٣٧٠٧٢٨#0119281112222",
+            "[EXTERNAL] 0370728#0119281112222",
+            "[EXT] Re: [External Email] 0370728#0119281112222",
+            "EXTERNAL: 0370728#0119281112222",
+            "***SPAM*** 0370728#0119281112222",
+            "*** Suspected SPAM *** 0370728#0119281112222",
+            "*****SPAM*****0370728#0119281112222",
+            "[*** SPAM ***] 0370728#0119281112222",
+            "[ External ] 0370728#0119281112222",
+            "{Spam?} 0370728#0119281112222",
+            "Re: (extern) 0370728#0119281112222 [Ticket 42]",
+            "【外部】0370728#0119281112222",
         ] {
             assert_eq!(form(subject), some("0370728", Some("0119281112222")), "{subject}");
         }
@@ -176,6 +222,10 @@ mod tests {
             "0370728#++49",
             "0370728#+",
             "037072②",
+            "[0370728]#0119281112222",
+            "[EXTERNAL 0370728#0119281112222",
+            "[EXTERNAL]",
+            "call [EXTERNAL] 0370728#0119281112222",
         ] {
             assert_eq!(form(subject), None, "{subject}");
         }

@@ -2,12 +2,13 @@
 //!
 //! A mail is vouched for by a DKIM signature that passes, is aligned with the one From address, covers From, Subject and To, all of
 //! the body and when it was written; or by our own server's Authentication-Results saying so, if a signature that is still in the mail keeps the
-//! same rule. SPF and DMARC never vouch: they do not cover what the mail says.
+//! same rule. A signer that leaves To open has to cover the Message-ID, and the mail has to have come for us by its envelope. SPF and DMARC never vouch: they do not cover what the mail says.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use crate::authres::Told;
 use crate::fields::Fields;
-use crate::signature::{Signature, Weakness, Written};
+use crate::mail::Meant;
+use crate::signature::{Addressee, Signature, Weakness, Written};
 
 /// What is known about a mail's origin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub struct Dkim {
     /// What became of it.
     pub outcome: Outcome,
     /// Whether it keeps the rule on `h=`, `l=` and `t=`.
-    pub strong: Result<(), Weakness>,
+    pub strong: Result<Addressee, Weakness>,
 }
 
 /// What became of a signature.
@@ -75,7 +76,7 @@ pub enum Doubt {
     #[error("the mail is signed by another domain than its sender's")]
     Misaligned,
     /// It covers too few fields.
-    #[error("the mail's DKIM signature does not cover From, Subject, To and Date")]
+    #[error("the mail's DKIM signature does not cover From, Subject, Date, and To or Message-ID")]
     Uncovered,
     /// It covers only the beginning of the body.
     #[error("the mail's DKIM signature covers only a part of it")]
@@ -86,7 +87,7 @@ pub enum Doubt {
     /// The header can be understood in two ways.
     #[error("the mail's header is malformed")]
     Malformed,
-    /// The signed To names nobody here: it was meant for somebody else.
+    /// The signed To names nobody here, or To is open and no envelope names us: it was meant for somebody else.
     #[error("the mail was not written to us")]
     OtherTo,
     /// Our own server's word is missing.
@@ -118,9 +119,9 @@ impl Doubt {
 /// Fields that a mail has once, or it can be read in two ways: signatures cover the lowest, programs show any.
 const ONCE: [&str; 7] = ["from", "subject", "to", "date", "message-id", "content-type", "content-transfer-encoding"];
 
-/// Judges a mail from this domain; `to_us` says whether its To names a recipient of ours; no evidence means that our own server
-/// should have spoken and did not.
-pub fn judge(fields: &Fields<'_>, from_domain: &str, to_us: bool, evidence: Option<&Evidence>) -> Trust {
+/// Judges a mail from this domain, meant for us by what `meant` says; no evidence means that our own server should have spoken and
+/// did not.
+pub fn judge(fields: &Fields<'_>, from_domain: &str, meant: Meant, evidence: Option<&Evidence>) -> Trust {
     let malformed = !fields.sound || ONCE.iter().any(|name| fields.count(name) > 1);
     let Some(evidence) = evidence.filter(|_| !malformed) else {
         let doubt = if malformed { Doubt::Malformed } else { Doubt::Untold };
@@ -132,10 +133,9 @@ pub fn judge(fields: &Fields<'_>, from_domain: &str, to_us: bool, evidence: Opti
     let vouched = if evidence.dmarc_failed {
         Err(Doubt::DmarcFailed)
     } else {
-        vouched(&evidence.dkim, aligned).and_then(|()| match seal(fields, from_domain) {
+        vouched(&evidence.dkim, meant, aligned).and_then(|()| match seal(fields, from_domain) {
             Seal::Disputed => Err(Doubt::Uncovered),
-            _ if !to_us => Err(Doubt::OtherTo),
-            _ => Ok(()),
+            Seal::Absent | Seal::Dated(_) => Ok(()),
         })
     };
     Trust { vouched, answerable }
@@ -151,13 +151,15 @@ pub fn seal(fields: &Fields<'_>, from_domain: &str) -> Seal {
     if readable && said.all(|other| other == first) { Seal::Dated(first) } else { Seal::Disputed }
 }
 
-fn vouched(dkim: &[Dkim], aligned: impl Fn(&str) -> bool) -> Result<(), Doubt> {
+fn vouched(dkim: &[Dkim], meant: Meant, aligned: impl Fn(&str) -> bool) -> Result<(), Doubt> {
     let passed = || dkim.iter().filter(|one| one.outcome == Outcome::Passed);
     let mut doubt = None;
     for one in passed().filter(|one| aligned(&one.domain)) {
         match one.strong {
-            Ok(()) => return Ok(()),
-            Err(Weakness::Cut) => doubt = Some(Doubt::Cut),
+            Ok(Addressee::Signed) if meant.by_to => return Ok(()),
+            Ok(Addressee::Open) if meant.by_envelope => return Ok(()),
+            Ok(_) => doubt = Some(Doubt::OtherTo),
+            Err(Weakness::Cut) => doubt = doubt.or(Some(Doubt::Cut)),
             Err(Weakness::Uncovered) => doubt = doubt.or(Some(Doubt::Uncovered)),
         }
     }
@@ -195,11 +197,7 @@ pub fn told(results: &[Told], fields: &Fields<'_>) -> Evidence {
         let passed = told.result == "pass";
         let domain = signer(told)?;
         let meant: Vec<&Signature<'_>> = signatures.iter().filter(|signature| is_meant(signature, told)).collect();
-        let strong = if any && meant.is_empty() {
-            Err(Weakness::Uncovered)
-        } else {
-            meant.iter().try_for_each(|signature| signature.strong())
-        };
+        let strong = if any && meant.is_empty() { Err(Weakness::Uncovered) } else { weakest(&meant) };
         let outcome = if passed { Outcome::Passed } else { Outcome::Failed };
         Some(Dkim { domain, outcome, strong })
     });
@@ -210,6 +208,12 @@ pub fn told(results: &[Told], fields: &Fields<'_>) -> Evidence {
         spf: mail_from.map(|address| address.rsplit('@').next().unwrap_or_default().to_ascii_lowercase()),
         dmarc_failed: results.iter().any(|told| told.method == "dmarc" && told.result == "fail"),
     }
+}
+
+/// What all of these signatures keep of the rule; without one, our server's word stands for a signed To.
+fn weakest(signatures: &[&Signature<'_>]) -> Result<Addressee, Weakness> {
+    let all: Vec<Addressee> = signatures.iter().map(|one| one.strong()).collect::<Result<_, _>>()?;
+    Ok(if all.contains(&Addressee::Open) { Addressee::Open } else { Addressee::Signed })
 }
 
 /// `header.d`, else the domain of `header.i`.

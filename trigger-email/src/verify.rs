@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use mail_auth::common::headers::Header;
 use mail_auth::hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
 use mail_auth::hickory_resolver::system_conf::read_system_conf;
 use mail_auth::spf::verify::SpfParameters;
@@ -14,7 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::authres;
 use crate::fields::Fields;
 use crate::mail::{Envelope, Mail};
-use crate::signature::Signature;
+use crate::signature::{Addressee, Signature};
 use crate::trust::{self, Dkim, Evidence, Outcome, Trust};
 
 /// As many signatures of one mail are checked.
@@ -72,7 +73,7 @@ impl Verifier {
             Kind::Told(server) => told(server, mail),
             Kind::Own { .. } => Some(Evidence { dkim: with_strangers(dkim, mail), ..Evidence::default() }),
         };
-        trust::judge(&mail.fields, mail.from_domain(), mail.to_us, evidence.as_ref())
+        trust::judge(&mail.fields, mail.from_domain(), mail.meant, evidence.as_ref())
     }
 
     /// Judges a mail by what can be found out about it.
@@ -81,7 +82,7 @@ impl Verifier {
             Kind::Told(server) => told(server, mail),
             Kind::Own { dns, relays } => Some(evidence(dns, relays, raw, mail, envelope).await),
         };
-        trust::judge(&mail.fields, mail.from_domain(), mail.to_us, evidence.as_ref())
+        trust::judge(&mail.fields, mail.from_domain(), mail.meant, evidence.as_ref())
     }
 }
 
@@ -101,7 +102,7 @@ async fn evidence(
     envelope: &Envelope,
 ) -> Evidence {
     let signatures = own_signatures(mail);
-    let dkim = dkim(dns, raw, &signatures).await;
+    let dkim = dkim(dns, raw, mail.fields.body, &signatures).await;
     let spf = if dkim.iter().any(|one| one.outcome == Outcome::Passed) {
         None // what SPF could say, that the address is no forgery, is known
     } else {
@@ -118,13 +119,13 @@ fn own_signatures<'x>(mail: &Mail<'x>) -> Vec<Signature<'x>> {
 
 /// What our own server tells.
 fn told(server: &str, mail: &Mail<'_>) -> Option<Evidence> {
-    authres::told_by(server, &mail.fields).map(|results| trust::told(&results, &mail.fields))
+    authres::told_by(server, &mail.fields, mail.from_domain()).map(|results| trust::told(&results, &mail.fields))
 }
 
 /// Signatures of others are not checked, because they could not help; that there are some is said.
 fn with_strangers(mut dkim: Vec<Dkim>, mail: &Mail<'_>) -> Vec<Dkim> {
     if dkim.is_empty() && mail.fields.count("dkim-signature") > 0 {
-        let unread = Dkim { domain: String::new(), outcome: Outcome::Failed, strong: Ok(()) };
+        let unread = Dkim { domain: String::new(), outcome: Outcome::Failed, strong: Ok(Addressee::Signed) };
         let stranger = Signature::all(&mail.fields).first().map(|one| result(one, Outcome::Passed));
         dkim.push(stranger.unwrap_or(unread));
     }
@@ -137,36 +138,25 @@ fn result(signature: &Signature<'_>, outcome: Outcome) -> Dkim {
 
 /// Each signature alone, so that the library's answer is certainly about the one that was read here; until one vouches, or time is
 /// up.
-async fn dkim(dns: &MessageAuthenticator, raw: &[u8], signatures: &[Signature<'_>]) -> Vec<Dkim> {
+async fn dkim(dns: &MessageAuthenticator, raw: &[u8], body: &[u8], signatures: &[Signature<'_>]) -> Vec<Dkim> {
     let mut results = Vec::new();
-    if signatures.is_empty() {
-        return results;
-    }
-    let Some(mut message) = AuthenticatedMessage::parse_with_opts(raw, None, true) else { return results };
-    let all = std::mem::take(&mut message.dkim_headers);
-    message.errors.clear();
+    let read = |relaxed: bool, signed| {
+        let wanted = signatures.iter().any(|signature| signature.relaxed_body == relaxed);
+        wanted.then(|| Signed::read(signed)).flatten()
+    };
+    let (mut simple, mut relaxed) = (read(false, raw), read(true, without_blank_end(raw, body)));
     let deadline = Instant::now() + PATIENCE;
     for signature in signatures {
-        let same = all.iter().find(|header| {
-            header.value.as_ptr() == signature.field.value.as_ptr()
-                && header.header.d.eq_ignore_ascii_case(&signature.domain)
-                && header.header.h.len() == signature.covered.len()
-                && header.header.h.iter().zip(&signature.covered).all(|(one, other)| one.eq_ignore_ascii_case(other))
-        });
-        let outcome = match same {
-            Some(header) => {
-                let mut header = header.clone();
-                (header.header.r, header.header.atps) = (false, None); // no reports, no third parties
-                message.dkim_headers = vec![header];
-                match timeout_at(deadline, dns.verify_dkim(&message)).await {
-                    Ok(results) => match results.first().map(|output| output.result()) {
-                        Some(DkimResult::Pass) => Outcome::Passed,
-                        Some(DkimResult::TempError(_)) => Outcome::Unknown,
-                        _ => Outcome::Failed,
-                    },
-                    Err(_) => Outcome::Unknown,
-                }
-            }
+        let signed = if signature.relaxed_body { &mut relaxed } else { &mut simple };
+        let outcome = match signed.as_mut().and_then(|signed| signed.by(signature)) {
+            Some(message) => match timeout_at(deadline, dns.verify_dkim(message)).await {
+                Ok(results) => match results.first().map(|output| output.result()) {
+                    Some(DkimResult::Pass) => Outcome::Passed,
+                    Some(DkimResult::TempError(_)) => Outcome::Unknown,
+                    _ => Outcome::Failed,
+                },
+                Err(_) => Outcome::Unknown,
+            },
             None => Outcome::Failed,
         };
         results.push(result(signature, outcome));
@@ -175,6 +165,50 @@ async fn dkim(dns: &MessageAuthenticator, raw: &[u8], signatures: &[Signature<'_
         }
     }
     results
+}
+
+/// A mail as the library reads it, and all of its signatures.
+struct Signed<'x> {
+    message: AuthenticatedMessage<'x>,
+    signatures: Vec<Header<'x, mail_auth::dkim::Signature>>,
+}
+
+impl<'x> Signed<'x> {
+    fn read(raw: &'x [u8]) -> Option<Signed<'x>> {
+        let mut message = AuthenticatedMessage::parse_with_opts(raw, None, true)?;
+        message.errors.clear();
+        let signatures = std::mem::take(&mut message.dkim_headers);
+        Some(Signed { message, signatures })
+    }
+
+    /// The mail as if this were its only signature, if the library has read the same one.
+    fn by(&mut self, signature: &Signature<'_>) -> Option<&AuthenticatedMessage<'x>> {
+        let mut header = self
+            .signatures
+            .iter()
+            .find(|header| {
+                header.value.as_ptr() == signature.field.value.as_ptr()
+                    && header.header.d.eq_ignore_ascii_case(&signature.domain)
+                    && header.header.h.len() == signature.covered.len()
+                    && header
+                        .header
+                        .h
+                        .iter()
+                        .zip(&signature.covered)
+                        .all(|(one, other)| one.eq_ignore_ascii_case(other))
+            })?
+            .clone();
+        (header.header.r, header.header.atps) = (false, None); // no reports, no third parties
+        self.message.dkim_headers = vec![header];
+        Some(&self.message)
+    }
+}
+
+/// A mail without the white space that its body ends in. Relaxed, lines of nothing else are no part of it (RFC 6376, 3.4.4), which
+/// the library takes for empty lines; a last line without its end it completes.
+fn without_blank_end<'x>(raw: &'x [u8], body: &[u8]) -> &'x [u8] {
+    let blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    &raw[..raw.len() - body.iter().rev().take_while(blank).count()]
 }
 
 /// The domain of the envelope sender, if SPF allows whoever gave the mail to our servers to use it.
@@ -204,7 +238,45 @@ fn giver(fields: &Fields<'_>, relays: &[IpAddr]) -> Option<(IpAddr, String)> {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest, Sha256};
+
     use super::*;
+
+    #[test]
+    fn white_space_at_the_end_of_a_relaxed_body_is_nothing() {
+        let hash = |body: &str, relaxed: bool| {
+            let c = if relaxed { "relaxed/relaxed" } else { "relaxed/simple" };
+            let head = format!(
+                "DKIM-Signature: v=1; a=rsa-sha256; c={c}; d=b.c; s=s; h=from; bh=eA==; b=eA==\r\nFrom: a@b.c\r\n"
+            );
+            let raw = format!("{head}\r\n{body}");
+            let body = Fields::read(raw.as_bytes()).body;
+            let signed = if relaxed { without_blank_end(raw.as_bytes(), body) } else { raw.as_bytes() };
+            let message = AuthenticatedMessage::parse_with_opts(signed, None, true).unwrap();
+            assert_eq!(message.dkim_headers.len(), 1);
+            message.body_hashes[0].3.clone()
+        };
+        let sha = |text: &str| Sha256::digest(text.as_bytes()).to_vec();
+        for (body, canonical) in [
+            ("hello\r\n", "hello\r\n"),
+            ("hello\r\n \r\n", "hello\r\n"),
+            ("hello\r\n\t\r\n", "hello\r\n"),
+            ("hello\r\n\r\n \r\n", "hello\r\n"),
+            ("hello\r\n \r\n\r\n \t \r\n\r\n", "hello\r\n"),
+            ("x\r\n ", "x\r\n"),
+            ("x \t", "x\r\n"),
+            ("x", "x\r\n"),
+            (" \r\n", ""),
+            ("\t", ""),
+            ("\r\n\r\n", ""),
+            ("", ""),
+            ("a \t b\r\n \r\nc  \r\n \r\n", "a b\r\n\r\nc\r\n"),
+            (" \r\nx\r\n", "\r\nx\r\n"),
+        ] {
+            assert_eq!(hash(body, true), sha(canonical), "{body:?}");
+        }
+        assert_eq!(hash("hello\r\n \r\n", false), sha("hello\r\n \r\n"), "a simple body keeps it");
+    }
 
     #[test]
     fn the_giver_is_the_first_who_is_not_ours() {

@@ -125,8 +125,8 @@ impl Doors {
             now: Utc::now(),
         };
         match self.read(&via, source, &raw).await {
-            Ok(Read::Texts(texts)) => match texts.iter().try_for_each(is_sensible) {
-                Ok(()) => source.answer(&self.take(from, &via, texts).await),
+            Ok(Read::Texts(texts)) => match sensible(texts) {
+                Ok(texts) => source.answer(&self.take(from, &via, texts).await),
                 Err(message) => self.correct(from, StatusCode::BAD_REQUEST, "malformed", message),
             },
             Ok(Read::Nothing(what)) => {
@@ -254,6 +254,16 @@ fn severity(outcome: &Outcome) -> u8 {
         Outcome::Accepted(_) => 2,
         Outcome::Limited(..) => 3,
         Outcome::Unavailable(_) => 4,
+    }
+}
+
+/// The texts that can be taken. An odd one does not cost those beside it; alone it is refused.
+fn sensible(texts: Vec<Told>) -> Result<Vec<Told>, &'static str> {
+    let first = texts.iter().map(is_sensible).find(Result::is_err);
+    let good: Vec<Told> = texts.into_iter().filter(|told| is_sensible(told).is_ok()).collect();
+    match first {
+        Some(Err(message)) if good.is_empty() => Err(message),
+        _ => Ok(good),
     }
 }
 

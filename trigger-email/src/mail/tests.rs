@@ -51,7 +51,7 @@ fn only_what_our_server_wrote_says_how_a_mail_came() {
     let received = "Received: from x by mx.gw.test; Fri, 27 Nov 2026 10:00:00 +0000\r\n";
     let bob = HEAD.replace("call@gw.test", "bob@gw.test");
     let forged = format!("{received}Delivered-To: call@gw.test\r\nX-Original-To: call@gw.test\r\n{bob}");
-    let read = |head: &str| Mail::read(format!("{head}\r\n").as_bytes(), None, &house()).map(|mail| mail.to_us);
+    let read = |head: &str| Mail::read(format!("{head}\r\n").as_bytes(), None, &house()).map(|mail| mail.meant.by_to);
     assert_eq!(read(&forged), Err(Ignored::OtherRecipient.into()));
     assert_eq!(
         read(&format!("Delivered-To: <call@gw.test>\r\n{forged}")),
@@ -70,10 +70,23 @@ fn only_what_our_server_wrote_says_how_a_mail_came() {
 }
 
 #[test]
+fn whoever_keeps_the_mail_says_whom_it_came_for() {
+    let bob = HEAD.replace("call@gw.test", "bob@gw.test");
+    let received = "Received: from x by mx.gw.test; Fri, 27 Nov 2026 10:00:00 +0000\r\n";
+    let meant = |head: &str| Mail::read(format!("{head}\r\n").as_bytes(), None, &house()).map(|mail| mail.meant);
+    for field in ["Delivered-To", "X-Original-To", "Envelope-to", "X-Delivered-To"] {
+        let kept = meant(&format!("{field}: call@gw.test\r\n{received}{bob}"));
+        assert_eq!(kept, Ok(Meant { by_to: false, by_envelope: true }), "{field}");
+        let sent = meant(&format!("{received}{field}: call@gw.test\r\n{HEAD}"));
+        assert_eq!(sent, Ok(Meant { by_to: true, by_envelope: false }), "{field} below Received is the sender's");
+    }
+}
+
+#[test]
 fn a_mail_to_another_call_was_not_written_to_us() {
     let other = HEAD.replace("call@gw.test", "call@other-provider.example");
     let to_us = |head: &str, envelope: Option<&Envelope>| {
-        Mail::read(format!("{head}\r\n").as_bytes(), envelope, &house()).map(|mail| mail.to_us)
+        Mail::read(format!("{head}\r\n").as_bytes(), envelope, &house()).map(|mail| mail.meant.by_to)
     };
     let ours = lmtp("alice@example.com", "call@gw.test");
     assert_eq!(to_us(HEAD, Some(&ours)), Ok(true));
@@ -160,6 +173,7 @@ fn a_signed_mail_stays_itself_whatever_can_be_changed_about_it() {
             (mail.replace("Subject: 0370728", "SUBJECT:\r\n\t0370728 "), "a folded field"),
             (mail.replace("<m1@", "<m2@"), "another Message-ID"),
             (format!("Message-ID: <m3@example.com>\r\n{mail}"), "one more Message-ID"),
+            (mail.replace("To: call@gw.test", "To: undisclosed@example.com"), "a To that may be left open"),
             (format!("X-Spam: no\r\nReceived: x\r\n{mail}"), "what servers add"),
             (mail.replace("b=abc", "b=ab c"), "a folded signature"),
         ] {

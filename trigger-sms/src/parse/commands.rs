@@ -17,7 +17,7 @@ pub fn read(words: &[&str], from: &Dialling<'_>) -> Read {
         [word] if keyword::is(word, &["bal", "balance", "saldo", "solde", "余额"]) => asks(Ask::Balance),
         [word] if keyword::is(word, &["last"]) => asks(Ask::LastCall),
         [word] if keyword::is(word, &["re", "redial"]) => asks(Ask::Redial),
-        [word] if keyword::is(word, &["x", "cancel"]) => acts(Command::Cancel),
+        [word] if keyword::is(word, &["x"]) => acts(Command::Cancel),
         _ => match register(words) {
             Read::No => price(&["rate", "price", "tarifa", "tarif", "资费"], words, from),
             read => read,
@@ -51,15 +51,28 @@ pub fn register(words: &[&str]) -> Read {
     acts(Command::Register { user, pin: (*pin).to_owned(), others: Vec::new() })
 }
 
-/// STOP, START, HELP, with their usual synonyms.
+/// What ends all calls, letters and digits alone: the words of the FCC (47 CFR 64.1200(a)(10)) and of the CTIA, what people write
+/// instead, and the same in other languages, divided by blanks.
+const STOP: &str = "
+    stop quit end revoke optout cancel unsubscribe stopall
+    optmeout stopcalling stopcallingme donotcall donotcallme dontcall dontcallme unsubscribeme cancelall endall quitall remove
+    removeme unsub
+    arret arrêt arrêter désabonner désinscrire désinscription
+    baja alto parar cancelar detener pare sair descadastrar
+    stopp abmelden abbestellen ende afmelden stoppen avsluta
+    basta annulla wypisz rezygnuję iptal dur
+    стоп отписаться отписка отмена
+    退订 取消 停止 td 配信停止 解除 수신거부
+    إيقاف الغاء إلغاء توقف הסר עצור रोकें बंद";
+
+/// STOP, START, HELP, with their usual synonyms, whatever is written around them.
 pub fn everywhere(words: &[&str]) -> Read {
-    const STOP: [&str; 10] =
-        ["stop", "stopall", "unsubscribe", "end", "quit", "optout", "arret", "arrêt", "baja", "退订"];
+    let among = |wanted| keyword::says(words, wanted);
     match words {
-        [word] if keyword::is(word, &STOP) => acts(Command::Stop),
-        [word, all] if keyword::is(word, &["stop"]) && keyword::is(all, &["all"]) => acts(Command::Stop),
-        [word] if keyword::is(word, &["start", "unstop", "alta"]) => acts(Command::Start),
-        [word] if keyword::is(word, &["help", "info", "?", "ayuda", "aide", "帮助"]) => acts(Command::Help),
+        _ if among(STOP) => acts(Command::Stop),
+        _ if among("start unstop alta") => acts(Command::Start),
+        ["?"] => acts(Command::Help),
+        _ if among("help info ayuda aide 帮助") => acts(Command::Help),
         _ => Read::No,
     }
 }

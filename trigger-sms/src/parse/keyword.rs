@@ -3,10 +3,26 @@
 
 use ringback_common::number::text::is_invisible;
 
+/// What people write around a keyword.
+const POLITE: [&str; 8] = ["please", "pls", "thanks", "thank", "you", "now", "por", "favor"];
+/// More words are a sentence, not a keyword.
+const MOST_WORDS: usize = 8;
+
 /// Whether the word is one of these, which are written in lower case.
 pub fn is(word: &str, wanted: &[&str]) -> bool {
     let word = fold(word);
     wanted.contains(&word.as_str())
+}
+
+/// Whether the words say one of these, which are divided by blanks; of what is said letters and digits count, and no polite words: `*Opt-Out*`, `“stop”`, `S T O P`,
+/// `Stop. Thank you`.
+pub fn says(words: &[&str], wanted: &str) -> bool {
+    if words.len() > MOST_WORDS {
+        return false;
+    }
+    let plain = |text: &str| fold(text).chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+    let said: String = words.iter().map(|word| plain(word)).filter(|word| !POLITE.contains(&word.as_str())).collect();
+    !said.is_empty() && wanted.split_whitespace().any(|one| plain(one) == said)
 }
 
 /// Lower case, Latin for what looks Latin, without invisible marks and without a full stop or `!` at the end.
@@ -52,6 +68,27 @@ mod tests {
         }
         assert!(is("ВAL", &["bal"]) && is("ЅTOР", &["stop"]) && is("Х", &["x"]) && is("RΕ", &["re"]));
         assert!(is("余额", &["余额"]) && is("STOP。", &["stop"]));
+        for text in [
+            "STOP",
+            "*Stop*",
+            "“stop”",
+            "(STOP)",
+            "stop!!!",
+            "- stop -",
+            "S T O P",
+            "stop 🛑",
+            "«Stop»",
+            "#STOP",
+            "'stop'",
+            "Stop. Thank you",
+            "please STOP now",
+        ] {
+            assert!(says(&text.split(' ').collect::<Vec<_>>(), "stop"), "{text}");
+        }
+        assert!(says(&["Opt", "-", "OUT."], "optout") && says(&["СТОП"], "стоп") && says(&["Arre\u{302}t"], "arret"));
+        for text in ["", "!!!", "stops", "stop it now or else", "no"] {
+            assert!(!says(&text.split(' ').collect::<Vec<_>>(), "stop"), "{text}");
+        }
         for word in ["call", "ca1", "c al", ""] {
             assert!(!is(word, &["cal"]), "{word}");
         }

@@ -215,6 +215,40 @@ fn a_number_accepts_its_own_forms_and_others_the_usual_ones() {
 }
 
 #[test]
+fn what_the_law_calls_an_opt_out_stops_on_every_number() {
+    for codes in [accepting(&["gtl"], None), accepting(&["words", "commands"], Some("ring"))] {
+        for word in
+            ["stop", "quit", "end", "revoke", "opt out", "cancel", "unsubscribe", "stop all", "optout", "opt-out"]
+        {
+            for text in
+                [word.to_owned(), word.to_uppercase(), format!("{word}."), format!("“{word}”"), format!("*{word}*!!")]
+            {
+                assert_eq!(told(&text, &codes), "sender stops", "{text}");
+            }
+        }
+        for text in [
+            "Stop. Thank you",
+            "S T O P",
+            "Arrêt",
+            "ARRÊTER",
+            "baja",
+            "Abmelden!",
+            "Стоп",
+            "退订",
+            "TD",
+            "수신거부",
+            "إيقاف",
+        ] {
+            assert_eq!(told(text, &codes), "sender stops", "{text}");
+        }
+        for text in ["Stop the war", "the end of it all", "call", "stopover"] {
+            assert_ne!(told(text, &codes), "sender stops", "{text}");
+        }
+        assert_eq!(told("START!", &codes), "sender starts");
+    }
+}
+
+#[test]
 fn keywords_tell_the_users_of_one_number_apart() {
     let code = |forms: &[&str], keyword: Option<&str>| ShortCodeConfig {
         number: "777".to_owned(),

@@ -5,7 +5,7 @@
 use ringback_common::config::SourceConfig;
 use serde::Deserialize;
 
-use super::fields::{Parameters, international};
+use super::fields::{Parameters, international, text};
 use super::outgoing::{at, form};
 use super::{Outgoing, Raw, Read, Refusal, Told, only_by_path};
 use crate::send::{Reply, Sent};
@@ -14,13 +14,10 @@ use crate::send::{Reply, Sent};
 pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
     only_by_path(config)?;
     let posted = Parameters::read(raw.body);
-    Ok(Read::Texts(vec![Told {
-        id: posted.need("id")?,
-        from: international(&posted.need("from")?),
-        to: posted.get("to").map(international).unwrap_or_default(),
-        body: posted.need("text")?,
-        ..Told::default()
-    }]))
+    let (id, from) = (posted.need("id")?, international(&posted.need("from")?));
+    text(posted.get("text").map(str::to_owned), false, |body| {
+        Ok(Told { id, from, to: posted.get("to").map(international).unwrap_or_default(), body, ..Told::default() })
+    })
 }
 
 /// Sends a message. <https://developers.africastalking.com/docs/sms/sending/bulk>

@@ -9,11 +9,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::Algorithm;
 use ringback_common::config::SourceConfig;
-use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::fields::{Parameters, international, json as read_json, moment};
+use super::fields::{Parameters, at_any, international, moment, need_at, object, text};
 use super::outgoing::{at, form, json as post_json};
 use super::{Outgoing, Raw, Read, Refusal, Told, jwt};
 use crate::send::Reply;
@@ -73,68 +72,32 @@ fn vouched(raw: &Raw<'_>, url: &str, key: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-#[derive(Deserialize)]
-struct Posted {
-    event: Option<String>,
-    payload: Message,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Message {
-    id: String,
-    channel_id: String,
-    sender: Sender,
-    receiver: Option<Receiver>,
-    body: Body,
-    direction: Option<String>,
-    created_at: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Sender {
-    contact: Option<Identified>,
-}
-
-#[derive(Deserialize)]
-struct Receiver {
-    connector: Option<Identified>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Identified {
-    identifier_value: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Body {
-    text: Option<Text>,
-}
-
-#[derive(Deserialize)]
-struct Text {
-    text: String,
-}
+/// What the words of a message may stand in: a text, or below a picture or a file.
+const WORDS: [&str; 4] =
+    ["/payload/body/text/text", "/payload/body/text", "/payload/body/image/text", "/payload/body/file/text"];
 
 fn channel(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
-    let Posted { event, payload } = read_json(raw.body)?;
-    if event.is_some_and(|event| event != "sms.inbound") || payload.direction.is_some_and(|way| way != "incoming") {
+    let posted = object(raw.body)?;
+    let said = |place: &str| at_any(&posted, &[place]);
+    let id = need_at(&posted, &["/payload/id"])?;
+    let incoming = said("/payload/direction").is_none_or(|way| way == "incoming");
+    if said("/event").is_some_and(|event| event != "sms.inbound") || !incoming {
         return Ok(Read::Nothing("Bird tells of something else than a text"));
     }
-    if config.channel.as_ref().is_some_and(|ours| *ours != payload.channel_id) {
+    if config.channel.is_some() && config.channel != said("/payload/channelId") {
         return Err(Refusal::Unproven("the message is another channel's"));
     }
-    let number = |one: Option<Identified>| one.and_then(|one| one.identifier_value).unwrap_or_default();
-    let Some(text) = payload.body.text else { return Ok(Read::Nothing("a message without text")) };
-    Ok(Read::Texts(vec![Told {
-        id: payload.id,
-        from: number(payload.sender.contact),
-        to: number(payload.receiver.and_then(|receiver| receiver.connector)),
-        body: text.text,
-        received: payload.created_at.as_deref().and_then(moment),
-        ..Told::default()
-    }]))
+    let with_media = said("/payload/body/type").is_some_and(|kind| kind != "text");
+    text(at_any(&posted, &WORDS), with_media, |body| {
+        Ok(Told {
+            id,
+            from: said("/payload/sender/contact/identifierValue").unwrap_or_default(),
+            to: said("/payload/receiver/connector/identifierValue").unwrap_or_default(),
+            body,
+            received: said("/payload/createdAt").as_deref().and_then(moment),
+            ..Told::default()
+        })
+    })
 }
 
 fn messagebird(raw: &Raw<'_>) -> Result<Read, Refusal> {
@@ -144,15 +107,19 @@ fn messagebird(raw: &Raw<'_>) -> Result<Read, Refusal> {
         _ if is_json => Parameters::of_json(raw)?,
         _ => Parameters::read(raw.body),
     };
-    let body = posted.get("body").or_else(|| posted.get("payload")).map(str::to_owned);
-    Ok(Read::Texts(vec![Told {
-        id: posted.get("message_id").map_or_else(|| posted.need("id"), |id| Ok(id.to_owned()))?,
-        from: international(&posted.need("originator")?),
-        to: posted.get("recipient").map(international).unwrap_or_default(),
-        body: body.ok_or_else(|| Refusal::malformed("the parameter body is needed, once"))?,
-        received: posted.get("createdDatetime").and_then(moment),
-        ..Told::default()
-    }]))
+    let first = |names: &[&str]| names.iter().find_map(|name| posted.first(name)).map(str::to_owned);
+    let missing = || Refusal::malformed("the parameters originator and id are needed");
+    let from = first(&["originator"]).ok_or_else(missing)?;
+    text(first(&["body", "payload"]), posted.first("mediaUrls").is_some(), |body| {
+        Ok(Told {
+            id: first(&["message_id", "id"]).ok_or_else(missing)?,
+            from: international(&from),
+            to: posted.first("recipient").map(international).unwrap_or_default(),
+            body,
+            received: posted.first("createdDatetime").and_then(moment),
+            ..Told::default()
+        })
+    })
 }
 
 /// Sends a message through the channel, or through MessageBird where no workspace and channel are set.

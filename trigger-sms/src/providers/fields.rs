@@ -4,8 +4,9 @@
 use chrono::{DateTime, NaiveDateTime, Utc};
 use percent_encoding::percent_decode;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::{Raw, Refusal};
+use super::{Raw, Read, Refusal, Told};
 
 /// Names and values in the order in which they came.
 pub struct Parameters(pub Vec<(String, String)>);
@@ -38,6 +39,11 @@ impl Parameters {
         }
     }
 
+    /// The value of the first parameter of this name, where providers write one twice.
+    pub fn first(&self, wanted: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+    }
+
     /// The value of a parameter that must be there.
     pub fn need(&self, wanted: &str) -> Result<String, Refusal> {
         let value = self.get(wanted).map(str::to_owned);
@@ -64,6 +70,48 @@ pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
         let place = format!("line {}, column {}", error.line(), error.column());
         Refusal::malformed(format!("the JSON is not understood at {place}"))
     })
+}
+
+/// A JSON object.
+pub fn object(body: &[u8]) -> Result<Value, Refusal> {
+    json(body).map(Value::Object)
+}
+
+/// What stands in JSON at the first of these places (JSON pointers) that has a text or a number.
+pub fn at_any(value: &Value, places: &[&str]) -> Option<String> {
+    places.iter().find_map(|place| match value.pointer(place)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    })
+}
+
+/// The same, where it must be there.
+pub fn need_at(value: &Value, places: &[&str]) -> Result<String, Refusal> {
+    let found = at_any(value, places);
+    found.ok_or_else(|| Refusal::malformed(format!("a text is needed in the JSON at {}", places.join(" or "))))
+}
+
+/// Whether there is anything in JSON at this place.
+pub fn is_any_at(value: &Value, place: &str) -> bool {
+    match value.pointer(place) {
+        None | Some(Value::Null) => false,
+        Some(Value::Array(list)) => !list.is_empty(),
+        Some(_) => true,
+    }
+}
+
+/// A message that says something, or says nothing: pictures alone are no text, nor an empty one, by which somebody might ask for
+/// a call.
+pub fn text(
+    body: Option<String>,
+    with_media: bool,
+    told: impl FnOnce(String) -> Result<Told, Refusal>,
+) -> Result<Read, Refusal> {
+    match body.filter(|body| !with_media || !body.trim().is_empty()) {
+        Some(body) => Ok(Read::Texts(vec![told(body)?])),
+        None => Ok(Read::Nothing("a message without text")),
+    }
 }
 
 /// An international number as some providers write it, without `+`; anything else stays as it is.

@@ -4,46 +4,44 @@
 
 use ringback_common::config::SourceConfig;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::fields::{international, json as read_json, moment};
+use super::fields::{at_any, international, json as read_json, moment};
 use super::outgoing::{at, json as post_json};
 use super::{Outgoing, Raw, Read, Refusal, Told, signed_in};
 use crate::send::{Reply, Sent};
 
 #[derive(Deserialize)]
 struct Posted {
-    results: Vec<Message>,
+    results: Vec<Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Message {
-    message_id: String,
-    from: String,
-    #[serde(default)]
-    to: String,
-    text: String,
-    received_at: Option<String>,
-}
-
-/// Reads all texts.
+/// Reads all texts; what has none, pictures for instance, stands beside them and is left.
 pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
     signed_in(config, raw)?;
     let posted: Posted = read_json(raw.body)?;
-    let texts: Vec<Told> = posted.results.into_iter().map(told).collect();
-    Ok(if texts.is_empty() { Read::Nothing("no results") } else { Read::Texts(texts) })
+    let texts: Vec<Told> = posted.results.iter().filter_map(told).collect();
+    Ok(if texts.is_empty() { Read::Nothing("no results with a text") } else { Read::Texts(texts) })
 }
 
-fn told(message: Message) -> Told {
-    Told {
-        id: message.message_id,
-        from: international(&message.from),
-        to: international(&message.to),
-        body: message.text,
-        received: message.received_at.as_deref().and_then(moment),
+fn told(message: &Value) -> Option<Told> {
+    let said = |place: &str| at_any(message, &[place]);
+    Some(Told {
+        id: said("/messageId")?,
+        from: international(&said("/from")?),
+        to: said("/to").as_deref().map(international).unwrap_or_default(),
+        body: at_any(message, &["/text", "/message/text", "/message"]).or_else(|| words(message))?,
+        received: said("/receivedAt").as_deref().and_then(moment),
         ..Told::default()
-    }
+    })
+}
+
+/// The words among the parts of a multimedia message.
+fn words(message: &Value) -> Option<String> {
+    let parts = message.pointer("/message")?.as_array()?.iter();
+    let plain = parts.filter(|part| at_any(part, &["/contentType"]).is_some_and(|kind| kind.starts_with("text/plain")));
+    let words: Vec<String> = plain.filter_map(|part| at_any(part, &["/value", "/text"])).collect();
+    (!words.is_empty()).then(|| words.join("\n"))
 }
 
 /// Sends a message through the account's own address.

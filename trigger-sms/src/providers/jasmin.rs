@@ -5,7 +5,7 @@
 use axum::http::Request;
 use ringback_common::config::SourceConfig;
 
-use super::fields::{Parameters, bytes};
+use super::fields::{Parameters, bytes, text};
 use super::outgoing::{at, encoded};
 use super::{Outgoing, Raw, Read, Refusal, Told, only_by_path};
 use crate::coding::{self, Coding};
@@ -19,16 +19,15 @@ pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
     only_by_path(config)?;
     let posted = Parameters::read(raw.body);
     let coding = data_coding(&bytes(raw.body, "coding").unwrap_or_default())?;
-    let body = coding::bytes_of_hex(&posted.need("binary")?, "binary")
-        .and_then(|bytes| coding::decode(&bytes, Coding::new(coding)))
-        .map_err(|error| Refusal::malformed(format!("binary is no text: {error}")))?;
-    Ok(Read::Texts(vec![Told {
-        id: posted.need("id")?,
-        from: posted.need("from")?,
-        to: posted.get("to").unwrap_or_default().to_owned(),
-        body,
-        ..Told::default()
-    }]))
+    let (id, from) = (posted.need("id")?, posted.need("from")?);
+    let decoded = |hex: &str| {
+        coding::bytes_of_hex(hex, "binary")
+            .and_then(|bytes| coding::decode(&bytes, Coding::new(coding)))
+            .map_err(|error| Refusal::malformed(format!("binary is no text: {error}")))
+    };
+    text(posted.get("binary").map(decoded).transpose()?, false, |body| {
+        Ok(Told { id, from, to: posted.get("to").unwrap_or_default().to_owned(), body, ..Told::default() })
+    })
 }
 
 /// One raw byte, or digits.

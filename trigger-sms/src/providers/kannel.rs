@@ -7,7 +7,7 @@
 use axum::http::Request;
 use ringback_common::config::SourceConfig;
 
-use super::fields::{Parameters, bytes};
+use super::fields::{Parameters, bytes, text};
 use super::outgoing::{at, encoded};
 use super::{Outgoing, Raw, Read, Refusal, Told, only_by_path};
 use crate::coding::{self, Coding, fits_gsm};
@@ -24,14 +24,12 @@ pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
             return Err(Refusal::Unproven("neither the path nor the parameter secret has this source's path_secret"));
         }
     }
-    let text = bytes(raw.query.as_bytes(), "text").ok_or_else(|| Refusal::malformed("the parameter text is needed"))?;
-    Ok(Read::Texts(vec![Told {
-        id: query.need("id")?,
-        from: query.need("from")?,
-        to: query.get("to").unwrap_or_default().to_owned(),
-        body: decoded(text, query.get("charset").unwrap_or_default())?,
-        ..Told::default()
-    }]))
+    let (id, from) = (query.need("id")?, query.need("from")?);
+    let written = bytes(raw.query.as_bytes(), "text");
+    let said = written.map(|bytes| decoded(bytes, query.get("charset").unwrap_or_default())).transpose()?;
+    text(said, false, |body| {
+        Ok(Told { id, from, to: query.get("to").unwrap_or_default().to_owned(), body, ..Told::default() })
+    })
 }
 
 /// Kannel names its alphabets as iconv does.

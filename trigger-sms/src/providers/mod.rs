@@ -353,4 +353,6 @@ fn only_by_path(config: &SourceConfig) -> Result<(), Refusal> {
 }
 
 #[cfg(test)]
+mod shapes;
+#[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use ringback_common::config::SourceConfig;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::fields::{Parameters, international};
+use super::fields::{Parameters, international, text};
 use super::outgoing::{at, basic, json as post_json};
 use super::{Outgoing, Raw, Read, Refusal, Told};
 use crate::send::Reply;
@@ -67,13 +67,12 @@ pub fn read(config: &SourceConfig, nonces: &Nonces, raw: &Raw<'_>) -> Result<Rea
         return Err(Refusal::Unproven("this nonce came with another body before"));
     }
     let posted = Parameters::read(raw.body);
-    Ok(Read::Texts(vec![Told {
-        id: posted.need("MessageUUID")?,
-        from: international(&posted.need("From")?),
-        to: posted.get("To").map(international).unwrap_or_default(),
-        body: posted.need("Text")?,
-        ..Told::default()
-    }]))
+    let (id, from) = (posted.need("MessageUUID")?, international(&posted.need("From")?));
+    let with_media = posted.get("Type") == Some("mms") || posted.get("Media0").is_some();
+    let said = posted.get("Text").or_else(|| posted.get("Body"));
+    text(said.map(str::to_owned), with_media, |body| {
+        Ok(Told { id, from, to: posted.get("To").map(international).unwrap_or_default(), body, ..Told::default() })
+    })
 }
 
 /// Sends a message. <https://www.plivo.com/docs/messaging/api/message#send-a-message>

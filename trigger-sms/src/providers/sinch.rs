@@ -3,43 +3,33 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use ringback_common::config::SourceConfig;
-use serde::Deserialize;
 use serde_json::json;
 
-use super::fields::{international, json as read_json, moment};
+use super::fields::{at_any, international, moment, need_at, object, text};
 use super::outgoing::{at, json as post_json};
 use super::{Outgoing, Raw, Read, Refusal, Told, signed_in};
 use crate::send::Reply;
 
-#[derive(Deserialize)]
-struct Posted {
-    #[serde(rename = "type")]
-    kind: String,
-    id: Option<String>,
-    from: Option<String>,
-    to: Option<String>,
-    body: Option<String>,
-    received_at: Option<String>,
-}
-
 /// Reads one text.
 pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
     signed_in(config, raw)?;
-    let posted: Posted = read_json(raw.body)?;
-    if posted.kind != "mo_text" {
-        return Ok(Read::Nothing("Sinch tells of something else than a text"));
-    }
-    let (Some(id), Some(from), Some(to), Some(body)) = (posted.id, posted.from, posted.to, posted.body) else {
-        return Err(Refusal::malformed("id, from, to and body are needed"));
+    let posted = object(raw.body)?;
+    let said = |place: &str| at_any(&posted, &[place]);
+    let (words, with_media) = match need_at(&posted, &["/type"])?.as_str() {
+        "mo_text" => (at_any(&posted, &["/body", "/body/message"]), false),
+        "mo_media" => (at_any(&posted, &["/body/message", "/body"]), true),
+        _ => return Ok(Read::Nothing("Sinch tells of something else than a text")),
     };
-    Ok(Read::Texts(vec![Told {
-        id,
-        from: international(&from),
-        to: international(&to),
-        body,
-        received: posted.received_at.as_deref().and_then(moment),
-        ..Told::default()
-    }]))
+    text(words, with_media, |body| {
+        Ok(Told {
+            id: need_at(&posted, &["/id"])?,
+            from: international(&need_at(&posted, &["/from"])?),
+            to: said("/to").as_deref().map(international).unwrap_or_default(),
+            body,
+            received: said("/received_at").as_deref().and_then(moment),
+            ..Told::default()
+        })
+    })
 }
 
 /// Sends a batch of one. <https://developers.sinch.com/docs/sms/api-reference/sms/batches/sendsms>

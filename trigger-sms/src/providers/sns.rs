@@ -17,7 +17,7 @@ use ringback_common::config::SourceConfig;
 use serde::Deserialize;
 use url::Url;
 
-use super::fields::{json as read_json, moment};
+use super::fields::{at_any, is_any_at, moment, need_at, object, text};
 use super::outgoing::{at, encoded};
 use super::{Outgoing, Raw, Read, Refusal, Told, sigv4};
 use crate::send::Reply;
@@ -88,17 +88,6 @@ struct Posted {
     subscribe_url: Option<String>,
 }
 
-/// What stands in a topic's message.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Text {
-    origination_number: String,
-    #[serde(default)]
-    destination_number: String,
-    message_body: String,
-    inbound_message_id: Option<String>,
-}
-
 /// Reads one text, or says which certificate or confirmation is due.
 pub fn read(config: &SourceConfig, certificates: &Certificates, raw: &Raw<'_>) -> Result<Read, Refusal> {
     let posted: Posted =
@@ -120,7 +109,7 @@ pub fn read(config: &SourceConfig, certificates: &Certificates, raw: &Raw<'_>) -
         return Err(Refusal::Unproven("the signature does not fit"));
     }
     match posted.kind.as_str() {
-        "Notification" => text(posted),
+        "Notification" => notified(posted),
         "SubscriptionConfirmation" => {
             let url = posted.subscribe_url.as_deref().and_then(|url| amazons(url, &posted.topic_arn));
             url.map(Read::Confirm).ok_or_else(|| Refusal::malformed("SubscribeURL is no address of Amazon's"))
@@ -129,16 +118,21 @@ pub fn read(config: &SourceConfig, certificates: &Certificates, raw: &Raw<'_>) -
     }
 }
 
-fn text(posted: Posted) -> Result<Read, Refusal> {
-    let text: Text = read_json(posted.message.as_bytes())?;
-    Ok(Read::Texts(vec![Told {
-        id: text.inbound_message_id.unwrap_or(posted.message_id),
-        from: text.origination_number,
-        to: text.destination_number,
-        body: text.message_body,
-        received: moment(&posted.timestamp),
-        ..Told::default()
-    }]))
+/// What stands in a topic's message: JSON of its own.
+fn notified(posted: Posted) -> Result<Read, Refusal> {
+    let message = object(posted.message.as_bytes())?;
+    let said = |place: &str| at_any(&message, &[place]);
+    let from = need_at(&message, &["/originationNumber"])?;
+    text(said("/messageBody"), is_any_at(&message, "/mediaUrls"), |body| {
+        Ok(Told {
+            id: said("/inboundMessageId").unwrap_or(posted.message_id),
+            from,
+            to: said("/destinationNumber").unwrap_or_default(),
+            body,
+            received: moment(&posted.timestamp),
+            ..Told::default()
+        })
+    })
 }
 
 /// An address of SNS in the region of this topic.

@@ -6,40 +6,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use ringback_common::config::SourceConfig;
-use serde::Deserialize;
 use serde_json::json;
 
-use super::fields::{json as read_json, moment};
+use super::fields::{at_any, is_any_at, moment, need_at, object, text};
 use super::outgoing::{at, json as post_json};
 use super::{Outgoing, Raw, Read, Refusal, Told};
 use crate::send::Reply;
 
 const WINDOW: i64 = 300;
-
-#[derive(Deserialize)]
-struct Posted {
-    data: Event,
-}
-
-#[derive(Deserialize)]
-struct Event {
-    event_type: String,
-    payload: serde_json::Value,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    id: String,
-    from: Party,
-    to: Vec<Party>,
-    text: Option<String>,
-    received_at: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Party {
-    phone_number: String,
-}
 
 /// Reads one text.
 pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
@@ -56,21 +30,23 @@ pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
     if !raw.is_recent(timestamp.parse().ok(), WINDOW) {
         return Err(Refusal::Unproven("the request is more than five minutes old, or the clocks differ"));
     }
-    let Event { event_type, payload } = read_json::<Posted>(raw.body)?.data;
-    if event_type != "message.received" {
+    let posted = object(raw.body)?;
+    if need_at(&posted, &["/data/event_type"])? != "message.received" {
         return Ok(Read::Nothing("Telnyx tells of something else than a text"));
     }
-    let message: Message = serde_json::from_value(payload)
-        .map_err(|_| Refusal::malformed("data.payload has no id, from.phone_number and to[].phone_number"))?;
-    let Some(body) = message.text else { return Ok(Read::Nothing("a message without text")) };
-    Ok(Read::Texts(vec![Told {
-        id: message.id,
-        from: message.from.phone_number,
-        to: message.to.into_iter().next().map(|party| party.phone_number).unwrap_or_default(),
-        body,
-        received: message.received_at.as_deref().and_then(moment),
-        ..Told::default()
-    }]))
+    let id = need_at(&posted, &["/data/payload/id"])?;
+    let from = need_at(&posted, &["/data/payload/from/phone_number", "/data/payload/from"])?;
+    let said = |places: &[&str]| at_any(&posted, places);
+    text(said(&["/data/payload/text"]), is_any_at(&posted, "/data/payload/media"), |body| {
+        Ok(Told {
+            id,
+            from,
+            to: said(&["/data/payload/to/0/phone_number", "/data/payload/to"]).unwrap_or_default(),
+            body,
+            received: said(&["/data/payload/received_at"]).as_deref().and_then(moment),
+            ..Told::default()
+        })
+    })
 }
 
 /// Sends a message. <https://developers.telnyx.com/api-reference/messages/send-a-message>

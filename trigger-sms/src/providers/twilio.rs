@@ -4,7 +4,7 @@
 
 use ringback_common::config::SourceConfig;
 
-use super::fields::Parameters;
+use super::fields::{Parameters, text};
 use super::outgoing::{at, basic, form};
 use super::{Outgoing, Raw, Read, Refusal, Told};
 use crate::send::Reply;
@@ -20,13 +20,11 @@ pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
     if !signed || posted.get("AccountSid") != Some(account) {
         return Err(Refusal::Unproven("the signature does not fit; is public_url the very address set at Twilio?"));
     }
-    Ok(Read::Texts(vec![Told {
-        id: posted.need("MessageSid")?,
-        from: posted.need("From")?,
-        to: posted.get("To").unwrap_or_default().to_owned(),
-        body: posted.need("Body")?,
-        ..Told::default()
-    }]))
+    let (id, from) = (posted.need("MessageSid")?, posted.need("From")?);
+    let with_media = posted.get("NumMedia").is_some_and(|count| count != "0");
+    text(posted.get("Body").map(str::to_owned), with_media, |body| {
+        Ok(Told { id, from, to: posted.get("To").unwrap_or_default().to_owned(), body, ..Told::default() })
+    })
 }
 
 /// Creates a message. <https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource>

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
-use super::fields::{Parameters, international, moment};
+use super::fields::{Parameters, international, moment, text};
 use super::outgoing::{at, form};
 use super::{Outgoing, Raw, Read, Refusal, Told};
 use crate::coding::{Place, Reference, fits_gsm};
@@ -44,15 +44,17 @@ pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
     let (Some(id), Some(from)) = (posted.get("messageId"), posted.get("msisdn")) else {
         return Ok(Read::Nothing("Vonage asks whether somebody is here"));
     };
-    Ok(Read::Texts(vec![Told {
-        id: id.to_owned(),
-        from: international(from),
-        to: posted.get("to").map(international).unwrap_or_default(),
-        body: posted.need("text")?,
-        received: posted.get("message-timestamp").and_then(moment),
-        place: place(&posted),
-        ..Told::default()
-    }]))
+    text(posted.get("text").map(str::to_owned), false, |body| {
+        Ok(Told {
+            id: id.to_owned(),
+            from: international(from),
+            to: posted.get("to").map(international).unwrap_or_default(),
+            body,
+            received: posted.get("message-timestamp").and_then(moment),
+            place: place(&posted),
+            ..Told::default()
+        })
+    })
 }
 
 /// Vonage posts each part of a long text by itself: `concat=true`, and which part of which text.

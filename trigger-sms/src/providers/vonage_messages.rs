@@ -4,28 +4,14 @@
 
 use jsonwebtoken::Algorithm;
 use ringback_common::config::SourceConfig;
-use serde::Deserialize;
 use serde_json::json;
 
-use super::fields::{international, json as read_json, moment};
+use super::fields::{at_any, international, moment, need_at, object, text};
 use super::outgoing::{at, basic, json as post_json};
 use super::{Outgoing, Raw, Read, Refusal, Told, jwt};
 use crate::send::Reply;
 
 const WINDOW: i64 = 300;
-
-#[derive(Deserialize)]
-struct Posted {
-    #[serde(default)]
-    channel: String,
-    #[serde(default)]
-    message_type: String,
-    message_uuid: String,
-    from: String,
-    to: String,
-    timestamp: Option<String>,
-    text: Option<String>,
-}
 
 /// Reads one text.
 pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
@@ -44,18 +30,24 @@ pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
     if config.account.is_some() && claims.api_key != config.account {
         return Err(Refusal::Unproven("the token is another account's"));
     }
-    let posted: Posted = read_json(raw.body)?;
-    let (true, "text", Some(body)) = (posted.channel == "sms", posted.message_type.as_str(), posted.text) else {
+    let posted = object(raw.body)?;
+    let id = need_at(&posted, &["/message_uuid"])?;
+    let said = |places: &[&str]| at_any(&posted, places);
+    let channel = said(&["/channel", "/from/type"]).unwrap_or_default();
+    let kind = said(&["/message_type", "/message/content/type"]).unwrap_or_default();
+    if kind != "text" || !matches!(channel.as_str(), "sms" | "mms") {
         return Ok(Read::Nothing("a message of another channel or kind is no SMS"));
-    };
-    Ok(Read::Texts(vec![Told {
-        id: posted.message_uuid,
-        from: international(&posted.from),
-        to: international(&posted.to),
-        body,
-        received: posted.timestamp.as_deref().and_then(moment),
-        ..Told::default()
-    }]))
+    }
+    text(said(&["/text", "/message/content/text"]), false, |body| {
+        Ok(Told {
+            id,
+            from: international(&need_at(&posted, &["/from", "/from/number"])?),
+            to: said(&["/to", "/to/number"]).as_deref().map(international).unwrap_or_default(),
+            body,
+            received: said(&["/timestamp"]).as_deref().and_then(moment),
+            ..Told::default()
+        })
+    })
 }
 
 /// Sends a message. <https://developer.vonage.com/en/api/messages#SendMessage>
