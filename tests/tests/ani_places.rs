@@ -208,7 +208,7 @@ fn a_refusal_that_had_to_wait_for_the_broker_is_counted_as_late() {
     peers.rabbit.freeze(true);
     let call = caller.calls(A, ACCESS, "");
     assert_eq!(caller.hears(SOON).and_then(|answer| answer.status()), Some(100));
-    assert!(caller.hears(secs(1)).is_none(), "no refusal before the job is safe");
+    assert!(caller.hears(secs(2)).is_none(), "no refusal before the job is safe");
     peers.rabbit.freeze(false);
     assert_eq!(caller.to_the_end(&call, SOON).codes, [603]);
     assert_eq!((outcomes(&trigger, "accepted"), late()), (1, 1));
