@@ -78,14 +78,14 @@ fn two_who_talk_are_joined_again_by_the_survivor() {
 fn a_ringing_phone_is_cancelled_by_a_survivor_at_another_address() {
     let a = vec![Manner::rings_for_ever(), Manner::answers(millis(300)).plays(700)];
     let b = Manner::answers(millis(300)).plays(1100).hangs_up_after(secs(1));
-    let mut stage = stage(a, b, 5);
+    let mut stage = stage(a, b, 15);
     stage.phones.wait_call(A, "rings", SOON, |call| call.ringing_us.is_some());
     let _survivor = stage.site.start(Part::Engine(2));
     stage.old.process.kill9();
     stage.phones.wait("the first call to be cancelled", secs(20), |calls| calls[0].canceled_us);
     stage.site.wait_idle(1, secs(90));
     let log = stage.phones.log();
-    judge::insist(&log, [judge::one_attempt_at_a_time(&log, A, 36_700_000)]);
+    judge::insist(&log, [judge::one_attempt_at_a_time(&log, A, 46_700_000)]);
     assert_eq!(judge::attempts(&log.of_number(A)).len(), 2, "{}", log.ladder());
     let causes: Vec<String> = stage.site.probe().cdrs().into_iter().map(|c| c.cause).collect();
     assert_eq!(causes.first().map(String::as_str), Some("Interrupted"), "{causes:?}");
