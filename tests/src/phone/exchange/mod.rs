@@ -116,7 +116,7 @@ impl Exchange {
             |call: &Call| call.report.number == number && call.report.answered_us.is_some() && !call.done_with;
         let calls: Vec<usize> = (0..self.calls.len()).filter(|id| talking(&self.calls[*id])).collect();
         for id in calls {
-            self.send_bye(id, Who::Phone);
+            self.later(id, Duration::ZERO, Due::HangUp);
         }
     }
 
