@@ -451,7 +451,7 @@ impl Driver {
     }
 
     fn fail_after(&self, carried: &record::Carried, work: &Work) {
-        let stored = |leg: LegName| carried.invites.contains(&leg);
+        let stored = |leg: LegName| carried.invites.iter().any(|(of, _)| *of == leg);
         let answered = |leg: LegName| carried.finals.iter().any(|(of, code)| *of == leg && *code < 300);
         let refused = |leg: LegName| carried.finals.iter().any(|(of, code)| *of == leg && *code >= 300);
         if stored(A) && !matches!(work, Work::NewTry(_)) {
@@ -488,7 +488,7 @@ impl Driver {
         self.record.not_written();
         self.work.retain(|work| matches!(work, Work::Reserve(_)));
         self.hears(why);
-        for leg in &carried.invites {
+        for (leg, _) in &carried.invites {
             if self.tries[index(*leg)] == 0 {
                 self.give_up(*leg); // it never left
             }

@@ -30,8 +30,6 @@ impl Driver {
             }
             match self.prepare(leg, track.route) {
                 Some(line) => {
-                    self.record.legs[i].call_id = line.sip.call_id().to_owned();
-                    self.record.legs[i].sip_code = None;
                     invites.push(line.new_invite(self.call.plan().no_answer));
                     self.leaving[i] = self.lines[i].replace(line);
                 }
