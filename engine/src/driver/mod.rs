@@ -206,15 +206,13 @@ impl Driver {
                 return end;
             }
             let deadline = self.deadline();
-            let [a, b] = &mut self.lines;
             tokio::select! {
                 biased;
                 answer = answer_of(&mut self.in_flight) => self.answered_by_store(answer),
-                (message, from) = line::hear(a) => self.heard(A, &message, from),
-                (message, from) = line::hear(b) => self.heard(B, &message, from),
+                (leg, message, from) = line::hear(&mut self.lines) => self.heard(leg, &message, from),
                 Some(Control::Cancel) = control.recv() => self.hears(Input::Cancel),
                 Some(event) = self.audio.events.recv() => self.heard_audio(&event),
-                () = tokio::time::sleep_until(deadline) => self.tick(),
+                () = line::due(&self.world.endpoint, deadline) => self.tick(),
             }
         }
     }
