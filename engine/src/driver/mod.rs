@@ -476,7 +476,7 @@ impl Driver {
     }
 
     /// The store did not take an INVITE, nor anything that was to be written with it: the INVITE never leaves. What else happened
-    /// is told by the last step.
+    /// is told by the last step, which may wait already.
     fn refused(&mut self, carried: &record::Carried, why: Input) {
         self.lines.iter_mut().flatten().for_each(|line| line.storing = None);
         if carried.postings.is_some() {
@@ -484,7 +484,7 @@ impl Driver {
             return;
         }
         self.record.not_written();
-        self.work.retain(|work| matches!(work, Work::Reserve(_)));
+        self.work.retain(|work| matches!(work, Work::Reserve(_) | Work::Do(Output::Store(_) | Output::Finish(_))));
         self.hears(why);
         for (leg, _) in &carried.invites {
             if self.tries[index(*leg)] == 0 {
