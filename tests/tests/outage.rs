@@ -22,7 +22,7 @@ fn bills_what_the_phones_saw(story: &Story) {
     let cdrs = probe.cdrs();
     assert_eq!(cdrs.len(), 2, "one CDR an attempt");
     for (cdr, call) in cdrs.iter().zip([story.a(), story.b()]) {
-        let seen = judge::talk_seconds(&call).expect("the call was answered and ended");
+        let seen = judge::talk_seconds(&call).unwrap_or(0.0);
         assert!(
             cdr.billed_seconds as f64 <= seen.ceil(),
             "{}: {} s billed, {seen} s seen",
@@ -87,6 +87,19 @@ fn two_who_wait_for_a_dead_gateway_talk_on_beyond_their_hold() {
     story.phones.hang_up(A);
     let b = story.phones.wait_call(B, "is hung up on", SOON, is_over);
     assert_eq!(b.ended_by, Some(Who::Gateway));
+    bills_what_the_phones_saw(&story);
+}
+
+#[test]
+fn who_waits_for_a_b_that_declines_while_the_gateway_stands_still_does_not_pay_for_that() {
+    let story = Story::begin(Manner::answers(millis(300)), Manner::refuses(millis(1_500), 486), |_| {});
+    story.ask("text-1");
+    story.phones.wait_call(B, "rings", SOON, |call| call.ringing_us.is_some());
+    story.gateway.process.signal(libc::SIGSTOP);
+    std::thread::sleep(millis(2_500)); // the outage itself
+    story.phones.hang_up(A);
+    std::thread::sleep(secs(4));
+    story.gateway.process.signal(libc::SIGCONT);
     bills_what_the_phones_saw(&story);
 }
 

@@ -6,7 +6,7 @@ use ringback_common::event::LegName::{self, A, B};
 use ringback_common::failpoint::failpoint;
 use ringback_common::store::{FinalResponse as StoredFinal, NewInvite};
 use ringback_sip::{
-    Caller, Credentials, FinalResponse, Identity, Leg, LegEvent, LegSetup, Message, OverCause, Reason, Target,
+    Caller, Credentials, FinalResponse, Identity, Leg, LegEvent, LegSetup, Message, Moment, OverCause, Reason, Target,
 };
 
 use super::line::{PhoneLine, Welcome};
@@ -228,7 +228,9 @@ impl Driver {
                 }
                 let silent = last.bytes.is_empty();
                 let cause = if silent { super::NO_SIGN_OF_LIFE } else { Cause::of_status(code) };
-                self.hears(Input::Over(leg, self.colour(leg, cause)));
+                // A waits and pays until B's phone has said no, also when that had to wait to be read.
+                let at = if leg == B && !silent { self.arrived(leg) } else { now };
+                self.call.handle(Input::Over(leg, self.colour(leg, cause)), at);
             }
         }
     }
@@ -287,10 +289,14 @@ impl Driver {
         failpoint("end.bye_received");
         self.send_all();
         failpoint("end.bye_answered");
-        // The phone's own second, also when its BYE had to wait to be read.
+        self.call.handle(Input::Over(leg, Cause::HungUp), self.arrived(leg));
+    }
+
+    /// When a phone said its last message: its own second, also when that had to wait to be read.
+    fn arrived(&self, leg: LegName) -> Moment {
         let arrived = self.lines[index(leg)].as_ref().map(|line| self.clock.moment(line.wire.arrived().into()));
         let now = self.clock.now();
-        self.call.handle(Input::Over(leg, Cause::HungUp), arrived.map_or(now, |arrived| arrived.min(now)));
+        arrived.map_or(now, |arrived| arrived.min(now))
     }
 
     fn reinvited(&mut self, leg: LegName, answer: Option<&str>) {

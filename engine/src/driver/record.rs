@@ -112,8 +112,8 @@ pub struct Record {
     plan: Option<Box<RawValue>>,
     /// Whole minutes of both calls that the account could pay for when it was admitted.
     pub minutes: Option<u64>,
-    /// The number of the last event and what was told, as they were before the step that is on its way.
-    before: (u32, [Told; 2]),
+    /// The number of the last event and what was told, as the store knows them.
+    durable: (u32, [Told; 2]),
     /// Facts about A and B.
     pub legs: [LegFacts; 2],
     /// Final responses that wait to be stored before they are ACKed.
@@ -200,6 +200,7 @@ impl Record {
             let told = if track.answered.is_some() { Told::Answered } else { Told::Nothing };
             record.legs[index(leg)] = LegFacts { stored: track.dialled.is_some(), told, ..LegFacts::default() };
         }
+        record.told_is_durable();
         record
     }
 
@@ -216,7 +217,7 @@ impl Record {
             opening: None,
             plan: None,
             minutes: None,
-            before: (seq, [Told::Nothing; 2]),
+            durable: (seq, [Told::Nothing; 2]),
             legs: Default::default(),
             finals: Vec::new(),
         }
@@ -345,7 +346,7 @@ impl Record {
 
     /// The store has refused the step: its numbers are given out again, and its news is told by another one.
     pub fn not_written(&mut self) {
-        let (seq, told) = self.before;
+        let (seq, told) = self.durable;
         self.seq = seq;
         for (facts, told) in self.legs.iter_mut().zip(told) {
             facts.told = told;
@@ -358,6 +359,7 @@ impl Record {
             self.purse.posted(postings);
             self.opening = None;
         }
+        self.told_is_durable();
         self.finals.drain(..carried.finals.len());
         for (leg, call_id) in &carried.invites {
             let facts = &mut self.legs[index(*leg)];
@@ -367,6 +369,10 @@ impl Record {
                 facts.sip_code = None;
             }
         }
+    }
+
+    fn told_is_durable(&mut self) {
+        self.durable = (self.seq, self.legs.each_ref().map(|leg| leg.told));
     }
 
     /// One attempt that ended, charged with at most what is left of the hold.
@@ -405,7 +411,6 @@ impl Record {
         let mut news = Vec::new();
         let (codes, told) = (self.legs.each_ref().map(|leg| leg.sip_code), self.legs.each_ref().map(|leg| leg.told));
         let calls_b = dials || self.legs[index(B)].stored;
-        self.before = (self.seq, told);
         let attempts = [A, B].map(|leg| attempt_of(call, leg));
         let mut herald = self.herald(now);
         if first && call.plan().attempt == 1 && self.job.reply.is_some() {
@@ -521,6 +526,8 @@ pub fn reason_of(verdict: Verdict, cause: Cause) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use ringback_common::answer::{Channel, Language, Speaker};
     use ringback_common::event::RequestEvent;
     use ringback_common::job::Job;
@@ -602,6 +609,23 @@ mod tests {
         };
         assert_eq!(cdr_of(refused), ("call".to_owned(), Some(503)));
         assert_eq!(cdr_of(&mut record), ("detour".to_owned(), None));
+    }
+
+    /// A phone wants to know who calls, and somebody has cancelled before the INVITE with the credentials is stored.
+    #[test]
+    fn a_new_try_that_was_refused_gives_no_number_out_twice() {
+        let mut record = record();
+        let mut call = Call::new(plan(), plan().slice(), Moment(0));
+        let first = record.step(&call, call.snapshot(), vec![invite(A)], Vec::new(), Moment(0));
+        record.written(&Carried::of(&first));
+        let _new_try = record.bare_step();
+        record.not_written();
+        call.handle(Input::Cancel, Moment(60));
+        call.handle(Input::Over(A, Cause::Canceled), Moment(60));
+        let last = record.final_step(&call, Ending::Finished(Verdict::Canceled, Cause::Canceled), Moment(70));
+        let ids = |step: &Step| step.events.iter().map(|event| event.event_id.clone()).collect::<BTreeSet<_>>();
+        assert_eq!(ids(&first).intersection(&ids(&last)).count(), 0);
+        assert_eq!(record.seq, u32::try_from(ids(&first).union(&ids(&last)).count()).unwrap());
     }
 
     /// Somebody cancels or B asks not to be called while A rings; then A answers.
