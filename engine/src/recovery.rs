@@ -85,6 +85,7 @@ fn stored_call(request: &OwnedRequest) -> Result<Option<StoredCall>, String> {
 
 /// Decides how to go on, and gets the phones ready for it.
 pub fn go_on(world: &Arc<World>, request: OwnedRequest, way: Way, slot: Option<OwnedSemaphorePermit>) -> Next {
+    let request = request.as_of_now();
     let job = request.row.job.clone();
     let stored = match stored_call(&request) {
         Ok(stored) => stored.filter(|stored| stored.call.state != State::Ended),

@@ -7,7 +7,7 @@ use ringback_common::config::{Config, RetentionConfig};
 use ringback_common::number::Country;
 use ringback_common::queue::{Queue, QueueError};
 use ringback_common::service::{Service, Shutdown};
-use ringback_common::store::{Me, OwnedRequest, Registered, Store, StoreError};
+use ringback_common::store::{Me, Registered, Store, StoreError};
 use ringback_sip::net::{Endpoint, EndpointError};
 use tokio::sync::{mpsc, watch};
 
@@ -80,7 +80,6 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
     let (tables, tables_now) = watch::channel(reader.read().await?);
     let registered_at = boot_ms();
     let Registered { me, requests } = store.register_engine(&config.engine.id).await?; // from now on it has to beat, or is adopted
-    let read_at = boot_ms();
     let (findings, mut found) = mpsc::channel(16);
     let beat = tokio::spawn(heartbeat::run(store.clone(), me.clone(), registered_at, Arc::clone(&gate), findings));
 
@@ -104,9 +103,8 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
     let ready = service.health.part("engine");
     let work = async {
         gate.opens().await;
-        let waited = Duration::from_millis(boot_ms().saturating_sub(read_at));
         for request in requests {
-            worker.take_up(older(request, waited), Way::Restarted);
+            worker.take_up(request, Way::Restarted);
         }
         ready.set(true);
         tracing::info!(engine = me.id, incarnation = me.incarnation, sip = %world.endpoint.local_addr(), "the engine takes jobs");
@@ -130,14 +128,6 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
         task.abort();
     }
     ended
-}
-
-/// A request that was read so long ago: its INVITEs are older than they were then.
-fn older(mut request: OwnedRequest, waited: Duration) -> OwnedRequest {
-    for invite in &mut request.invites {
-        invite.age = invite.age.map(|age| age + waited);
-    }
-    request
 }
 
 /// Hears what the beat finds; ends when the engine is fenced.

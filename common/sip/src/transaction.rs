@@ -102,7 +102,9 @@ impl ClientTransaction {
             out.send(Transmit { to: self.to, bytes: self.bytes.clone() });
             let doubled = interval * 2;
             let next = if self.method == Method::Invite { doubled } else { doubled.min(T2) };
-            self.repeat = Some((at.max(now.plus_ms(0)).plus_ms(next), next));
+            // As it was due, not as late as this one was: delays must not add up to a repeat at the end of the INVITE's life.
+            let due = at.plus_ms(next);
+            self.repeat = Some((if due > now { due } else { now.plus_ms(next) }, next));
         }
         false
     }
@@ -184,5 +186,26 @@ impl Answered {
         let branch = request.branch();
         let known = self.last.iter().find(|(method, known, _, _)| *method == request.method() && known == branch);
         known.inspect(|(_, _, transmit, _)| out.send(transmit.clone())).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_machine_repeats_no_invite_later_than_it_is_due() {
+        let mut out = Outbox::default();
+        let transmit = Transmit { to: ([127, 0, 0, 1], 5060).into(), bytes: Bytes::new() };
+        let mut invite = ClientTransaction::send(Method::Invite, "z".to_owned(), 1, transmit, Moment(0), &mut out);
+        let mut repeats = Vec::new();
+        loop {
+            let due = invite.poll_timeout().unwrap();
+            if invite.handle_timeout(due.plus_ms(80), &mut out) {
+                break;
+            }
+            repeats.push(due.0);
+        }
+        assert_eq!(repeats, [500, 1_500, 3_500, 7_500, 15_500, 31_500]);
     }
 }

@@ -96,7 +96,7 @@ pub struct FinalResponse {
     pub code: u16,
     /// The reason phrase.
     pub phrase: String,
-    /// The response as it came, for the store.
+    /// The response as it came, for the store; or the BYE of a phone that nobody has heard answer (code 200).
     pub bytes: Bytes,
     /// The answer of a 2xx.
     pub sdp: Option<String>,
@@ -106,6 +106,13 @@ pub struct FinalResponse {
     pub retry: bool,
     /// How long to wait before that, or what Retry-After asks for.
     pub retry_after: Option<Duration>,
+}
+
+impl FinalResponse {
+    /// Whether the phone has answered and hung up at once, as far as anybody has heard.
+    pub fn is_hang_up(&self) -> bool {
+        self.bytes.starts_with(b"BYE ")
+    }
 }
 
 /// How a call ended.

@@ -42,6 +42,7 @@ mod writer;
 
 pub use accounts::{Account, AccountChange, AccountView, NewAccount, Sealed};
 pub use answered::Called;
+pub use boot::BootMoment;
 pub use commands::Carried;
 pub use contacts::{DoNotCall, PutBy, Refusal};
 pub use erase::{Erased, Kept};

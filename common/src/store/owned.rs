@@ -37,7 +37,8 @@ where
     for row in rows(connection, requests, &jobs).await? {
         let Some(row) = readable(RequestRow::read(&row)) else { continue };
         places.insert(row.job.id.0.clone(), loaded.len());
-        loaded.push(OwnedRequest { row, dialogs: Vec::new(), invites: Vec::new(), hold: None, attempts: Vec::new() });
+        let (dialogs, invites, attempts) = (Vec::new(), Vec::new(), Vec::new());
+        loaded.push(OwnedRequest { row, dialogs, invites, hold: None, attempts, read: None });
     }
     let dialogs = format!("SELECT * FROM dialogs WHERE {which} ORDER BY leg, attempt");
     for row in rows(connection, dialogs, &jobs).await? {
@@ -47,7 +48,10 @@ where
     }
     let age = age(backend);
     let invites = format!("SELECT invites.*, {age} AS age_ms FROM invites WHERE {which} ORDER BY leg, attempt, try");
-    for row in rows(connection, invites, &jobs).await? {
+    let rows_of_invites = rows(connection, invites, &jobs).await?;
+    let read = BootMoment::now();
+    loaded.iter_mut().for_each(|request| request.read.clone_from(&read));
+    for row in rows_of_invites {
         if let Some(place) = places.get(&row.text("job_id")?) {
             loaded[*place].invites.extend(readable(StoredInvite::read(&row)));
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::boot::BootMoment;
 use super::postings::Purse;
 use super::step::{DialogState, FinalResponse, NewInvite, Outlet};
 use crate::event::LegName;
@@ -127,6 +128,21 @@ pub struct OwnedRequest {
     pub hold: Option<Purse>,
     /// The attempts that are settled.
     pub attempts: Vec<CdrRow>,
+    /// When that was read, by a clock that no one sets; `None`: the system does not say.
+    pub read: Option<BootMoment>,
+}
+
+impl OwnedRequest {
+    /// The same with its INVITEs as old as they are now: it may have waited for a gate to open, or for its turn.
+    pub fn as_of_now(mut self) -> OwnedRequest {
+        let now = BootMoment::now();
+        if let (Some(read), Some(now)) = (&self.read, &now) {
+            let waited = Duration::from_millis(u64::try_from(now.ms - read.ms).unwrap_or(0));
+            self.invites.iter_mut().for_each(|invite| invite.age = invite.age.map(|age| age + waited));
+        }
+        self.read = now;
+        self
+    }
 }
 
 /// An INVITE that was about to leave.

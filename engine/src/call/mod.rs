@@ -363,6 +363,9 @@ impl Call {
 
     /// What follows when A was not reached: another attempt later, or the end. Never another ring for a party who said no.
     fn after_caller(&self, cause: Cause, now: Moment) -> Ending {
+        if cause == Cause::HungUp {
+            return Ending::Finished(Verdict::FirstLegAborted, cause); // the answer itself was never heard
+        }
         if !cause.may_retry() {
             return Ending::Finished(Verdict::Rejected, cause);
         }

@@ -241,6 +241,17 @@ fn a_hangs_up_while_b_rings_and_b_is_cancelled_at_once() {
 }
 
 #[test]
+fn who_has_answered_and_hung_up_unheard_is_not_rung_again() {
+    let mut story = Story::begins();
+    story.does();
+    story.hears(Input::Over(A, Cause::HungUp));
+    assert_eq!(story.does(), ["finish: First leg aborted, hung_up"]);
+    let mut story = Story::with_caller_on_the_line();
+    story.hears(Input::Over(B, Cause::HungUp));
+    assert_eq!(story.does(), ["hang up A: completed", "finish: Second leg failed, hung_up"]);
+}
+
+#[test]
 fn b_answering_into_our_cancel_is_hung_up_and_costs_nothing() {
     let mut story = Story::with_caller_on_the_line();
     story.hears(Input::Over(A, Cause::HungUp));

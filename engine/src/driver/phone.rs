@@ -218,7 +218,7 @@ impl Driver {
                 }
                 self.work.push_back(Work::NewTry(leg));
             }
-            200..300 => self.answered(leg, last.sdp.as_deref()),
+            200..300 => self.answered(leg, &last),
             code => {
                 if leg == A {
                     failpoint("leg_a.got_486_not_stored");
@@ -235,16 +235,19 @@ impl Driver {
         }
     }
 
-    fn answered(&mut self, leg: LegName, answer: Option<&str>) {
+    fn answered(&mut self, leg: LegName, last: &FinalResponse) {
         failpoint(if leg == A { "leg_a.got_200_not_stored" } else { "leg_b.got_200_not_stored" });
         if let Some(line) = &mut self.lines[index(leg)] {
-            line.answered = true;
+            line.answered = !last.is_hang_up();
             line.welcome.add(line.sip.peers());
         }
         let too_late = matches!(self.call.state(), State::Closing { .. });
         let given_up = self.lines[index(leg)].as_ref().is_some_and(|line| line.verdict.is_some());
-        if too_late || !given_up && answer.is_some_and(|answer| self.agree(leg, answer)) {
+        if too_late || !given_up && last.sdp.as_deref().is_some_and(|answer| self.agree(leg, answer)) {
             return self.hears(Input::Answered(leg));
+        }
+        if last.is_hang_up() {
+            return self.hears(Input::Over(leg, Cause::HungUp));
         }
         // Nothing that both can hear, or cancelled as busy before: acknowledged once stored, then hung up. The party was reached, so
         // no other trunk is tried.

@@ -13,9 +13,6 @@ use crate::site::{Part, Running, Site};
 /// Who ends by itself is started again so long later, as a service manager would.
 const SERVICE_MANAGER: Duration = Duration::from_secs(1);
 
-/// Who starts may find within that time that store or broker are away.
-const STARTING: Duration = Duration::from_secs(10);
-
 /// One process and its place.
 pub struct Post {
     /// What it is.
@@ -28,7 +25,8 @@ pub struct Post {
 #[derive(Default)]
 struct Held {
     running: Option<Running>,
-    started: Option<Instant>,
+    /// How often it had been ready when it was started.
+    ready_before: usize,
     /// Dead since then, and not yet there again.
     dead_since: Option<u64>,
     restart: Restart,
@@ -113,8 +111,9 @@ impl Post {
             && at <= Instant::now()
         {
             held.restart = Restart::Nobody;
+            let ready_before = self.times_ready(site);
             match site.start_at(self.part, self.ip, None) {
-                Ok(running) => (held.running, held.started) = (Some(running), Some(Instant::now())),
+                Ok(running) => (held.running, held.ready_before) = (Some(running), ready_before),
                 Err(error) => held.complaints.push(format!("{:?} does not start: {error}", self.part)),
             }
         }
@@ -126,7 +125,7 @@ impl Post {
             // An engine that was taken over ends by itself, for its calls are another's; so does whoever starts while the store or
             // the broker is away. Nobody else has a reason.
             let fenced = matches!(self.part, Part::Engine(_)) && status.code().is_some();
-            let starting = status.code().is_some() && held.started.is_some_and(|at| at.elapsed() < STARTING);
+            let starting = status.code().is_some() && self.times_ready(site) == held.ready_before;
             let last = held.running.take().map(|running| running.process.tail(5)).unwrap_or_default();
             if !fenced && !starting {
                 held.complaints.push(format!("{:?} ended by itself, {status}:\n{last}", self.part));
@@ -150,13 +149,27 @@ impl Post {
         held.absences.iter().cloned().chain(open).collect()
     }
 
+    /// How often it has said that it is ready, by its log.
+    fn times_ready(&self, site: &Site) -> usize {
+        let word = match self.part {
+            Part::Sms(_) => "texts are taken",
+            Part::Iif(_) => "application servers are listened to",
+            Part::Ani(_) => "missed calls are taken",
+            _ => "the engine takes jobs",
+        };
+        self.log(site).lines().filter(|line| line.contains(word)).count()
+    }
+
     /// What is wrong with it: it ended by itself, or something in it panicked.
     pub fn complaints(&self, site: &Site) -> Vec<String> {
-        let log = site.path(&format!("{}.log", self.log_name()));
-        let text = std::fs::read_to_string(log).unwrap_or_default();
+        let text = self.log(site);
         let panics = text.lines().filter(|line| line.contains("panicked at"));
         let panics = panics.map(|line| format!("{:?}: {}", self.part, process::tail(line, 1)));
         self.held().complaints.iter().cloned().chain(panics).collect()
+    }
+
+    fn log(&self, site: &Site) -> String {
+        std::fs::read_to_string(site.path(&format!("{}.log", self.log_name()))).unwrap_or_default()
     }
 
     fn log_name(&self) -> String {

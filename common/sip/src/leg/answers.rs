@@ -216,6 +216,24 @@ impl Leg {
         crate::invite::LegSetup { local: self.invite.local, ..self.setup.clone() }
     }
 
+    /// A phone that nobody has heard answer hangs up: its 200s went to a process that was dead, or got lost. The owner is told of it as
+    /// of the answer, and the BYE is answered once that is durable. False where it is no such BYE.
+    fn left(&mut self, bye: &Message, from: SocketAddr) -> bool {
+        match &self.stage {
+            Stage::Calling(_) => {
+                self.farewell = Some(Reply::to(bye, 200).send(from));
+                self.stage = Stage::Left;
+                (self.cancel, self.silence_until) = (None, None);
+                self.early.clear();
+                let told = FinalResponse { code: 200, phrase: "Hung Up".to_owned(), ..final_of(bye, false) };
+                self.out.tell(LegEvent::Final(told));
+            }
+            Stage::Left => {}
+            _ => self.out.transmits.extend(self.farewell.clone()),
+        }
+        self.farewell.is_some()
+    }
+
     /// A request from the other side.
     pub(super) fn serve(&mut self, request: &Message, from: SocketAddr, now: Moment) {
         let is_peer = self.is_peer(from.ip());
@@ -230,6 +248,13 @@ impl Leg {
             });
         }
         if request.method() == Method::Ack || is_peer && self.answered.repeat(request, now, &mut self.out) {
+            return;
+        }
+        if is_peer
+            && request.method() == Method::Bye
+            && request.to_tag() == self.invite.local_tag
+            && self.left(request, from)
+        {
             return;
         }
         let tag = draw_branch();

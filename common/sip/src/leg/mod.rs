@@ -35,6 +35,8 @@ enum Stage {
     Refused { ack: Option<Transmit>, code: u16, retry: bool },
     /// Answered: `talk` has the dialog.
     Answered,
+    /// Answered and hung up before anybody heard the answer: that has been told, and `farewell` waits for the owner.
+    Left,
     /// Nothing left to do.
     Ended,
 }
@@ -57,6 +59,8 @@ pub struct Leg {
     /// ACKs of refused tries, by branch, for repeats of the refusal.
     acks: Vec<(String, Transmit)>,
     talk: Option<Talk>,
+    /// The 200 to a BYE that came before the answer it ends.
+    farewell: Option<Transmit>,
     /// Answers nobody wants any more: each acknowledged and hung up.
     unwanted: Vec<Talk>,
     answered: Answered,
@@ -93,6 +97,7 @@ impl Leg {
             silence_until: None,
             acks: Vec::new(),
             talk: None,
+            farewell: None,
             unwanted: Vec::new(),
             answered: Answered::default(),
             raised_once: false,
@@ -202,6 +207,10 @@ impl Leg {
                 }
                 self.follow_talk();
             }
+            Stage::Left => {
+                self.out.transmits.extend(self.farewell.clone());
+                self.finish(OverCause::RemoteHangUp);
+            }
             _ => {}
         }
     }
@@ -224,7 +233,7 @@ impl Leg {
                     self.follow_talk();
                 }
             }
-            Stage::Calling(_) | Stage::Refused { .. } | Stage::Ended => {}
+            Stage::Calling(_) | Stage::Refused { .. } | Stage::Left | Stage::Ended => {}
         }
     }
 

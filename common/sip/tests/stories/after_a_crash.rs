@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringback_sip::{Invite, Leg, LegEvent, LegState, Moment, OverCause};
+use ringback_sip::{Invite, Leg, LegEvent, LegState, Method, Moment, OverCause};
 
 use crate::world::*;
 
@@ -236,4 +236,22 @@ fn with_the_store_away_an_exhausted_block_still_has_a_number_for_the_bye() {
     assert!(story.last("INVITE").cseq() <= durable);
     story.does(|leg, now| leg.hang_up(None, now));
     assert!(story.last("BYE").cseq() <= durable);
+}
+
+#[test]
+fn a_bye_before_any_answer_is_the_word_of_a_phone_that_nobody_heard_answer() {
+    let mut again = restarted(&Story::dialled());
+    again.does(|leg, now| leg.resume(Duration::from_secs(20), now));
+    again.sends();
+    let bye = again.request(Method::Bye, &[], None);
+    again.hears(&bye, trunk());
+    assert!(matches!(&again.tells()[..], [LegEvent::Final(told)] if told.code == 200 && told.is_hang_up()));
+    assert_eq!(again.sends(), [""; 0], "it is written down first");
+    again.hears(&bye, trunk());
+    assert_eq!((again.sends(), again.tells()), (vec![], vec![]), "a repeat is no news");
+    again.does(|leg, now| leg.acknowledge(now));
+    assert_eq!(again.sends(), ["200 BYE"]);
+    assert_eq!(again.tells(), [LegEvent::Over { cause: OverCause::RemoteHangUp }]);
+    again.hears(&bye, trunk());
+    assert_eq!(again.sends(), ["200 BYE"], "the 200 got lost");
 }

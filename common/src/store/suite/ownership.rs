@@ -1,5 +1,7 @@
 //! One owner: epochs, incarnations, adoption, recovery.
 
+use std::time::Duration;
+
 use super::*;
 
 fn status(text: &str) -> RequestChange {
@@ -87,6 +89,10 @@ pub(super) async fn a_restarted_engine_finds_everything_it_left(bench: Bench) {
     assert_eq!(invites, [(&invite(LegName::A, 1, 1), &Some(answer)), (&invite(LegName::A, 1, 2), &None)]);
     assert!(left.invites.iter().all(|stored| stored.age.is_some_and(|age| age.as_secs() < 30)), "{:?}", left.invites);
     assert!(left.attempts.is_empty());
+    let mut waited = left.clone();
+    waited.read = waited.read.map(|read| BootMoment { ms: read.ms - 5_000, ..read });
+    let old = Some(Duration::from_secs(5));
+    assert!(waited.as_of_now().invites.iter().all(|stored| stored.age >= old), "they grow old while they wait");
 }
 
 pub(super) async fn a_row_that_cannot_be_read_keeps_no_engine_from_the_others(bench: Bench) {

@@ -81,7 +81,7 @@ fn request(connected: Option<i64>, alive_ms: Option<i64>, invites: Vec<StoredInv
         job,
     };
     let hold = Some(Purse { account_id: 7, held: Money(500_000) });
-    OwnedRequest { row, dialogs: Vec::new(), invites, hold, attempts: Vec::new() }
+    OwnedRequest { row, dialogs: Vec::new(), invites, hold, attempts: Vec::new(), read: None }
 }
 
 fn remains(request: &OwnedRequest) -> Option<StoredCall> {

@@ -143,7 +143,8 @@ impl Exchange {
     fn on_invite(&mut self, invite: Sip, from: SocketAddr) {
         if let Some(id) = self.transaction(invite.branch()) {
             self.calls[id].report.repeats += 1;
-            if let Some(again) = self.calls[id].last_response.clone() {
+            let has_hung_up = self.calls[id].report.ended_us.is_some(); // then its 200 is the past (RFC 6026)
+            if let Some(again) = self.calls[id].last_response.clone().filter(|_| !has_hung_up) {
                 self.outgoing.push((from, again));
             }
             return;
