@@ -197,8 +197,10 @@ async fn an_answer_to_a_call_nobody_has_goes_to_the_orphanage() {
     for code in [180, 486, 200] {
         peer.send_to(reply(&invite, code, "bob").as_bytes(), endpoint.local_addr()).await.unwrap();
     }
-    let orphan = timeout(Duration::from_secs(5), orphans.recv()).await.unwrap().unwrap();
-    assert_eq!((orphan.message.code(), orphan.message.call_id(), orphan.from), (200, invite.call_id(), from));
+    for code in [486, 200] {
+        let orphan = timeout(Duration::from_secs(5), orphans.recv()).await.unwrap().unwrap();
+        assert_eq!((orphan.message.code(), orphan.message.call_id(), orphan.from), (code, invite.call_id(), from));
+    }
     assert_eq!(endpoint.counts().stray, 3);
     for known in [true, false] {
         peer.send_to(request("BYE", from, "x").as_bytes(), endpoint.local_addr()).await.unwrap();
