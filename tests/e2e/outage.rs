@@ -1,5 +1,6 @@
 //! A gateway that stands still or dies while two talk: nobody pays for it, and nobody is cut who can pay.
 
+use ringback_tests::clock;
 use ringback_tests::judge;
 use ringback_tests::phone::{Manner, Report, Who};
 use ringback_tests::site::Part;
@@ -21,7 +22,7 @@ fn bills_what_the_phones_saw(story: &Story) {
     let cdrs = probe.cdrs();
     assert_eq!(cdrs.len(), 2, "one CDR an attempt");
     for (cdr, call) in cdrs.iter().zip([story.a(), story.b()]) {
-        let seen = judge::talk_seconds(&call).expect("the call was answered and ended");
+        let seen = judge::talk_seconds(&call).unwrap_or(0.0);
         assert!(
             cdr.billed_seconds as f64 <= seen.ceil(),
             "{}: {} s billed, {seen} s seen",
@@ -87,4 +88,36 @@ fn two_who_wait_for_a_dead_gateway_talk_on_beyond_their_hold() {
     let b = story.phones.wait_call(B, "is hung up on", SOON, is_over);
     assert_eq!(b.ended_by, Some(Who::Gateway));
     bills_what_the_phones_saw(&story);
+}
+
+#[test]
+fn who_waits_for_a_b_that_declines_while_the_gateway_stands_still_does_not_pay_for_that() {
+    let story = Story::begin(Manner::answers(millis(300)), Manner::refuses(millis(1_500), 486), |_| {});
+    story.ask("text-1");
+    story.phones.wait_call(B, "rings", SOON, |call| call.ringing_us.is_some());
+    story.gateway.process.signal(libc::SIGSTOP);
+    std::thread::sleep(millis(2_500)); // the outage itself
+    story.phones.hang_up(A);
+    std::thread::sleep(secs(4));
+    story.gateway.process.signal(libc::SIGCONT);
+    bills_what_the_phones_saw(&story);
+}
+
+/// The step with A's answer and B's INVITE waits for the store while A hangs up, and then it is refused.
+#[test]
+fn who_hangs_up_while_the_store_is_away_and_has_cancelled_meanwhile_is_settled() {
+    let a = Manner::answers(millis(2_500)).hangs_up_after(millis(300));
+    let story = Story::begin(a, Manner::answers(millis(300)), |_| {});
+    story.ask("text-1");
+    let probe = story.site.probe();
+    let rings = "SELECT COUNT(*) FROM outbox WHERE CAST(body AS TEXT) LIKE '%ringback.leg.ringing.v1%'";
+    clock::wait_for("the ringing is written down", SOON, || (probe.number(rings) > 0).then_some(()));
+    let cancel = "UPDATE callback_requests SET canceled = TRUE";
+    probe.hold_open("BEGIN IMMEDIATE", &[cancel], secs(3), "COMMIT").expect("the store is held");
+    story.phones.wait_call(A, "has hung up", SOON, is_over);
+    story.wait_over(SOON);
+    let legs: Vec<_> = probe.cdrs().iter().map(|cdr| (cdr.leg.clone(), cdr.billed_seconds)).collect();
+    assert_eq!(legs, [("a".to_owned(), 1)]);
+    assert!(story.phones.calls_to(B).is_empty(), "B was called");
+    probe.books_are_right("alice", OPENING);
 }

@@ -198,8 +198,14 @@ pub fn heard_only(call: &Report, tones: &[u32]) -> Verdict {
 /// I10: within a dialog, CSeq of the gateway's new requests only rises; once another address of the gateway has had a
 /// request accepted, none from the address before is accepted any more.
 pub fn one_owner_at_a_time(log: &Log) -> Verdict {
+    one_owner_unless_lost(log, |_, _, _| false)
+}
+
+/// The same where an adopter may be lost as well, so that a call goes back to an address that had it before: `lost` says whether
+/// whoever is at an address was away between two moments.
+pub fn one_owner_unless_lost(log: &Log, lost: impl Fn(&str, u64, u64) -> bool) -> Verdict {
     let mut highest: HashMap<(&str, &str), u32> = HashMap::new();
-    let mut speaker: HashMap<&str, Vec<&str>> = HashMap::new();
+    let mut speaker: HashMap<&str, Vec<(&str, u64)>> = HashMap::new();
     let accepted: HashSet<&str> = log
         .entries
         .iter()
@@ -225,16 +231,19 @@ pub fn one_owner_at_a_time(log: &Log) -> Verdict {
         }
         *last = entry.cseq.max(*last);
         let speakers = speaker.entry(&entry.call_id).or_default();
-        match speakers.iter().position(|s| *s == entry.gateway) {
-            None => speakers.push(&entry.gateway),
-            Some(place) if place + 1 < speakers.len() => {
-                return Err(format!(
-                    "{} {} from {} was accepted after its adopter had spoken",
-                    entry.number, entry.method, entry.gateway
-                ));
-            }
-            Some(_) => {}
+        let before = speakers.last().copied().filter(|(owner, _)| *owner != entry.gateway);
+        let knew_it = speakers.iter().any(|(owner, _)| *owner == entry.gateway);
+        if let Some((owner, spoke)) = before
+            && knew_it
+            && !lost(owner, spoke, entry.at_us)
+        {
+            return Err(format!(
+                "{} {} from {} was accepted after its adopter had spoken",
+                entry.number, entry.method, entry.gateway
+            ));
         }
+        speakers.retain(|(owner, _)| *owner != entry.gateway);
+        speakers.push((&entry.gateway, entry.at_us));
     }
     Ok(())
 }
@@ -358,5 +367,8 @@ mod tests {
         assert!(one_owner_at_a_time(&log(&wrong)).is_err());
         wrong[4] = (5, true, "BYE", "z", 200, "t", "g1");
         assert!(one_owner_at_a_time(&log(&wrong)).unwrap_err().contains("adopter"));
+        let lost = |owner: &str, _, _| owner == "g2";
+        assert_eq!(one_owner_unless_lost(&log(&wrong), lost), Ok(()), "the adopter was lost");
+        assert!(one_owner_unless_lost(&log(&wrong), |owner, _, _| owner == "g1").is_err());
     }
 }

@@ -5,10 +5,12 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -148,6 +150,8 @@ struct Registered {
 
 struct Shared {
     socket: UdpSocket,
+    /// Something was taken off the socket and perhaps not yet carried to its call.
+    reading: AtomicBool,
     local: SocketAddr,
     calls: RwLock<HashMap<Box<str>, Registered>>,
     serial: AtomicU64,
@@ -192,6 +196,7 @@ impl Endpoint {
         let local = socket.local_addr().map_err(|error| EndpointError::Bind(address, error))?;
         let shared = Arc::new(Shared {
             socket,
+            reading: AtomicBool::new(false),
             local,
             calls: RwLock::default(),
             serial: AtomicU64::new(0),
@@ -221,6 +226,12 @@ impl Endpoint {
     /// Sends without waiting. What the kernel does not take is lost, as any datagram may be.
     pub fn send(&self, transmit: &Transmit) {
         self.shared.send(transmit);
+    }
+
+    /// Whether something has reached us that its call does not have yet.
+    pub fn has_unread(&self) -> bool {
+        let socket = SockRef::from(&self.shared.socket);
+        socket.peek(&mut [MaybeUninit::uninit()]).is_ok() || self.shared.reading.load(Ordering::SeqCst)
     }
 
     /// Datagrams from this address are read. Counted: as many `untrust` end it.
@@ -277,6 +288,7 @@ pub struct Line {
     call_id: Box<str>,
     serial: u64,
     from_socket: mpsc::Receiver<Carried>,
+    next: Option<Carried>,
     arrived: Instant,
     shared: Arc<Shared>,
 }
@@ -290,10 +302,19 @@ impl std::fmt::Debug for Line {
 impl Line {
     /// The next message and its source. Waits for as long as it takes.
     pub async fn recv(&mut self) -> (Message, SocketAddr) {
-        match self.from_socket.recv().await {
-            Some(carried) => self.take(*carried),
-            None => std::future::pending().await, // another line took this Call-ID over
+        std::future::poll_fn(|context| self.poll_arrival(context)).await;
+        self.try_recv().expect("it has arrived")
+    }
+
+    /// When the next message reached the kernel, once there is one. Of several lines the earliest is to be heard first.
+    pub fn poll_arrival(&mut self, context: &mut Context<'_>) -> Poll<Instant> {
+        if self.next.is_none() {
+            match self.from_socket.poll_recv(context) {
+                Poll::Ready(Some(carried)) => self.next = Some(carried),
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending, // or another line took this Call-ID over
+            }
         }
+        self.next.as_ref().map_or(Poll::Pending, |carried| Poll::Ready(carried.2))
     }
 
     /// When the message that was received last reached the kernel: earlier than now, if this process was stopped or busy.
@@ -308,7 +329,7 @@ impl Line {
 
     /// A message that has come already.
     pub fn try_recv(&mut self) -> Option<(Message, SocketAddr)> {
-        let carried = self.from_socket.try_recv().ok()?;
+        let carried = self.next.take().or_else(|| self.from_socket.try_recv().ok())?;
         Some(self.take(*carried))
     }
 
@@ -349,6 +370,7 @@ async fn receive(shared: Arc<Shared>) {
         if shared.socket.readable().await.is_err() {
             tokio::task::yield_now().await;
         }
+        shared.reading.store(true, Ordering::SeqCst);
         for _ in 0..BATCH {
             match shared.socket.try_recv_from(&mut buffer) {
                 Ok((length, from)) => {
@@ -357,6 +379,7 @@ async fn receive(shared: Arc<Shared>) {
                     shared.arrived(&buffer[..length], from, arrived);
                 }
                 Err(_) => {
+                    shared.reading.store(false, Ordering::SeqCst);
                     seen_empty = Instant::now();
                     break;
                 }
@@ -486,7 +509,7 @@ impl Shared {
         let (to_owner, from_socket) = mpsc::channel(LINE_DEPTH);
         let call_id: Box<str> = call_id.into();
         write(&self.calls).insert(call_id.clone(), Registered { serial, to_owner });
-        Line { call_id, serial, from_socket, arrived: Instant::now(), shared: self.clone() }
+        Line { call_id, serial, from_socket, next: None, arrived: Instant::now(), shared: self.clone() }
     }
 
     fn send(&self, transmit: &Transmit) {

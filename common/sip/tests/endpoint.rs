@@ -4,9 +4,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use ringback_sip::net::Counts;
+use ringback_sip::net::{Counts, Line};
 use ringback_sip::{
     Caller, Endpoint, EndpointError, Identity, IncomingCall, Leg, LegEvent, LegSetup, Message, Moment, Ping, Pong,
     Reading, Target, Transmit, read,
@@ -305,4 +306,32 @@ async fn a_message_that_waited_to_be_read_says_when_it_came() {
     timeout(Duration::from_secs(5), line.recv()).await.expect("the BYE");
     let (arrived, slack) = (line.arrived(), Duration::from_millis(5));
     assert!(before - slack <= arrived && arrived <= sent + slack, "{:?} after it was sent", arrived - sent);
+}
+
+#[tokio::test]
+async fn what_reached_us_is_unread_until_its_call_has_it_and_the_earlier_of_two_lines_is_known() {
+    let endpoint = bind();
+    let (mut first, mut second) = (endpoint.register("BYE1"), endpoint.register("BYE2"));
+    let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    tokio::task::yield_now().await; // the endpoint listens
+    assert!(!endpoint.has_unread());
+    for tag in ["2", "1"] {
+        let bye = request("BYE", peer.local_addr().unwrap(), tag);
+        peer.send_to(bye.as_bytes(), endpoint.local_addr()).unwrap();
+    }
+    assert!(endpoint.has_unread(), "the only thread has not read it");
+    timeout(Duration::from_secs(5), async {
+        while endpoint.has_unread() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it is read");
+    let mut arrived = |line: &mut Line| line.poll_arrival(&mut Context::from_waker(Waker::noop()));
+    let (Poll::Ready(of_first), Poll::Ready(of_second)) = (arrived(&mut first), arrived(&mut second)) else {
+        panic!("both have their message")
+    };
+    assert!(of_second < of_first);
+    assert!(first.try_recv().is_some() && second.try_recv().is_some());
+    assert!(arrived(&mut first).is_pending());
 }

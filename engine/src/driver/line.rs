@@ -1,14 +1,18 @@
 //! One leg's equipment: its SIP leg, its place at the SIP socket, its audio, and what was agreed on.
 
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
+use std::task::Poll;
 use std::time::Duration;
 
-use ringback_common::event::LegName;
+use ringback_common::event::LegName::{self, A, B};
 use ringback_common::json;
 use ringback_common::store::{DialogState, NewInvite};
 use ringback_sip::net::{Endpoint, Line};
 use ringback_sip::{Leg, LegState, Message, Moment};
+use tokio::time::Instant;
 
+use super::record::index;
 use crate::call::Cause;
 use crate::media::LegMedia;
 use crate::sdp::LocalSdp;
@@ -99,11 +103,35 @@ impl Drop for PhoneLine {
     }
 }
 
-/// The next message for a line; never, where there is no line.
-pub async fn hear(line: &mut Option<PhoneLine>) -> (Message, SocketAddr) {
-    match line {
-        Some(line) => line.wire.recv().await,
-        None => std::future::pending().await,
+/// The next message of either party, in the order in which they reached us: whoever hung up first has ended the call.
+pub async fn hear(lines: &mut [Option<PhoneLine>; 2]) -> (LegName, Message, SocketAddr) {
+    poll_fn(|context| {
+        let arrival = |(leg, line): (LegName, &mut Option<PhoneLine>)| match line.as_mut()?.wire.poll_arrival(context) {
+            Poll::Ready(at) => Some((at, leg)),
+            Poll::Pending => None,
+        };
+        let arrivals = [A, B].into_iter().zip(lines.iter_mut()).filter_map(arrival);
+        let Some((_, leg)) = arrivals.min_by_key(|(at, _)| *at) else { return Poll::Pending };
+        let heard = lines[index(leg)].as_mut().and_then(|line| line.wire.try_recv());
+        heard.map_or(Poll::Pending, |(message, from)| Poll::Ready((leg, message, from)))
+    })
+    .await
+}
+
+/// Whoever comes so late to a deadline was stopped, or is very busy.
+const LATE: Duration = Duration::from_secs(1);
+/// How often it then looks whether all is read, five milliseconds apart.
+const LOOKS: u32 = 100;
+
+/// The deadline has come, and whatever reached us before is read: what a phone said while we were stopped counts before what
+/// follows from its silence.
+pub async fn due(endpoint: &Endpoint, deadline: Instant) {
+    tokio::time::sleep_until(deadline).await;
+    for _ in 0..LOOKS {
+        if deadline.elapsed() < LATE || !endpoint.has_unread() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -136,5 +164,29 @@ impl Drop for Welcome {
         for ip in &self.ips {
             self.endpoint.untrust(*ip);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The only thread has not read the socket: it was stopped, and the deadline has passed meanwhile.
+    #[tokio::test]
+    async fn what_came_before_a_late_deadline_is_heard_before_it() {
+        let endpoint = Endpoint::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let mut line = endpoint.register("c");
+        let phone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        endpoint.trust(phone.local_addr().unwrap().ip());
+        let bye = "BYE sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:b@h>;tag=f\r\n\
+                   To: <sip:a@h>;tag=t\r\nCall-ID: c\r\nCSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n";
+        phone.send_to(bye.as_bytes(), endpoint.local_addr()).unwrap();
+        let deadline = Instant::now().checked_sub(2 * LATE).expect("the machine runs for longer");
+        tokio::select! {
+            biased;
+            (message, _) = line.recv() => assert_eq!(message.call_id(), "c"),
+            () = due(&endpoint, deadline) => panic!("the deadline came first"),
+        }
+        due(&endpoint, deadline).await;
     }
 }

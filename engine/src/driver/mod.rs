@@ -206,15 +206,13 @@ impl Driver {
                 return end;
             }
             let deadline = self.deadline();
-            let [a, b] = &mut self.lines;
             tokio::select! {
                 biased;
                 answer = answer_of(&mut self.in_flight) => self.answered_by_store(answer),
-                (message, from) = line::hear(a) => self.heard(A, &message, from),
-                (message, from) = line::hear(b) => self.heard(B, &message, from),
+                (leg, message, from) = line::hear(&mut self.lines) => self.heard(leg, &message, from),
                 Some(Control::Cancel) = control.recv() => self.hears(Input::Cancel),
                 Some(event) = self.audio.events.recv() => self.heard_audio(&event),
-                () = tokio::time::sleep_until(deadline) => self.tick(),
+                () = line::due(&self.world.endpoint, deadline) => self.tick(),
             }
         }
     }
@@ -451,7 +449,7 @@ impl Driver {
     }
 
     fn fail_after(&self, carried: &record::Carried, work: &Work) {
-        let stored = |leg: LegName| carried.invites.contains(&leg);
+        let stored = |leg: LegName| carried.invites.iter().any(|(of, _)| *of == leg);
         let answered = |leg: LegName| carried.finals.iter().any(|(of, code)| *of == leg && *code < 300);
         let refused = |leg: LegName| carried.finals.iter().any(|(of, code)| *of == leg && *code >= 300);
         if stored(A) && !matches!(work, Work::NewTry(_)) {
@@ -478,7 +476,7 @@ impl Driver {
     }
 
     /// The store did not take an INVITE, nor anything that was to be written with it: the INVITE never leaves. What else happened
-    /// is told by the last step.
+    /// is told by the last step, which may wait already.
     fn refused(&mut self, carried: &record::Carried, why: Input) {
         self.lines.iter_mut().flatten().for_each(|line| line.storing = None);
         if carried.postings.is_some() {
@@ -486,9 +484,9 @@ impl Driver {
             return;
         }
         self.record.not_written();
-        self.work.retain(|work| matches!(work, Work::Reserve(_)));
+        self.work.retain(|work| matches!(work, Work::Reserve(_) | Work::Do(Output::Store(_) | Output::Finish(_))));
         self.hears(why);
-        for leg in &carried.invites {
+        for (leg, _) in &carried.invites {
             if self.tries[index(*leg)] == 0 {
                 self.give_up(*leg); // it never left
             }

@@ -6,7 +6,7 @@ use ringback_common::event::LegName::{self, A, B};
 use ringback_common::failpoint::failpoint;
 use ringback_common::store::{FinalResponse as StoredFinal, NewInvite};
 use ringback_sip::{
-    Caller, Credentials, FinalResponse, Identity, Leg, LegEvent, LegSetup, Message, OverCause, Reason, Target,
+    Caller, Credentials, FinalResponse, Identity, Leg, LegEvent, LegSetup, Message, Moment, OverCause, Reason, Target,
 };
 
 use super::line::{PhoneLine, Welcome};
@@ -30,8 +30,6 @@ impl Driver {
             }
             match self.prepare(leg, track.route) {
                 Some(line) => {
-                    self.record.legs[i].call_id = line.sip.call_id().to_owned();
-                    self.record.legs[i].sip_code = None;
                     invites.push(line.new_invite(self.call.plan().no_answer));
                     self.leaving[i] = self.lines[i].replace(line);
                 }
@@ -230,7 +228,9 @@ impl Driver {
                 }
                 let silent = last.bytes.is_empty();
                 let cause = if silent { super::NO_SIGN_OF_LIFE } else { Cause::of_status(code) };
-                self.hears(Input::Over(leg, self.colour(leg, cause)));
+                // A waits and pays until B's phone has said no, also when that had to wait to be read.
+                let at = if leg == B && !silent { self.arrived(leg) } else { now };
+                self.call.handle(Input::Over(leg, self.colour(leg, cause)), at);
             }
         }
     }
@@ -289,10 +289,14 @@ impl Driver {
         failpoint("end.bye_received");
         self.send_all();
         failpoint("end.bye_answered");
-        // The phone's own second, also when its BYE had to wait to be read.
+        self.call.handle(Input::Over(leg, Cause::HungUp), self.arrived(leg));
+    }
+
+    /// When a phone said its last message: its own second, also when that had to wait to be read.
+    fn arrived(&self, leg: LegName) -> Moment {
         let arrived = self.lines[index(leg)].as_ref().map(|line| self.clock.moment(line.wire.arrived().into()));
         let now = self.clock.now();
-        self.call.handle(Input::Over(leg, Cause::HungUp), arrived.map_or(now, |arrived| arrived.min(now)));
+        arrived.map_or(now, |arrived| arrived.min(now))
     }
 
     fn reinvited(&mut self, leg: LegName, answer: Option<&str>) {

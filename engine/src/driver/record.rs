@@ -74,7 +74,7 @@ struct StoringCall<'a> {
 /// What is known of one leg besides what the call machine knows.
 #[derive(Clone, Debug, Default)]
 pub struct LegFacts {
-    /// The SIP Call-ID of its attempt.
+    /// The SIP Call-ID of its attempt: of the last INVITE that was stored, since no other one leaves.
     pub call_id: String,
     /// The last final status heard.
     pub sip_code: Option<u16>,
@@ -95,7 +95,7 @@ enum Told {
 }
 
 /// Writes the steps of one call. Everything here waits to be durable; what a step takes along is kept until it is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Record {
     engine: String,
     billing: bool,
@@ -112,8 +112,8 @@ pub struct Record {
     plan: Option<Box<RawValue>>,
     /// Whole minutes of both calls that the account could pay for when it was admitted.
     pub minutes: Option<u64>,
-    /// The number of the last event and what was told, as they were before the step that is on its way.
-    before: (u32, [Told; 2]),
+    /// The number of the last event and what was told, as the store knows them.
+    durable: (u32, [Told; 2]),
     /// Facts about A and B.
     pub legs: [LegFacts; 2],
     /// Final responses that wait to be stored before they are ACKed.
@@ -125,8 +125,8 @@ pub struct Record {
 pub struct Carried {
     /// What it did to the account.
     pub postings: Option<Postings>,
-    /// Legs whose INVITE it stored.
-    pub invites: Vec<LegName>,
+    /// Legs whose INVITE it stored, and under which Call-ID.
+    pub invites: Vec<(LegName, String)>,
     /// Legs whose final response it stored, and which.
     pub finals: Vec<(LegName, u16)>,
     /// The leg whose ringing it told of.
@@ -140,7 +140,7 @@ impl Carried {
         let b_rings = |event: &OutboxEvent| event.body.contains("\"leg\":\"b\"");
         Carried {
             postings: step.postings,
-            invites: step.invites.iter().map(|invite| invite.leg).collect(),
+            invites: step.invites.iter().map(|invite| (invite.leg, invite.call_id.clone())).collect(),
             finals: step.finals.iter().map(|one| (one.leg, one.code)).collect(),
             ringing: step.events.iter().find(rings).map(|event| if b_rings(event) { B } else { A }),
         }
@@ -200,6 +200,7 @@ impl Record {
             let told = if track.answered.is_some() { Told::Answered } else { Told::Nothing };
             record.legs[index(leg)] = LegFacts { stored: track.dialled.is_some(), told, ..LegFacts::default() };
         }
+        record.told_is_durable();
         record
     }
 
@@ -216,7 +217,7 @@ impl Record {
             opening: None,
             plan: None,
             minutes: None,
-            before: (seq, [Told::Nothing; 2]),
+            durable: (seq, [Told::Nothing; 2]),
             legs: Default::default(),
             finals: Vec::new(),
         }
@@ -345,7 +346,7 @@ impl Record {
 
     /// The store has refused the step: its numbers are given out again, and its news is told by another one.
     pub fn not_written(&mut self) {
-        let (seq, told) = self.before;
+        let (seq, told) = self.durable;
         self.seq = seq;
         for (facts, told) in self.legs.iter_mut().zip(told) {
             facts.told = told;
@@ -358,10 +359,20 @@ impl Record {
             self.purse.posted(postings);
             self.opening = None;
         }
+        self.told_is_durable();
         self.finals.drain(..carried.finals.len());
-        for leg in &carried.invites {
-            self.legs[index(*leg)].stored = true;
+        for (leg, call_id) in &carried.invites {
+            let facts = &mut self.legs[index(*leg)];
+            facts.stored = true;
+            if facts.call_id != *call_id {
+                facts.call_id.clone_from(call_id);
+                facts.sip_code = None;
+            }
         }
+    }
+
+    fn told_is_durable(&mut self) {
+        self.durable = (self.seq, self.legs.each_ref().map(|leg| leg.told));
     }
 
     /// One attempt that ended, charged with at most what is left of the hold.
@@ -400,7 +411,6 @@ impl Record {
         let mut news = Vec::new();
         let (codes, told) = (self.legs.each_ref().map(|leg| leg.sip_code), self.legs.each_ref().map(|leg| leg.told));
         let calls_b = dials || self.legs[index(B)].stored;
-        self.before = (self.seq, told);
         let attempts = [A, B].map(|leg| attempt_of(call, leg));
         let mut herald = self.herald(now);
         if first && call.plan().attempt == 1 && self.job.reply.is_some() {
@@ -516,6 +526,8 @@ pub fn reason_of(verdict: Verdict, cause: Cause) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use ringback_common::answer::{Channel, Language, Speaker};
     use ringback_common::event::RequestEvent;
     use ringback_common::job::Job;
@@ -559,19 +571,69 @@ mod tests {
         }
     }
 
-    /// Somebody cancels or B asks not to be called while A rings; then A answers.
-    #[test]
-    fn an_answer_whose_step_was_refused_is_told_by_the_last_step_and_no_number_is_lost() {
+    fn job() -> Job {
         let job = serde_json::json!({
             "id": "j", "source": "sms", "account": "alice", "a": "+442071838750", "b": "+4915112345678",
             "created": "2026-01-31T12:00:00Z", "not_after": "2026-01-31T12:10:00Z",
         });
-        let job: Job = serde_json::from_value(job).unwrap();
+        serde_json::from_value(job).unwrap()
+    }
+
+    fn record() -> Record {
         let keeper = Keeper { engine: "e".to_owned(), billing: false, epoch: 1 };
-        let (hold, began) = (plan().slice(), job.created);
         let purse = Purse { account_id: 1, held: Money::ZERO };
-        let mut record = Record::begin(keeper, job, purse, "USD".to_owned(), hold, 0, began);
-        let mut call = Call::new(plan(), hold, Moment(0));
+        let job = job();
+        let began = job.created;
+        Record::begin(keeper, job, purse, "USD".to_owned(), plan().slice(), 0, began)
+    }
+
+    /// Somebody cancels while the first trunk refuses A's call and the second is to be tried.
+    #[test]
+    fn a_detour_that_was_not_stored_leaves_the_cdr_with_the_call_that_was_made() {
+        let mut record = record();
+        let mut call = Call::new(plan(), plan().slice(), Moment(0));
+        let first = record.step(&call, call.snapshot(), vec![invite(A)], Vec::new(), Moment(0));
+        record.written(&Carried::of(&first));
+        record.legs[0].sip_code = Some(503);
+        let detour = NewInvite { call_id: "detour".to_owned(), try_number: 2, ..invite(A) };
+        let stored = record.step(&call, call.snapshot(), vec![detour], Vec::new(), Moment(50));
+        let refused = &mut record.clone();
+        refused.not_written();
+        record.written(&Carried::of(&stored));
+        call.handle(Input::Cancel, Moment(60));
+        call.handle(Input::Over(A, Cause::Canceled), Moment(60));
+        let cdr_of = |record: &mut Record| {
+            let ending = Ending::Finished(Verdict::Canceled, Cause::Canceled);
+            let cdr = record.final_step(&call, ending, Moment(70)).settlements.remove(0);
+            (cdr.call_id, cdr.sip_code)
+        };
+        assert_eq!(cdr_of(refused), ("call".to_owned(), Some(503)));
+        assert_eq!(cdr_of(&mut record), ("detour".to_owned(), None));
+    }
+
+    /// A phone wants to know who calls, and somebody has cancelled before the INVITE with the credentials is stored.
+    #[test]
+    fn a_new_try_that_was_refused_gives_no_number_out_twice() {
+        let mut record = record();
+        let mut call = Call::new(plan(), plan().slice(), Moment(0));
+        let first = record.step(&call, call.snapshot(), vec![invite(A)], Vec::new(), Moment(0));
+        record.written(&Carried::of(&first));
+        let _new_try = record.bare_step();
+        record.not_written();
+        call.handle(Input::Cancel, Moment(60));
+        call.handle(Input::Over(A, Cause::Canceled), Moment(60));
+        let last = record.final_step(&call, Ending::Finished(Verdict::Canceled, Cause::Canceled), Moment(70));
+        let ids = |step: &Step| step.events.iter().map(|event| event.event_id.clone()).collect::<BTreeSet<_>>();
+        assert_eq!(ids(&first).intersection(&ids(&last)).count(), 0);
+        assert_eq!(record.seq, u32::try_from(ids(&first).union(&ids(&last)).count()).unwrap());
+    }
+
+    /// Somebody cancels or B asks not to be called while A rings; then A answers.
+    #[test]
+    fn an_answer_whose_step_was_refused_is_told_by_the_last_step_and_no_number_is_lost() {
+        let mut record = record();
+        let began = record.began;
+        let mut call = Call::new(plan(), plan().slice(), Moment(0));
         let first = record.step(&call, call.snapshot(), vec![invite(A)], Vec::new(), Moment(0));
         record.written(&Carried::of(&first));
 
@@ -622,11 +684,7 @@ mod tests {
 
     #[test]
     fn every_reason_can_be_said_in_every_language() {
-        let job = serde_json::json!({
-            "id": "j", "source": "sms", "account": "alice", "a": "+442071838750", "b": "+4915112345678",
-            "created": "2026-01-31T12:00:00Z", "not_after": "2026-01-31T12:10:00Z",
-        });
-        let job: Job = serde_json::from_value(job).unwrap();
+        let job = job();
         let verdicts = [
             Verdict::OutOfRetries,
             Verdict::Expired,

@@ -36,9 +36,13 @@ pub fn no_invite_is_stale(facts: &Facts) -> Wrongs {
     judge::no_stale_invite(&facts.wire).err().into_iter().collect()
 }
 
-/// Once a call's adopter has spoken, its owner before is not heard any more.
+/// Once a call's adopter has spoken, its owner before is not heard any more, unless the adopter was lost in its turn.
 pub fn one_owner_at_a_time(facts: &Facts) -> Wrongs {
-    judge::one_owner_at_a_time(&facts.wire).err().into_iter().collect()
+    let lost = |owner: &str, from_us, until_us| {
+        let ip = owner.split(':').next().unwrap_or_default();
+        facts.absences.iter().any(|a| a.address == ip && a.until_us > from_us && a.from_us < until_us)
+    };
+    judge::one_owner_unless_lost(&facts.wire, lost).err().into_iter().collect()
 }
 
 /// As many CDRs as attempts. An attempt is a Call-ID at the first trunk; the second carries on what the first could not. A CDR whose
@@ -83,12 +87,17 @@ mod tests {
         assert_eq!(no_invite_is_stale(&wrong).len(), 1);
         wrong.wire.entries.pop();
         assert_eq!(no_invite_is_stale(&wrong), Wrongs::new());
-        let (own, adopted) = (request("INVITE", "z2", 2, "t", 3, "g"), request("INVITE", "z3", 200, "t", 4, "h"));
-        let late = request("BYE", "z4", 300, "t", 5, "g");
+        let (own, adopted) =
+            (request("INVITE", "z2", 2, "t", 3, "g:5068"), request("INVITE", "z3", 200, "t", 4, "h:5068"));
+        let late = request("BYE", "z4", 300, "t", 9, "g:5068");
         wrong.wire.entries = [own, adopted].iter().flat_map(|r| [r.clone(), accepted(r)]).collect();
         assert_eq!(one_owner_at_a_time(&wrong), Wrongs::new());
         wrong.wire.entries.extend([late.clone(), accepted(&late)]);
         assert_eq!(one_owner_at_a_time(&wrong).len(), 1);
+        wrong.absences.push(absence("h", 1, 3));
+        assert_eq!(one_owner_at_a_time(&wrong).len(), 1, "it was away before it was the owner");
+        wrong.absences.push(absence("h", 5, 7));
+        assert_eq!(one_owner_at_a_time(&wrong), Wrongs::new(), "the adopter was lost");
     }
 
     #[test]
