@@ -70,6 +70,13 @@ impl Backend {
         }
     }
 
+    pub fn is_closed(&self) -> bool {
+        match self {
+            Backend::Sqlite(db) => db.write.is_closed(),
+            Backend::Postgres(db) => db.write.is_closed(),
+        }
+    }
+
     pub fn is_postgres(&self) -> bool {
         matches!(self, Backend::Postgres(_))
     }

@@ -47,7 +47,7 @@ impl Store {
             Backend::Sqlite(db) => {
                 let beat = sqlx::query(SQL).bind(&me.id).bind(me.incarnation).execute(&db.write);
                 match timeout(BEAT, beat).await {
-                    Ok(done) => Ok(done?.rows_affected() == 1),
+                    Ok(done) => done.map(|done| done.rows_affected() == 1).map_err(StoreError::from),
                     Err(_) => Err(StoreError::Unavailable("no answer to a beat".to_owned())),
                 }
             }

@@ -57,11 +57,12 @@ fn of_database(error: &dyn DatabaseError) -> StoreError {
 /// Whether an error of this code passes by itself or by an operator's hand, so that trying again makes sense.
 ///
 /// PostgreSQL: connection, resources (disk full), operator intervention, system errors, serialization, deadlock, lock timeout,
-/// read-only after a failover. SQLite: busy, locked, read-only, I/O error, full, cannot open (extended codes, modulo 256).
+/// read-only after a failover. SQLite: busy, locked, no memory, read-only, I/O error, full, cannot open,
+/// another's lock protocol (extended codes, modulo 256).
 fn passes(code: &str) -> bool {
     const CLASSES: [&str; 4] = ["08", "53", "57", "58"];
     const STATES: [&str; 4] = ["40001", "40P01", "55P03", "25006"];
-    const SQLITE: [u32; 6] = [5, 6, 8, 10, 13, 14];
+    const SQLITE: [u32; 8] = [5, 6, 7, 8, 10, 13, 14, 15];
     if code.len() == 5 && (STATES.contains(&code) || CLASSES.iter().any(|class| code.starts_with(class))) {
         return true;
     }

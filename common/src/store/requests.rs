@@ -105,6 +105,7 @@ impl Store {
     /// # Errors
     /// `Fenced` when another engine has adopted this one's calls; nothing is written then.
     pub async fn take_apart(&self, me: &Me, takes: &[Take], same_call: Duration) -> Result<Vec<Taken>, StoreError> {
+        self.ready_to_begin()?;
         let take = async {
             match &self.inner.backend {
                 Backend::Sqlite(db) => sqlite::take(db, me, takes, same_call).await,
@@ -135,6 +136,7 @@ impl Store {
 
     /// `{now}` is the clock by which the rows were written: the server's, or on SQLite our own.
     async fn claim(&self, me: &Me, which: &str, limit: u32) -> Result<Vec<OwnedRequest>, StoreError> {
+        self.ready_to_begin()?;
         let is_postgres = self.inner.backend.is_postgres();
         let clock = |own: &str| which.replace("{now}", if is_postgres { "clock_timestamp()" } else { own });
         let mine = "EXISTS (SELECT 1 FROM engines WHERE id = $1 AND incarnation = $2)";
