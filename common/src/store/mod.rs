@@ -6,6 +6,7 @@
 
 mod accounts;
 mod answered;
+mod aside;
 mod backend;
 mod boot;
 mod cdr;
