@@ -115,11 +115,6 @@ impl Intake {
         &self.checks
     }
 
-    /// Whether jobs could be accepted now, as far as we know.
-    pub fn healthy(&self) -> bool {
-        self.queue.healthy() && self.checks.store().healthy()
-    }
-
     /// Takes a wish. Answers only when the job is confirmed by the queue, or it is clear that there will be none.
     pub async fn submit(&self, wish: Wish) -> Verdict {
         let job = JobId::of_message(&wish.source, &wish.message_id, &wish.sender);
@@ -162,6 +157,7 @@ impl Intake {
         if self.is_known(job).await? {
             return Ok(accepted());
         }
+        self.checks.store().ready_to_begin()?;
         let verdict = self.decide_anew(job, wish, account_id).await?;
         let is_refused = matches!(verdict, Verdict::Rejected { .. } | Verdict::Limited { .. });
         Ok(if is_refused && self.is_known(job).await? { accepted() } else { verdict })

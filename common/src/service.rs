@@ -24,6 +24,9 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::queue::Queue;
+use crate::store::Store;
+
 /// The settings of a process (`[service]` of the configuration).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -66,6 +69,15 @@ pub struct Service {
     pub shutdown: Shutdown,
     /// What `/readyz` tells.
     pub health: Health,
+}
+
+impl Service {
+    /// Ready only while it can work with both: nothing new begins while one of them cannot be written to.
+    pub fn needs(&self, store: &Store, queue: &Queue) {
+        let (store, queue) = (store.clone(), queue.clone());
+        self.health.watch("store", move || store.healthy());
+        self.health.watch("queue", move || queue.healthy());
+    }
 }
 
 /// Runs a service: `run` until it ends by itself or, after a signal, for at most the drain timeout. A second signal exits
@@ -393,7 +405,7 @@ mod tests {
     use super::*;
     use crate::job::JobId;
     use crate::number::Number;
-    use crate::store::{Step, Store, StoreConfig};
+    use crate::store::{Step, StoreConfig};
 
     const CHILD: &str = "RINGBACK_TEST_CHILD";
 

@@ -96,12 +96,13 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
     ));
     let worker = Worker::new(Arc::clone(&world));
     let refresh = tokio::spawn(reader.follow(Arc::clone(&world), tables));
+    let ready = service.health.part("engine");
+    service.needs(&store, &queue);
     let events_done = Shutdown::new();
     let events = tokio::spawn(drain::run(store.clone(), queue, me.clone(), events_done.clone()));
     let purge = tokio::spawn(purge_hourly(store.clone(), config.retention));
     let alive = tokio::spawn(say_alive(worker.clone(), Arc::clone(&world)));
 
-    let ready = service.health.part("engine");
     let work = async {
         gate.opens().await;
         let waited = Duration::from_millis(boot_ms().saturating_sub(read_at));

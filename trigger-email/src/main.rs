@@ -23,10 +23,8 @@ fn main() -> ExitCode {
         let store = Store::open(&config.store).await?;
         let queue = Queue::open(&config.queue).await?;
         let site_key = SiteKey::load_or_create(&config.secrets.site_key_file)?;
-        let (answering, publishing) = (store.clone(), queue.clone());
-        service.health.watch("store", move || answering.healthy());
-        service.health.watch("queue", move || publishing.healthy());
         service.health.part("email").set(true);
+        service.needs(&store, &queue);
         let world = World { store, queue, site_key, rules: Rules::from(&config) };
         run(config.email.clone(), world, service.shutdown).await?;
         Ok::<(), RunError>(())

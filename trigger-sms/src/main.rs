@@ -24,11 +24,9 @@ fn main() -> ExitCode {
         let queue = Queue::open(&config.queue).await?;
         let site_key = SiteKey::load_or_create(&config.secrets.site_key_file)?;
         let rules = Rules::from(&config);
-        let (answering, publishing) = (store.clone(), queue.clone());
-        service.health.watch("store", move || answering.healthy());
-        service.health.watch("queue", move || publishing.healthy());
         let listener = listen(&config.sms).await?;
         service.health.part("sms").set(true);
+        service.needs(&store, &queue);
         let world = World { store, queue, site_key, rules };
         run_on(listener, config.sms.clone(), world, service.shutdown).await?;
         Ok::<(), RunError>(())

@@ -26,8 +26,8 @@ fn main() -> ExitCode {
             let store = Store::open(&config.store).await?;
             let queue = Queue::open(&config.queue).await?;
             let site_key = SiteKey::load_or_create(&config.secrets.site_key_file)?;
-            let ready = service.health.part("web");
-            ready.set(true);
+            service.health.part("web").set(true);
+            service.needs(&store, &queue);
             let world = World { store, queue, site_key, rules: Rules::from(&config) };
             run(config.web.clone(), world, service.shutdown).await
         },

@@ -16,9 +16,16 @@ use super::error::StoreError;
 /// Nothing asked of the database may take longer; then it counts as away.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// After so many milliseconds the server ends a transaction in which nothing is said: an engine that is frozen, or whose host is lost,
-/// keeps no row locked from those that adopt its calls.
-const FROZEN_MS: &str = "5000";
+/// What every connection asks of the server: a client that is frozen or whose host is lost keeps no row locked from others, and
+/// nobody waits for long for the rows of somebody else. sqlx sets nothing on our end of a connection; there our patience ends first.
+const MANNERS: [(&str, &str); 6] = [
+    ("idle_in_transaction_session_timeout", "5000"),
+    ("lock_timeout", "2000"),
+    ("tcp_user_timeout", "15000"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+];
 
 /// How long SQLite waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(5);
@@ -67,6 +74,13 @@ impl Backend {
                 db.lines.hang_up();
                 db.write.close().await;
             }
+        }
+    }
+
+    pub fn is_closed(&self) -> bool {
+        match self {
+            Backend::Sqlite(db) => db.write.is_closed(),
+            Backend::Postgres(db) => db.write.is_closed(),
         }
     }
 
@@ -156,7 +170,7 @@ impl Postgres {
     async fn open(config: &StoreConfig) -> Result<Postgres, StoreError> {
         let options =
             PgConnectOptions::from_str(&config.url)?.application_name("ringback").statement_cache_capacity(200);
-        let options = options.options([("idle_in_transaction_session_timeout", FROZEN_MS)]);
+        let options = options.options(MANNERS);
         let pool = PgPoolOptions::new()
             .max_connections(config.connections.max(2))
             .acquire_timeout(Duration::from_secs(4))
@@ -165,6 +179,15 @@ impl Postgres {
             .connect_with(options.clone())
             .await?;
         Ok(Postgres { write: pool.clone(), read: pool, options: Box::new(options), lines: Lines::default() })
+    }
+}
+
+impl Postgres {
+    /// A connection of one's own that waits only so many milliseconds for the rows of others.
+    pub async fn connect_waiting(&self, lock_timeout_ms: u32) -> Result<PgConnection, StoreError> {
+        let options = self.options.as_ref().clone().options([("lock_timeout", lock_timeout_ms)]);
+        let refused = |error: sqlx::Error| StoreError::Unavailable(error.to_string());
+        PgConnection::connect_with(&options).await.map_err(refused)
     }
 }
 

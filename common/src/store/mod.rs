@@ -6,6 +6,7 @@
 
 mod accounts;
 mod answered;
+mod aside;
 mod backend;
 mod boot;
 mod cdr;
@@ -15,6 +16,7 @@ mod contacts;
 mod engines;
 mod erase;
 mod error;
+mod health;
 pub mod joining;
 mod ledger;
 mod limits;
@@ -64,13 +66,13 @@ pub use trunks::Trunk;
 pub use writer::Writer;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use backend::Backend;
 use engines::Pulse;
+use health::Health;
 use wake::Wake;
 
 /// Where the store is.
@@ -108,7 +110,7 @@ pub struct Store {
 struct Inner {
     backend: Backend,
     billing_feed: bool,
-    healthy: AtomicBool,
+    health: Health,
     wake: Wake,
     outbox_written: [Notify; Outlet::ALL.len()],
     pulse: Pulse,
@@ -123,17 +125,12 @@ impl Store {
         let inner = Inner {
             backend,
             billing_feed: config.billing_feed,
-            healthy: AtomicBool::new(true),
+            health: Health::default(),
             wake,
             outbox_written: Default::default(),
             pulse: Pulse::default(),
         };
         Ok(Store { inner: Arc::new(inner) })
-    }
-
-    /// Whether the last thing asked of the database was answered.
-    pub fn healthy(&self) -> bool {
-        self.inner.healthy.load(Ordering::Relaxed)
     }
 
     /// Resolves when another process says that something may be due or cancelled. A hint that may get lost: look every second
@@ -159,11 +156,5 @@ impl Store {
     /// Tells other processes that something may be due or cancelled.
     async fn wake(&self) {
         self.inner.wake.send(&self.inner.backend).await;
-    }
-
-    fn note<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-        let answered = !matches!(answer, Err(StoreError::Unavailable(_)));
-        self.inner.healthy.store(answered, Ordering::Relaxed);
-        answer
     }
 }

@@ -62,6 +62,11 @@ impl Wake {
         Ear(task.abort_handle())
     }
 
+    /// Wakes who waits in this process.
+    pub fn here(&self) {
+        self.woken.notify_one();
+    }
+
     pub async fn send(&self, backend: &Backend) {
         match (backend, &self.socket) {
             (Backend::Postgres(db), _) => {

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         let queue = Queue::open(&config.queue).await?;
         let site_key = SiteKey::load_or_create(&config.secrets.site_key_file)?;
         service.health.part("template").set(true);
+        service.needs(&store, &queue);
         let world = World { store, queue, site_key, rules: Rules::from(&config) };
         run(config.folder.join("drop"), world, service.shutdown).await?;
         Ok::<(), RunError>(())
