@@ -68,15 +68,25 @@ pub struct Service {
     pub health: Health,
 }
 
+/// Why a service ended badly.
+pub trait Failure: fmt::Display {
+    /// The exit code: 1 unless it says otherwise.
+    fn exit_code(&self) -> u8 {
+        1
+    }
+}
+
+impl Failure for io::Error {}
+
 /// Runs a service: `run` until it ends by itself or, after a signal, for at most the drain timeout. A second signal exits
 /// at once.
 ///
-/// Exit codes: 0 ended well, 1 `run` failed or the process could not start, 3 the drain timed out, 130 a second signal.
+/// Exit codes: 0 ended well, 1 `run` failed or the process could not start (or what the failure says), 3 the drain timed out, 130 a second signal.
 pub fn main<Run, Running, E>(name: &str, config: &ServiceConfig, run: Run) -> ExitCode
 where
     Run: FnOnce(Service) -> Running,
     Running: Future<Output = Result<(), E>>,
-    E: fmt::Display,
+    E: Failure,
 {
     start_logging(config);
     log_panics();
@@ -105,7 +115,7 @@ async fn serve<Run, Running, E>(name: &str, config: &ServiceConfig, run: Run) ->
 where
     Run: FnOnce(Service) -> Running,
     Running: Future<Output = Result<(), E>>,
-    E: fmt::Display,
+    E: Failure,
 {
     let service = Service { shutdown: Shutdown::new(), health: Health::default() };
     if let Err(error) = listen_for_signals(service.shutdown.clone()) {
@@ -130,7 +140,10 @@ where
                 tracing::info!(name, "ended");
                 ExitCode::SUCCESS
             }
-            Err(error) => failed(name, &error.to_string()),
+            Err(error) => {
+                failed(name, &error.to_string());
+                ExitCode::from(error.exit_code())
+            }
         },
         () = drained => {
             tracing::error!(name, seconds = drain.as_secs(), "not drained in time; what is left is recovered at the next start");

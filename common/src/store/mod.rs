@@ -15,7 +15,9 @@ mod contacts;
 mod engines;
 mod erase;
 mod error;
+mod file;
 pub mod joining;
+mod keys;
 mod ledger;
 mod limits;
 mod migrate;
@@ -46,6 +48,7 @@ pub use commands::Carried;
 pub use contacts::{DoNotCall, PutBy, Refusal};
 pub use erase::{Erased, Kept};
 pub use error::StoreError;
+pub use keys::{Forgotten, Kept as KeptOfKey};
 pub use limits::{Confirmed, Lockout};
 pub use parts::{LongText, Part, PartPut};
 pub use pool::{AppKind, Application, Behind, Did};
@@ -68,6 +71,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+
+pub(crate) use backend::make_private;
 
 use backend::Backend;
 use engines::Pulse;

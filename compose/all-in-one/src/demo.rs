@@ -11,7 +11,7 @@ use clap::Args;
 use ringback_common::event::LegName;
 use ringback_common::job::JobId;
 use ringback_common::queue::{Consumer, Queue, Source};
-use ringback_common::service::{self, Service};
+use ringback_common::service::{self, Failure, Service};
 use ringback_common::store::{CdrFilter, CdrRow, Store};
 use ringback_trigger_web::picture::{Picture, duration};
 use tokio::sync::mpsc;
@@ -48,6 +48,15 @@ enum DemoError {
     /// The callback did not go as it should.
     #[error("the callback failed: {0}")]
     Callback(String),
+}
+
+impl Failure for DemoError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            DemoError::Run(error) => error.exit_code(),
+            DemoError::Start(_) | DemoError::Callback(_) => 1,
+        }
+    }
 }
 
 /// Runs the demo.

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -665,4 +667,86 @@ fn wrong_usage_is_json_when_json_is_asked_for() {
     let output = site.run(&["check", "--json"]);
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(found["problems"].as_array().unwrap().len(), 1, "{found}");
+}
+
+/// How often these bytes stand in the files of the data folder.
+fn traces(site: &Site, text: &str) -> usize {
+    let entries = std::fs::read_dir(site.folder().join("data")).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.filter(|path| path.is_file()).map(|path| std::fs::read(path).unwrap());
+    files.map(|bytes| bytes.windows(text.len()).filter(|run| *run == text.as_bytes()).count()).sum()
+}
+
+#[test]
+fn a_trunk_password_is_not_in_the_database_and_other_people_open_nothing() {
+    let site = Site::new();
+    let add = ["trunk", "add", "main", "--sip", "sip:192.0.2.1:5060", "--user", "us", "--password-stdin"];
+    site.ok_with(&add, b"hunter2hunter2");
+    site.ok_with(&["trunk", "set", "main", "--password-stdin"], b"correcthorse");
+    assert_eq!(traces(&site, "hunter2hunter2") + traces(&site, "correcthorse"), 0);
+    assert!(traces(&site, "sip:192.0.2.1") > 0, "or nothing is shown by this");
+    let mode = |name: &str| std::fs::metadata(site.folder().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("data"), mode("data/ringback.db"), mode("ringback.site-key")), (0o700, 0o600, 0o600));
+}
+
+#[test]
+fn an_erased_number_is_in_no_file() {
+    let site = Site::new();
+    site.ok(&["account", "add", "alice", "--balance", "9", "--number", "+442071838751"]);
+    assert!(traces(&site, "+442071838751") > 0);
+    site.ok(&["erase", "+442071838751"]);
+    assert_eq!(traces(&site, "+442071838751"), 0);
+}
+
+#[test]
+fn a_lost_or_wrong_site_key_is_said_by_every_command_and_never_made_anew() {
+    let site = Site::new();
+    site.ok_with(&["account", "add", "alice", "--balance", "9", "--number", "+442071838750", "--pin-stdin"], b"1234");
+    let text = "alice 1234 +442071838750 +4930123456";
+    let commands = [
+        &["explain", "sms", "--from", "+442071838750", text][..],
+        &["account", "list"],
+        &["account", "set", "alice", "--pin-stdin"],
+        &["trunk", "list"],
+        &["status"],
+        &["call", "+442071838750", "+4930123456", "--account", "alice"],
+        &["erase", "+442071838750"],
+        &["check"],
+        &["run"],
+    ];
+    let key = site.folder().join("ringback.site-key");
+    let copy = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    for command in commands {
+        site.fails(command, 2, "put your copy of the file there");
+        assert!(!key.exists(), "{command:?} makes no new key");
+    }
+    for (bad, says) in [("not a key", "holds no site key"), (&"5".repeat(64), "is not the site key")] {
+        std::fs::write(&key, bad).unwrap();
+        std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+        for command in commands {
+            site.fails(command, 2, says);
+        }
+    }
+    site.fails(&["site-key", "renew"], 2, "--forget");
+    std::fs::write(&key, &copy).unwrap();
+    assert_eq!(
+        site.json(&["explain", "sms", "--from", "+442071838750", text])["outcome"],
+        "job",
+        "the copy is as good"
+    );
+
+    std::fs::remove_file(&key).unwrap();
+    let renewed = site.json(&["site-key", "renew", "--forget"]);
+    assert_eq!((&renewed["accounts"], &renewed["trunks"]), (&serde_json::json!(["alice"]), &serde_json::json!([])));
+    assert_eq!(site.json(&["explain", "sms", "--from", "+442071838750", text])["outcome"], "reject", "no PIN now");
+    site.ok_with(&["account", "set", "alice", "--pin-stdin"], b"1234");
+    assert_eq!(site.json(&["explain", "sms", "--from", "+442071838750", text])["outcome"], "job");
+}
+
+#[test]
+fn explaining_at_a_new_site_makes_no_site_key() {
+    let site = Site::new();
+    site.ok(&["account", "add", "alice", "--balance", "9", "--number", "+442071838750"]);
+    site.json(&["explain", "sms", "--from", "+442071838750", "alice 1234 +442071838750 +4930123456"]);
+    assert!(!site.folder().join("ringback.site-key").exists());
 }

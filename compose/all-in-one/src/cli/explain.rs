@@ -4,7 +4,6 @@ use std::io::BufRead;
 
 use clap::{Args, Subcommand};
 use ringback_common::intake::{Checks, Rules};
-use ringback_common::secret::SiteKey;
 use ringback_trigger_sms::explain::{Explainer, Explanation};
 
 use super::{Common, Fail, World, print};
@@ -43,8 +42,7 @@ pub struct SmsArgs {
 /// Explains one text or a batch of them.
 pub async fn sms(common: &Common, args: SmsArgs) -> Result<(), Fail> {
     let world = World::open(common).await?;
-    let key = SiteKey::load_or_create(&world.config.secrets.site_key_file)
-        .map_err(|error| Fail::Refused(error.to_string()))?;
+    let key = world.key_to_look()?;
     let checks = Checks::new(world.store.clone(), key, Rules::from(&world.config));
     let explainer = Explainer::new(checks, &world.config.sms.shortcode).map_err(Fail::Refused)?;
     if args.batch {

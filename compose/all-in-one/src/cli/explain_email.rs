@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ringback_common::intake::{Checks, Rules};
-use ringback_common::secret::SiteKey;
 use ringback_trigger_email::explain::{Explanation, one};
 use ringback_trigger_email::mail::Envelope;
 use ringback_trigger_email::{house, verifier};
@@ -32,8 +31,7 @@ pub async fn email(common: &Common, args: EmailArgs) -> Result<(), Fail> {
     let raw = std::fs::read(&args.file)
         .map_err(|error| Fail::Usage(format!("{} cannot be read: {error}", args.file.display())))?;
     let world = World::open(common).await?;
-    let key = SiteKey::load_or_create(&world.config.secrets.site_key_file)
-        .map_err(|error| Fail::Refused(error.to_string()))?;
+    let key = world.key_to_look()?;
     let checks = Checks::new(world.store.clone(), key, Rules::from(&world.config));
     let settings = &world.config.email;
     let verifier = verifier(settings, args.authserv.as_deref()).map_err(|error| Fail::Refused(error.to_string()))?;

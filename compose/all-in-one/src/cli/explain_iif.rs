@@ -5,7 +5,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use ringback_common::intake::{Checks, Rules};
-use ringback_common::secret::SiteKey;
 use ringback_trigger_iif::explain::{Explanation, one};
 use ringback_trigger_iif::peers::Setup;
 
@@ -24,8 +23,7 @@ pub struct IifArgs {
 /// Explains one message.
 pub async fn iif(common: &Common, args: IifArgs) -> Result<(), Fail> {
     let world = World::open(common).await?;
-    let key = SiteKey::load_or_create(&world.config.secrets.site_key_file)
-        .map_err(|error| Fail::Refused(error.to_string()))?;
+    let key = world.key_to_look()?;
     let checks = Checks::new(world.store.clone(), key, Rules::from(&world.config));
     let setup = Setup::new(&world.config.iif);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

@@ -13,6 +13,7 @@ mod print;
 mod privacy;
 mod routes;
 mod setup;
+mod site_key;
 mod status;
 mod view;
 mod world;
@@ -95,6 +96,9 @@ enum Command {
     Dnc(privacy::DncCommand),
     /// Show what is kept of a number or a mail address and erase it; amounts stay, without the number
     Erase(privacy::EraseArgs),
+    /// The key that PINs and trunk passwords are sealed with
+    #[command(subcommand)]
+    SiteKey(site_key::SiteKeyCommand),
     /// How a message would be read and what would happen; dials and books nothing
     #[command(subcommand)]
     Explain(explain::ExplainCommand),
@@ -127,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Events(events::EventsCommand::Tail(args)) => block(events::tail(common, args)),
         Command::Dnc(command) => block(privacy::dnc(common, command)),
         Command::Erase(args) => block(privacy::erase(common, args)),
+        Command::SiteKey(site_key::SiteKeyCommand::Renew(_)) => block(site_key::renew(common)),
         Command::Status => block(status::status(common)),
         Command::Drain(args) => status::drain(common, &args),
         Command::Explain(explain::ExplainCommand::Sms(args)) => block(explain::sms(common, args)),
