@@ -2,6 +2,7 @@
 
 mod accounts;
 mod calls;
+mod check;
 mod events;
 mod explain;
 mod explain_ani;
@@ -117,7 +118,7 @@ pub fn main() -> ExitCode {
     let common = &cli.common;
     let done = match cli.command {
         Command::Init => setup::init(common),
-        Command::Check => block(setup::check(common)),
+        Command::Check => block(check::check(common)),
         Command::Run(args) => return crate::run::main(common, &args).unwrap_or_else(|fail| fail.tell(common.json)),
         Command::Demo(args) => return crate::demo::main(&args).unwrap_or_else(|fail| fail.tell(common.json)),
         Command::Account(command) => block(accounts::account(common, command)),
