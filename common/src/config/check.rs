@@ -39,9 +39,9 @@ fn urls(config: &Config, wrong: &mut impl FnMut(&str, String)) {
             "no such kind of queue; write sqlite://PATH or amqp://USER:PASSWORD@HOST:5672/VHOST".to_owned(),
         );
     }
-    let without_host =
-        |url: &str| url::Url::parse(url.trim()).is_ok_and(|url| url.host_str().is_none_or(str::is_empty));
-    if queue.starts_with("amqp") && queue.split(',').any(without_host) {
+    let names_host =
+        |url: &str| url::Url::parse(url.trim()).is_ok_and(|url| url.host_str().is_some_and(|host| !host.is_empty()));
+    if queue.starts_with("amqp") && !queue.split(',').all(names_host) {
         wrong("queue.url", "names no host; write amqp://USER:PASSWORD@HOST:5672/VHOST".to_owned());
     }
     if queue.starts_with("sqlite://") && queue != store {

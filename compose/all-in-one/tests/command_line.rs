@@ -708,7 +708,7 @@ fn a_lost_or_wrong_site_key_is_said_by_every_command_and_never_made_anew() {
     let commands = [
         &["explain", "sms", "--from", "+442071838750", text][..],
         &["account", "list"],
-        &["account", "set", "alice", "--pin-stdin"],
+        &["account", "set", "alice", "--allow", "44"],
         &["trunk", "list"],
         &["status"],
         &["call", "+442071838750", "+4930123456", "--account", "alice"],

@@ -57,7 +57,7 @@ impl From<ConfigErrors> for Fail {
 impl From<StoreError> for Fail {
     fn from(error: StoreError) -> Fail {
         match error {
-            StoreError::Unavailable(_) => Fail::Unreachable(format!("{error}; check [store] url, then try again")),
+            StoreError::Unavailable(_) => Fail::Unreachable(format!("{error}, then try again")),
             StoreError::NotFound(_) => Fail::Unknown(error.to_string()),
             _ => Fail::Refused(error.to_string()),
         }
