@@ -129,7 +129,10 @@ impl Intake {
             Verdict::Unavailable { retry_after: RETRY_AFTER }
         });
         match &verdict {
-            Verdict::Accepted { .. } => count(&source, "accepted"),
+            Verdict::Accepted { .. } => {
+                tracing::info!(%job, source, "accepted");
+                count(&source, "accepted");
+            }
             Verdict::Rejected { reason, .. } | Verdict::Limited { reason, .. } => {
                 tracing::info!(%job, reason = reason.code(), "refused");
                 count(&source, reason.code());

@@ -155,7 +155,7 @@ async fn listen(worker: &Worker, found: &mut mpsc::Receiver<Finding>, me: &Me) -
     }
 }
 
-/// Each second: these calls live, and so many strangers spoke to us. After a crash calls are charged up to the last time this was
+/// Each second: these calls live, and so much was refused or could not be sent. After a crash calls are charged up to the last time this was
 /// written.
 async fn say_alive(worker: Worker, world: Arc<World>) {
     loop {
@@ -163,7 +163,9 @@ async fn say_alive(worker: Worker, world: Arc<World>) {
         let endpoint = &world.endpoint;
         let (sip, counts) = (endpoint.local_addr().to_string(), endpoint.counts());
         metrics::counter!("ringback_sip_strangers_total", "sip" => sip.clone()).absolute(counts.strangers);
-        metrics::counter!("ringback_sip_gated_total", "sip" => sip).absolute(counts.gated);
+        metrics::counter!("ringback_sip_gated_total", "sip" => sip.clone()).absolute(counts.gated);
+        metrics::counter!("ringback_sip_unsent_total", "sip" => sip).absolute(counts.unsent);
+        metrics::counter!("ringback_rtp_refused_total").absolute(world.media.totals().refused);
         let calls = worker.alive();
         if !calls.is_empty()
             && let Err(error) = world.store.alive(&world.me, &calls).await
