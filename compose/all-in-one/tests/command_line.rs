@@ -471,7 +471,10 @@ fn explain_reads_a_message_of_an_application_server_and_leaves_no_trace() {
     let explain = |message: &str, from: &str| site.json(&["explain", "iif", message, "--from", from]);
     let example = "REQUEST: id=1234;user1=100;user2=101;duration=3600;";
     let would = explain(example, "127.0.0.1:4000");
-    assert_eq!(keys(&would), ["a", "a_rule", "b", "b_rule", "message", "outcome", "reason"]);
+    assert_eq!(
+        keys(&would),
+        ["a", "a_rule", "b", "b_rule", "message", "not_looked_at", "outcome", "price_a", "price_b", "reason"]
+    );
     assert_eq!([&would["outcome"], &would["a"], &would["b"], &would["a_rule"]], ["job", "100", "101", "extension"]);
     let ack = would["message"].as_str().unwrap();
     assert!(ack.starts_with("ACK: id=1234;sid=") && ack.ends_with(";code=ok;"), "{ack}");
@@ -824,4 +827,34 @@ fn check_finds_what_cannot_work() {
     std::fs::write(&database, "not a database, but long enough to look like one".repeat(100)).unwrap();
     site.fails(&["check"], 1, "the database is damaged");
     site.fails(&["account", "list"], 1, "put your last backup in its place");
+}
+
+#[test]
+fn the_demo_answers_a_machine_in_one_json_value() {
+    let site = Site(tempfile::tempdir().unwrap());
+    let told: Value = serde_json::from_str(&site.ok(&["demo", "--once", "--json"])).unwrap();
+    assert_eq!(keys(&told), ["cdrs", "cost", "heard", "job", "result", "talked_seconds", "wrong"]);
+    assert_eq!((&told["result"], &told["wrong"]), (&"Successful".into(), &serde_json::json!([])));
+    let (cost, currency) = told["cost"].as_str().unwrap().split_once(' ').unwrap();
+    assert_eq!((cost.split_once('.').unwrap().1.len(), currency), (2, "USD"), "as people pay: {told}");
+    assert_eq!(told["cdrs"].as_array().unwrap().len(), 2);
+    site.fails(&["demo", "--json"], 2, "--json goes with --once");
+}
+
+#[test]
+fn explain_looks_at_limits_and_rates_and_says_what_it_did_not_look_at() {
+    let site = Site::new();
+    let account = ["account", "add", "alice", "--balance", "9", "--number", "+442071838750", "--pin-stdin"];
+    site.ok_with(&account, b"1234");
+    site.ok(&["rate", "set", "44", "0.015"]);
+    let text = "alice 1234 +442071838750 +4930123456";
+    let explain = ["explain", "sms", "--from", "+442071838750", text];
+    let free = site.json(&explain);
+    assert_eq!((&free["outcome"], &free["price_a"]), (&"job".into(), &"0.015".into()), "{free}");
+    assert!(free["not_looked_at"].as_array().is_some_and(|all| all.contains(&"route".into())), "{free}");
+    let told = site.ok(&explain);
+    assert!(told.contains("a minute of A 0.015 USD") && told.contains("Not looked at: route"), "{told}");
+    site.ok(&["account", "set", "alice", "--limit", "jobs_per_account_per_hour=0"]);
+    let limited = site.json(&explain);
+    assert_eq!((&limited["outcome"], &limited["reason"]), (&"reject".into(), &"jobs_per_account_per_hour".into()));
 }

@@ -215,8 +215,9 @@ async fn list(common: &Common) -> Result<(), Fail> {
         .into_iter()
         .map(|account| {
             let state = if account.enabled { "on" } else { "off" };
-            let money = format!("{} {}", account.balance, account.currency);
-            vec![account.name, state.to_owned(), money, account.held, print::list(&account.numbers)]
+            let money = print::money(&account.balance, &account.currency);
+            let held = print::money(&account.held, &account.currency);
+            vec![account.name, state.to_owned(), money, held, print::list(&account.numbers)]
         })
         .collect();
     let nothing = "No account yet: ringback account add NAME --balance 10.00 --number +442071838750 --pin-stdin";
@@ -243,8 +244,8 @@ async fn show(common: &Common, name: &str) -> Result<(), Fail> {
     for (what, value) in [
         ("name", account.name),
         ("state", if account.enabled { "on" } else { "off" }.to_owned()),
-        ("balance", format!("{} {}", account.balance, account.currency)),
-        ("held by live calls", account.held),
+        ("balance", print::money(&account.balance, &account.currency)),
+        ("held by live calls", print::money(&account.held, &account.currency)),
         ("numbers", print::list(&account.numbers)),
         ("dids", print::list(&account.dids)),
         ("emails", print::list(&account.emails)),
@@ -309,7 +310,8 @@ fn done(common: &Common, account: Account, what: &str) -> Result<(), Fail> {
     if common.json {
         print::json(&account);
     } else {
-        print::line(&format!("Account {} {what}; it has {} {}.", account.name, account.balance, account.currency));
+        let balance = print::money(&account.balance, &account.currency);
+        print::line(&format!("Account {} {what}; it has {balance}.", account.name));
     }
     Ok(())
 }

@@ -348,7 +348,7 @@ pub fn print_cdrs(cdrs: Vec<CdrView>, nothing: &str) {
             let seconds = format!("{:.1} s", cdr.duration_ms as f64 / 1000.0);
             let ended = cdr.disconnect_time.format("%Y-%m-%d %H:%M:%S").to_string();
             let code = cdr.sip_code.map_or_else(|| "-".to_owned(), |code| code.to_string());
-            let cost = format!("{} {}", cdr.cost, cdr.currency);
+            let cost = print::money(&cdr.cost, &cdr.currency);
             vec![
                 cdr.cdr_id,
                 ended,

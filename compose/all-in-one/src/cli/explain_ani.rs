@@ -57,10 +57,12 @@ pub async fn ani(common: &Common, args: AniArgs) -> Result<(), Fail> {
         }
     };
     let explanation = one(&desk, &checks, &datagram, &from).await?;
+    let prices = super::explain::Prices::of(&world, [&explanation.a, &explanation.b]).await?;
     if common.json {
-        print::json(&explanation);
+        print::json(&super::explain::Priced { explanation: &explanation, prices: &prices });
     } else {
         tell(&explanation);
+        prices.tell(explanation.outcome == "job");
     }
     Ok(())
 }
@@ -72,7 +74,7 @@ fn tell(explanation: &Explanation) {
     };
     let reason = explanation.reason.as_deref().unwrap_or_default();
     print::line(&match explanation.outcome {
-        "job" => "It would be a job. (Not looked at: route, rate, and the countries this account may call.)".to_owned(),
+        "job" => "It would be a job.".to_owned(),
         _ => format!("It would be refused: {reason}."),
     });
     print::line(&format!("A       {}", read(&explanation.a, explanation.a_rule, "none")));

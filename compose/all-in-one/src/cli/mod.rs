@@ -10,7 +10,7 @@ mod explain_email;
 mod explain_iif;
 mod fail;
 mod pool;
-mod print;
+pub mod print;
 mod privacy;
 mod routes;
 mod setup;
@@ -26,6 +26,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use calls::{oldest_first as view_cdrs, print_cdrs};
 pub use fail::Fail;
+pub use view::CdrView;
 pub use world::{World, make_data_folder, settings};
 
 /// Ringback calls you, then calls the person you want, joins both calls, and stops before the money runs out.
@@ -120,7 +121,7 @@ pub fn main() -> ExitCode {
         Command::Init => setup::init(common),
         Command::Check => block(check::check(common)),
         Command::Run(args) => return crate::run::main(common, &args).unwrap_or_else(|fail| fail.tell(common.json)),
-        Command::Demo(args) => return crate::demo::main(&args).unwrap_or_else(|fail| fail.tell(common.json)),
+        Command::Demo(args) => return crate::demo::main(common, &args).unwrap_or_else(|fail| fail.tell(common.json)),
         Command::Account(command) => block(accounts::account(common, command)),
         Command::Trunk(command) => block(routes::trunk(common, command)),
         Command::App(command) => block(pool::app(common, command)),
