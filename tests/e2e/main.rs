@@ -24,6 +24,7 @@ mod jasmin;
 mod kamailio;
 mod kannel;
 mod locks;
+mod metrics;
 mod one_door;
 mod outage;
 mod queue_rabbit;

@@ -22,7 +22,7 @@ impl WakeSocket {
     pub(super) fn bind(data: &Path) -> io::Result<WakeSocket> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let folder = data.join(FOLDER);
-        std::fs::create_dir_all(&folder)?;
+        crate::private::folder(&folder)?;
         let name = format!("{}-{}.sock", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = folder.join(name);
         match std::fs::remove_file(&path) {

@@ -1,5 +1,6 @@
 //! The two databases and how they are opened. `on!` and `change!` write one SQL text for both.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::StoreConfig;
 use super::error::StoreError;
+use crate::private;
 
 /// Nothing asked of the database may take longer; then it counts as away.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -115,12 +117,16 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY)
+            .pragma("secure_delete", "ON")
             .statement_cache_capacity(200)
             .disable_statement_logging();
         let file = options.get_filename().to_owned();
         if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            make_folder(folder)?;
+            let cannot =
+                |error| StoreError::Unavailable(format!("cannot make the folder {}: {error}", folder.display()));
+            private::folder(folder).map_err(cannot)?;
         }
+        make_private(&file)?;
         // A transaction that ended in an error (a full disk, an answer that nobody waited for) may be open or not: its connection is
         // thrown away.
         let single = SqlitePoolOptions::new()
@@ -161,9 +167,11 @@ fn is_busy(error: &dyn sqlx::error::DatabaseError) -> bool {
     error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xFF == 5)
 }
 
-fn make_folder(folder: &Path) -> Result<(), StoreError> {
-    std::fs::create_dir_all(folder)
-        .map_err(|error| StoreError::Unavailable(format!("cannot make the folder {}: {error}", folder.display())))
+/// Makes a new database's file for its owner alone; SQLite gives the files beside it the same rights.
+pub(crate) fn make_private(file: &Path) -> Result<(), StoreError> {
+    let missing = file.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    let made = if missing { private::file(file, b"") } else { Ok(()) };
+    made.map_err(|error| StoreError::Unavailable(format!("cannot make {}: {error}", file.display())))
 }
 
 impl Postgres {

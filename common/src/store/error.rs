@@ -23,6 +23,11 @@ pub enum StoreError {
     /// This engine's incarnation has moved on: drop every call, send nothing, exit.
     #[error("another engine has taken over; this one must stop")]
     Fenced,
+    /// The embedded database is no database any more.
+    #[error(
+        "the database is damaged ({0}): stop Ringback and put your last backup in its place, or save what can be read: sqlite3 FILE .recover"
+    )]
+    Damaged(String),
     /// The schema or a row is not what this program expects.
     #[error("the store's content is not as expected: {0}; was it changed by hand or by a newer version?")]
     Broken(String),
@@ -60,6 +65,9 @@ fn of_database(error: &dyn DatabaseError) -> StoreError {
     if LOCKED.contains(&&*code) {
         return StoreError::Locked(text);
     }
+    if is_damaged(&code) {
+        return StoreError::Damaged(text);
+    }
     if passes(&code) { StoreError::Unavailable(text) } else { StoreError::Broken(text) }
 }
 
@@ -76,6 +84,11 @@ fn passes(code: &str) -> bool {
         return true;
     }
     code.parse::<u32>().is_ok_and(|code| SQLITE.contains(&(code & 0xff)))
+}
+
+/// SQLite: corrupt, or not a database.
+fn is_damaged(code: &str) -> bool {
+    code.len() < 5 && code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 11 | 26))
 }
 
 impl StoreError {

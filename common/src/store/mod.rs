@@ -17,7 +17,9 @@ mod engines;
 mod erase;
 mod error;
 mod health;
+mod file;
 pub mod joining;
+mod keys;
 mod ledger;
 mod limits;
 mod migrate;
@@ -48,6 +50,7 @@ pub use commands::Carried;
 pub use contacts::{DoNotCall, PutBy, Refusal};
 pub use erase::{Erased, Kept};
 pub use error::StoreError;
+pub use keys::{Forgotten, Kept as KeptOfKey};
 pub use limits::{Confirmed, Lockout};
 pub use parts::{LongText, Part, PartPut};
 pub use pool::{AppKind, Application, Behind, Did};
@@ -69,6 +72,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+
+pub(crate) use backend::make_private;
 
 use backend::Backend;
 use engines::Pulse;
