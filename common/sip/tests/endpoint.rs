@@ -327,7 +327,7 @@ async fn what_reached_us_is_unread_until_its_call_has_it_and_the_earlier_of_two_
     })
     .await
     .expect("it is read");
-    let mut arrived = |line: &mut Line| line.poll_arrival(&mut Context::from_waker(Waker::noop()));
+    let arrived = |line: &mut Line| line.poll_arrival(&mut Context::from_waker(Waker::noop()));
     let (Poll::Ready(of_first), Poll::Ready(of_second)) = (arrived(&mut first), arrived(&mut second)) else {
         panic!("both have their message")
     };

@@ -180,7 +180,7 @@ pub async fn together(config: Config, parts: Parts, service: Service) -> Result<
     if !parts.engine {
         // The engine says itself when it is ready; triggers alone are, once they are here.
         service.health.part("triggers").set(true);
-        service.needs(&store, &queue);
+        service.needs(&opened.store, &opened.queue);
     }
     let is_shared = parts.engine && parts.triggers.contains(&"ani");
     let endpoint =

@@ -14,7 +14,7 @@ use crate::call::{Call, State};
 /// What the store has taken.
 pub fn durable(record: &Record, call: &Call, carried: &Carried, in_call: Duration) {
     let job = record.job();
-    if carried.opens && carried.invites.contains(&A) {
+    if carried.opens && carried.invites.iter().any(|(leg, _)| *leg == A) {
         begins(job, call.plan().attempt);
     }
     if let Some(leg) = carried.ringing {
