@@ -59,10 +59,7 @@ impl Store {
             }
             Backend::Postgres(db) => self.inner.pulse.strike(db, SQL, me).await,
         };
-        match self.note(hit) {
-            Err(StoreError::Locked(reason)) => Err(StoreError::Unavailable(reason)),
-            hit => hit.map(|hit| if hit { Beat::Alive } else { Beat::Fenced }),
-        }
+        self.note(hit).map_err(no_answer).map(|hit| if hit { Beat::Alive } else { Beat::Fenced })
     }
 
     /// Whether this engine's calls are still its own; reads only. For a supervisor whose beat is late.
@@ -76,6 +73,7 @@ impl Store {
                 Ok(found.map_err(|_| StoreError::Unavailable("no answer to a question".to_owned()))??.is_some())
             }
         }
+        .map_err(no_answer)
         .map(|hit| if hit { Beat::Alive } else { Beat::Fenced })
     }
 
@@ -146,6 +144,14 @@ impl Store {
             let mut connection = pool.acquire().await?;
             owned::load(&mut *connection, &self.inner.backend, jobs).await
         })
+    }
+}
+
+/// A row that somebody has locked says neither yes nor no.
+fn no_answer(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Locked(reason) => StoreError::Unavailable(reason),
+        other => other,
     }
 }
 
