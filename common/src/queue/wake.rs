@@ -2,7 +2,9 @@
 //!
 //! Only a hint: who misses it finds the message at its next poll.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram as PlainDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +32,7 @@ impl WakeSocket {
             _ => {}
         }
         let socket = UnixDatagram::bind(&path)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         Ok(WakeSocket { socket, path })
     }
 
