@@ -190,14 +190,15 @@ impl Speaker {
 
     fn rate(self, end: &RequestEvent) -> Option<String> {
         let (_, price) = self.minute_price(end)?;
-        let (a, b) = (self.money(end.price_a, end)?, self.money(end.price_b, end)?);
+        let currency = end.currency.as_deref()?;
+        let [a, b] = [end.price_a?, end.price_b?].map(|price| price.shown_price(currency));
         Some(self.fill("rate", &[("price", price), ("price-a", a), ("price-b", b)]))
     }
 
     /// A minute of both calls.
     fn minute_price(self, event: &RequestEvent) -> Option<(Money, String)> {
         let both = event.price_a?.checked_add(event.price_b.unwrap_or_default())?;
-        Some((both, self.money(Some(both), event)?))
+        Some((both, both.shown_price(event.currency.as_deref()?)))
     }
 
     fn end(self, key: &str, end: &RequestEvent) -> String {
@@ -239,7 +240,7 @@ impl Speaker {
     }
 
     fn money(self, amount: Option<Money>, event: &RequestEvent) -> Option<String> {
-        Some(format!("{} {}", amount?, event.currency.as_deref()?))
+        Some(amount?.shown(event.currency.as_deref()?))
     }
 
     /// `50 s`, `3 min 20 s`, `1 h 5 min`.

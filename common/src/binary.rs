@@ -1,13 +1,54 @@
-//! The command line of the small binaries: which settings file, and nothing else.
+//! The main of the small binaries. Their command line names the settings file, and nothing else.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::{Config, Role};
+use crate::opening::{self, OpenError, Opened};
+use crate::service::{self, Failure, Service};
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "ringback.toml";
+
+/// Reads the settings, opens store, queue and site key, watches them for `/readyz`, and runs the part of this name until it ends.
+pub fn trigger<Run, Running, E>(part: &'static str, run: Run) -> ExitCode
+where
+    Run: FnOnce(Config, Opened, Service) -> Running,
+    Running: Future<Output = Result<(), E>>,
+    E: fmt::Display,
+{
+    let config = match settings(&format!("ringback-trigger-{part}"), Role::Trigger) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    service::main(&format!("trigger-{part}"), &config.service.clone(), async |service| {
+        let opened = opening::open(&config).await?;
+        service.needs(&opened.store, &opened.queue);
+        run(config, opened, service).await.map_err(Stopped::Run)
+    })
+}
+
+/// Why the process of one part ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped<E: fmt::Display> {
+    /// It could not begin.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The part said so.
+    #[error("{0}")]
+    Run(E),
+}
+
+impl<E: fmt::Display> Failure for Stopped<E> {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Stopped::Open(error) => error.exit_code(),
+            Stopped::Run(_) => 1,
+        }
+    }
+}
 
 /// Reads the settings of this process: `--config FILE`, else the environment's RINGBACK_CONFIG, else `./ringback.toml` if
 /// there is one, else the defaults.

@@ -290,6 +290,7 @@ impl<C: Channel> Courier<C> {
             Sent::Never(_) => "refused",
             Sent::Unknown(_) => "unknown",
         };
+        metrics::counter!("ringback_replies_total", "source" => self.source, "outcome" => outcome).increment(1);
         self.channel.count(reply, outcome);
     }
 }

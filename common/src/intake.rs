@@ -10,7 +10,6 @@ mod reason;
 mod recent;
 mod wish;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -115,11 +114,6 @@ impl Intake {
         &self.checks
     }
 
-    /// Whether jobs could be accepted now, as far as we know.
-    pub fn healthy(&self) -> bool {
-        self.queue.healthy() && self.checks.store().healthy()
-    }
-
     /// Takes a wish. Answers only when the job is confirmed by the queue, or it is clear that there will be none.
     pub async fn submit(&self, wish: Wish) -> Verdict {
         let job = JobId::of_message(&wish.source, &wish.message_id, &wish.sender);
@@ -129,7 +123,10 @@ impl Intake {
             Verdict::Unavailable { retry_after: RETRY_AFTER }
         });
         match &verdict {
-            Verdict::Accepted { .. } => count(&source, "accepted"),
+            Verdict::Accepted { .. } => {
+                tracing::info!(%job, source, "accepted");
+                count(&source, "accepted");
+            }
             Verdict::Rejected { reason, .. } | Verdict::Limited { reason, .. } => {
                 tracing::info!(%job, reason = reason.code(), "refused");
                 count(&source, reason.code());
@@ -162,6 +159,7 @@ impl Intake {
         if self.is_known(job).await? {
             return Ok(accepted());
         }
+        self.checks.store().ready_to_begin()?;
         let verdict = self.decide_anew(job, wish, account_id).await?;
         let is_refused = matches!(verdict, Verdict::Rejected { .. } | Verdict::Limited { .. });
         Ok(if is_refused && self.is_known(job).await? { accepted() } else { verdict })
@@ -227,25 +225,14 @@ impl Intake {
 
     /// The limit that this job would go beyond. Those that were reserved before it count, whether the store has their rows or not.
     async fn limit(&self, job: &JobId, approved: &Approved) -> Result<Option<&'static str>, Unavailable> {
-        let (account, store) = (&approved.account, self.checks.store());
         let Some(used) = used(approved) else { return Ok(None) };
-        let limits = self.checks.rules().limits.overridden(&account.limits).unwrap_or_else(|error| {
-            tracing::error!(account = account.name, "its own limits are not understood, the site's hold: {error}");
-            Cow::Borrowed(&self.checks.rules().limits)
-        });
         let before = self.recent.unseen_before(job, used);
         if !before.is_empty() {
             let jobs: Vec<JobId> = before.iter().map(|one| one.job.clone()).collect();
-            self.recent.seen(&store.stored_among(&jobs).await?, used);
+            self.recent.seen(&self.checks.store().stored_among(&jobs).await?, used);
         }
         let before = self.recent.unseen_before(job, used);
-        if approved.quote.is_some() {
-            let asked = store.questions_since(account.id, Utc::now() - TimeDelta::minutes(1), &before).await?;
-            let too_often = asked >= i64::from(limits.jobs_per_account_per_minute);
-            return Ok(too_often.then_some("jobs_per_account_per_minute"));
-        }
-        let counts = store.velocity(account.id, job, approved.b.as_ref().map(Number::as_str), &before).await?;
-        Ok(crate::guard::limit_reached(&counts, &limits))
+        Ok(self.checks.limit_beyond(job, approved, &before).await?)
     }
 
     /// Marks this account's call from A to B as under way; `None` if another job does that already. Questions may be asked as

@@ -38,9 +38,47 @@ impl Money {
         self.0.checked_add(other.0).map(Money)
     }
 
+    /// For people: with the currency, in its own decimals, half a unit rounded up: `0.02 USD`, `3 JPY`. Books and machines keep every
+    /// micro-unit.
+    pub fn shown(self, currency: &str) -> String {
+        self.rounded(currency, decimals(currency))
+    }
+
+    /// A price a minute for people: with two decimals more than its currency has, where it needs them, because little prices add up.
+    pub fn shown_price(self, currency: &str) -> String {
+        let least = decimals(currency);
+        let most = (least..=least + 2).find(|digits| self.0 % 10_i64.pow(6 - digits) == 0);
+        self.rounded(currency, most.unwrap_or(least + 2))
+    }
+
+    fn rounded(self, currency: &str, digits: u32) -> String {
+        let unit = 10_u64.pow(6 - digits.min(6));
+        let units = (self.0.unsigned_abs() + unit / 2) / unit;
+        let sign = if self.0 < 0 && units > 0 { "-" } else { "" };
+        let whole = 10_u64.pow(digits);
+        let amount = match digits {
+            0 => format!("{sign}{units}"),
+            _ => format!("{sign}{}.{:0width$}", units / whole, units % whole, width = digits as usize),
+        };
+        format!("{amount} {currency}").trim_end().to_owned()
+    }
+
     /// `self - other`, or `None` beyond 64 bits.
     pub fn checked_sub(self, other: Money) -> Option<Money> {
         self.0.checked_sub(other.0).map(Money)
+    }
+}
+
+/// The decimals of a currency (ISO 4217).
+fn decimals(currency: &str) -> u32 {
+    const NONE: [&str; 16] = [
+        "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF",
+    ];
+    const THREE: [&str; 7] = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
+    match currency {
+        _ if NONE.contains(&currency) => 0,
+        _ if THREE.contains(&currency) => 3,
+        _ => 2,
     }
 }
 
@@ -119,6 +157,32 @@ impl std::iter::Sum for Money {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn people_see_the_decimals_of_the_currency() {
+        for (micros, currency, shown) in [
+            (21_667, "USD", "0.02 USD"),
+            (25_000, "USD", "0.03 USD"),
+            (-21_667, "EUR", "-0.02 EUR"),
+            (-4_999, "EUR", "0.00 EUR"),
+            (9_999_999, "USD", "10.00 USD"),
+            (3_499_999, "JPY", "3 JPY"),
+            (1_234_567, "KWD", "1.235 KWD"),
+            (i64::MIN, "USD", "-9223372036854.78 USD"),
+            (10_000, "", "0.01"),
+        ] {
+            assert_eq!(Money(micros).shown(currency), shown);
+        }
+        for (micros, currency, shown) in [
+            (20_000, "USD", "0.02 USD"),
+            (15_000, "USD", "0.015 USD"),
+            (1_500, "USD", "0.0015 USD"),
+            (1_234, "USD", "0.0012 USD"),
+            (2_500_000, "JPY", "2.5 JPY"),
+        ] {
+            assert_eq!(Money(micros).shown_price(currency), shown);
+        }
+    }
 
     #[test]
     fn amounts_are_read_and_written_exactly() {

@@ -1,13 +1,13 @@
 //! Trigger secrets (PINs and SMS passwords) and the site key that seals them.
 //!
 //! The store keeps HMAC-SHA256(site key, account id, secret). The site key lies beside the settings, outside the database, so
-//! a stolen database tells no PIN.
+//! a stolen database tells no PIN. Passwords that we must know to use them, those of trunks, lie there sealed (`seal.rs`).
 
 mod seal;
 
 use std::fmt;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, Mac};
@@ -18,7 +18,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::store::Sealed;
 
-pub use seal::{SealError, mark, seal, unseal};
+pub use seal::{Place, SealError, mark, seal, unseal};
 
 type HmacSha256 = Hmac<Sha256>;
 
@@ -79,38 +79,70 @@ pub struct SiteKey([u8; KEY_BYTES]);
 #[derive(Debug, thiserror::Error)]
 pub enum SiteKeyError {
     /// The file cannot be read or made.
-    #[error("the site key {0} cannot be read or made: {1}")]
+    #[error("the site key {0} cannot be read or made: {1}; look at who may read and write there")]
     Io(PathBuf, std::io::Error),
     /// Not 64 hexadecimal digits.
-    #[error("{0} holds no site key (64 hexadecimal digits); restore it from your copy")]
+    #[error("{0} holds no site key (64 hexadecimal digits); {RESTORE}")]
     Damaged(PathBuf),
     /// Others may read it.
     #[error("{0} may be read by others; run: chmod 600 {0}")]
     Open(PathBuf),
+    /// The file is gone, and there are secrets that only it opens.
+    #[error("the site key {0} is missing, and PINs or passwords in the store are sealed with it; {RESTORE}")]
+    Lost(PathBuf),
+    /// The file holds another key than the one that sealed what is in the store.
+    #[error("{0} is not the site key that PINs and passwords in the store are sealed with; {RESTORE}")]
+    Other(PathBuf),
 }
 
-impl SiteKey {
-    /// Reads the key, or makes one on first use (mode 0600). Of two processes that make it at once, one key stays.
-    pub fn load_or_create(path: &Path) -> Result<SiteKey, SiteKeyError> {
-        match SiteKey::load(path) {
-            Err(SiteKeyError::Io(_, error)) if error.kind() == ErrorKind::NotFound => {
-                create(path).map_err(|error| SiteKeyError::Io(path.to_owned(), error))?;
-                SiteKey::load(path)
-            }
-            answer => answer,
-        }
-    }
+/// What to do about a key that is not the right one.
+const RESTORE: &str = "put your copy of the file there (mode 0600). If there is no copy they are lost: `ringback site-key renew \
+                       --forget` forgets them, makes a new key and says whose they were";
 
-    fn load(path: &Path) -> Result<SiteKey, SiteKeyError> {
+impl SiteKey {
+    /// The key in this file; `None` if there is no file.
+    ///
+    /// # Errors
+    /// It cannot be read, is damaged, or open to others.
+    pub fn load(path: &Path) -> Result<Option<SiteKey>, SiteKeyError> {
         let io = |error| SiteKeyError::Io(path.to_owned(), error);
-        let mode = std::fs::metadata(path).map_err(io)?.permissions().mode();
+        let mode = match std::fs::metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            answer => answer.map_err(io)?.permissions().mode(),
+        };
         if mode & 0o077 != 0 {
             return Err(SiteKeyError::Open(path.to_owned()));
         }
-        let text = std::fs::read_to_string(path).map_err(io)?;
+        let text = std::fs::read(path).map_err(io)?;
         let mut key = [0; KEY_BYTES];
-        hex::decode_to_slice(text.trim(), &mut key).map_err(|_| SiteKeyError::Damaged(path.to_owned()))?;
+        hex::decode_to_slice(text.trim_ascii(), &mut key).map_err(|_| SiteKeyError::Damaged(path.to_owned()))?;
+        Ok(Some(SiteKey(key)))
+    }
+
+    /// Makes a key where there is none (mode 0600). Of two processes that make it at once, one key stays.
+    ///
+    /// # Errors
+    /// It cannot be written, or read again.
+    pub fn create(path: &Path) -> Result<SiteKey, SiteKeyError> {
+        let io = |error| SiteKeyError::Io(path.to_owned(), error);
+        let key = SiteKey::random().map_err(io)?;
+        crate::private::file(path, format!("{}\n", hex::encode(key.0)).as_bytes()).map_err(io)?;
+        SiteKey::load(path)?.ok_or_else(|| io(ErrorKind::NotFound.into()))
+    }
+
+    /// A key that is written nowhere: for what only looks, at a site that has sealed nothing yet.
+    ///
+    /// # Errors
+    /// The machine gives no random numbers.
+    pub fn random() -> std::io::Result<SiteKey> {
+        let mut key = [0; KEY_BYTES];
+        rand::rngs::OsRng.try_fill_bytes(&mut key).map_err(std::io::Error::other)?;
         Ok(SiteKey(key))
+    }
+
+    /// Tells this key from another one without telling the key.
+    pub fn fingerprint(&self) -> String {
+        hex::encode(&mark(self, &[b"site key"])[..16])
     }
 
     /// A key for tests and demonstrations.
@@ -122,22 +154,6 @@ impl SiteKey {
 impl fmt::Debug for SiteKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SiteKey(***)")
-    }
-}
-
-/// Writes a new key beside its place and links it there, so that nobody ever reads half a key.
-fn create(path: &Path) -> std::io::Result<()> {
-    let mut key = [0; KEY_BYTES];
-    rand::rngs::OsRng.try_fill_bytes(&mut key).map_err(std::io::Error::other)?;
-    let draft = path.with_extension(format!("new.{}", std::process::id()));
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    file.write_all(format!("{}\n", hex::encode(key)).as_bytes())?;
-    file.sync_all()?;
-    let linked = std::fs::hard_link(&draft, path);
-    std::fs::remove_file(&draft)?;
-    match linked {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        answer => answer,
     }
 }
 
@@ -198,14 +214,18 @@ mod tests {
     fn the_site_key_is_made_once_and_kept_private() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("site.key");
-        let first = SiteKey::load_or_create(&path).unwrap();
-        assert_eq!(first.0, SiteKey::load_or_create(&path).unwrap().0);
+        assert!(SiteKey::load(&path).unwrap().is_none(), "nothing is made by looking");
+        let first = SiteKey::create(&path).unwrap();
+        assert_eq!(first.0, SiteKey::load(&path).unwrap().unwrap().0);
+        assert_eq!(first.0, SiteKey::create(&path).unwrap().0, "a second one takes the place of none");
+        assert_ne!(first.fingerprint(), SiteKey::random().unwrap().fingerprint());
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(SiteKey::load_or_create(&path), Err(SiteKeyError::Open(_))));
+        assert!(matches!(SiteKey::load(&path), Err(SiteKeyError::Open(_))));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        std::fs::write(&path, "not a key").unwrap();
-        assert!(matches!(SiteKey::load_or_create(&path), Err(SiteKeyError::Damaged(_))));
+        for bad in [&b"not a key"[..], b"", b"\xff\xfe"] {
+            std::fs::write(&path, bad).unwrap();
+            assert!(matches!(SiteKey::load(&path), Err(SiteKeyError::Damaged(_))));
+        }
     }
 }

@@ -24,6 +24,9 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::queue::Queue;
+use crate::store::Store;
+
 /// The settings of a process (`[service]` of the configuration).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -68,15 +71,34 @@ pub struct Service {
     pub health: Health,
 }
 
+impl Service {
+    /// Ready only while it can work with both: nothing new begins while one of them cannot be written to.
+    pub fn needs(&self, store: &Store, queue: &Queue) {
+        let (store, queue) = (store.clone(), queue.clone());
+        self.health.watch("store", move || store.healthy());
+        self.health.watch("queue", move || queue.healthy());
+    }
+}
+
+/// Why a service ended badly.
+pub trait Failure: fmt::Display {
+    /// The exit code: 1 unless it says otherwise.
+    fn exit_code(&self) -> u8 {
+        1
+    }
+}
+
+impl Failure for io::Error {}
+
 /// Runs a service: `run` until it ends by itself or, after a signal, for at most the drain timeout. A second signal exits
 /// at once.
 ///
-/// Exit codes: 0 ended well, 1 `run` failed or the process could not start, 3 the drain timed out, 130 a second signal.
+/// Exit codes: 0 ended well, 1 `run` failed or the process could not start (or what the failure says), 3 the drain timed out, 130 a second signal.
 pub fn main<Run, Running, E>(name: &str, config: &ServiceConfig, run: Run) -> ExitCode
 where
     Run: FnOnce(Service) -> Running,
     Running: Future<Output = Result<(), E>>,
-    E: fmt::Display,
+    E: Failure,
 {
     start_logging(config);
     log_panics();
@@ -105,7 +127,7 @@ async fn serve<Run, Running, E>(name: &str, config: &ServiceConfig, run: Run) ->
 where
     Run: FnOnce(Service) -> Running,
     Running: Future<Output = Result<(), E>>,
-    E: fmt::Display,
+    E: Failure,
 {
     let service = Service { shutdown: Shutdown::new(), health: Health::default() };
     if let Err(error) = listen_for_signals(service.shutdown.clone()) {
@@ -130,7 +152,10 @@ where
                 tracing::info!(name, "ended");
                 ExitCode::SUCCESS
             }
-            Err(error) => failed(name, &error.to_string()),
+            Err(error) => {
+                failed(name, &error.to_string());
+                ExitCode::from(error.exit_code())
+            }
         },
         () = drained => {
             tracing::error!(name, seconds = drain.as_secs(), "not drained in time; what is left is recovered at the next start");
@@ -271,9 +296,13 @@ async fn render(State(metrics): State<Option<PrometheusHandle>>) -> impl IntoRes
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }
 
+/// The buckets of histograms, all of which count seconds.
+const SECONDS: [f64; 12] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
+
 /// Makes the recorder that all `metrics::` macros of this process write to; `None` if there is one already.
 fn start_metrics() -> Option<PrometheusHandle> {
-    let recorder = PrometheusBuilder::new().build_recorder();
+    let builder = PrometheusBuilder::new().set_buckets(&SECONDS).unwrap_or_else(|_| PrometheusBuilder::new());
+    let recorder = builder.build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).ok()?;
     let upkeep = handle.clone();
@@ -393,7 +422,7 @@ mod tests {
     use super::*;
     use crate::job::JobId;
     use crate::number::Number;
-    use crate::store::{Step, Store, StoreConfig};
+    use crate::store::{Step, StoreConfig};
 
     const CHILD: &str = "RINGBACK_TEST_CHILD";
 

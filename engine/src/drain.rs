@@ -6,6 +6,7 @@
 use std::task::Poll;
 use std::time::Duration;
 
+use ringback_common::event::CDR_TYPE;
 use ringback_common::failpoint::failpoint;
 use ringback_common::queue::{Destination, Message, PublishError, Queue};
 use ringback_common::service::Shutdown;
@@ -99,12 +100,13 @@ async fn round(store: &Store, queue: &Queue, me: &Me, outlet: Outlet, confirmed:
     }
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let messages: Vec<(Destination, Message)> = rows.into_iter().map(addressed).collect();
+    let has_cdr = outlet == Outlet::Billing && messages.iter().any(|(_, message)| message.kind == CDR_TYPE);
     let publishing = queue.publish_all(&messages);
     tokio::pin!(publishing);
     let answers = match futures::poll!(&mut publishing) {
         Poll::Ready(answers) => answers,
         Poll::Pending => {
-            if outlet == Outlet::Billing {
+            if has_cdr {
                 failpoint("cdr.published_no_confirm");
             }
             publishing.await
@@ -115,7 +117,9 @@ async fn round(store: &Store, queue: &Queue, me: &Me, outlet: Outlet, confirmed:
         tracing::debug!(destination = outlet.as_str(), %refusal, "some events were not confirmed and will be told again");
     }
     confirmed.extend(ids.iter().zip(&answers).filter(|(_, answer)| is_settled(outlet, answer)).map(|(id, _)| *id));
-    failpoint("cdr.confirmed_not_marked");
+    if has_cdr {
+        failpoint("cdr.confirmed_not_marked");
+    }
     if confirmed.is_empty() { Progress::Stuck } else { Progress::Confirmed }
 }
 

@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
+use ringback_common::binary::{self, Stopped};
 use ringback_common::config::Role;
 use ringback_common::lock::EngineLock;
-use ringback_common::queue::Queue;
-use ringback_common::store::Store;
-use ringback_common::{binary, service};
+use ringback_common::{opening, service};
 use ringback_engine::{Surroundings, run};
 
 /// The system's allocator takes a quarter more CPU for a callback and a third more memory (docs/performance.md).
@@ -27,8 +26,7 @@ fn main() -> ExitCode {
         }
     };
     service::main("engine", &config.service, async |service| {
-        let store = Store::open(&config.store).await?;
-        let queue = Queue::open(&config.queue).await?;
-        run(&config, Surroundings { store, queue, endpoint: None }, service).await
+        let opened = opening::open(&config).await?;
+        run(&config, Surroundings { opened, endpoint: None }, service).await.map_err(Stopped::Run)
     })
 }

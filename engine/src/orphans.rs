@@ -1,8 +1,9 @@
-//! Phones that answer, or hang up, after the engine that called them is no more.
+//! Phones that answer, refuse or hang up after the engine that called them is no more.
 //!
 //! They speak to its address. Whoever stands there now, the same engine restarted or another, finds the INVITE in the store by its
 //! Call-ID, writes down that it was answered, and only then acknowledges and hangs up. The owner of the call, whoever that is by
-//! then, reads it before it would ring that party again ([`crate::recovery`]).
+//! then, reads it before it would ring that party again ([`crate::recovery`]). A refusal whose ACK got lost in the crash gets it now,
+//! if it was stored; else its owner has yet to hear it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -58,6 +59,12 @@ impl Orphanage {
         let Some((called, invite)) = found.into_iter().find_map(|called| addressed(called, &orphan)) else {
             return orphan.turn_away();
         };
+        if !orphan.message.is_request() && orphan.message.code() >= 300 {
+            if called.invite.final_response.is_some() {
+                orphan.acknowledge(Leg::stored(&invite).refusal_ack(&orphan.message));
+            }
+            return;
+        }
         if self.is_ours_to_run(&called) && !self.has_waited(&called) {
             return;
         }

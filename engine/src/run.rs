@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ringback_common::config::{Config, RetentionConfig};
 use ringback_common::number::Country;
-use ringback_common::queue::{Queue, QueueError};
+use ringback_common::opening::Opened;
 use ringback_common::service::{Service, Shutdown};
 use ringback_common::store::{Me, Registered, Store, StoreError};
 use ringback_sip::net::{Endpoint, EndpointError};
@@ -24,12 +24,10 @@ use crate::world::World;
 /// How often it is said that the calls live.
 const ALIVE: Duration = Duration::from_secs(1);
 
-/// What the engine is given: the store, the queue, and a SIP socket if somebody else already bound it.
+/// What the engine is given: what is opened, and a SIP socket if somebody else already bound it.
 pub struct Surroundings {
-    /// Owns every job.
-    pub store: Store,
-    /// Brings jobs, takes events.
-    pub queue: Queue,
+    /// The store, the queue and the site key.
+    pub opened: Opened,
     /// The SIP socket that several share; `None` binds `[sip] listen`.
     pub endpoint: Option<Endpoint>,
 }
@@ -46,9 +44,6 @@ pub enum RunError {
     /// The store could not be asked.
     #[error("the store: {0}")]
     Store(#[from] StoreError),
-    /// The queue's settings are wrong.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
     /// Somebody else runs under this name, or has adopted the calls.
     #[error("another engine has taken over the calls of {0}; give each engine its own [engine] id, and start it again")]
     Fenced(String),
@@ -59,7 +54,7 @@ pub enum RunError {
 /// # Errors
 /// See [`RunError`]. An engine that was fenced has sent nothing since.
 pub async fn run(config: &Config, surroundings: Surroundings, service: Service) -> Result<(), RunError> {
-    let Surroundings { store, queue, endpoint } = surroundings;
+    let Surroundings { opened: Opened { store, queue, site_key }, endpoint } = surroundings;
     let endpoint = match endpoint {
         Some(endpoint) => endpoint,
         None => Endpoint::bind(config.sip.listen)?,
@@ -76,7 +71,10 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
         kind: Kind::Auto,
     })?;
     tokio::task::spawn_blocking(Country::load_all).await.map_err(std::io::Error::other)?;
-    let mut reader = Reader::new(store.clone());
+    if let Err(error) = store.rewrite_once().await {
+        tracing::warn!(%error, "the store's file is not rewritten; what was deleted by an older version may still be read in it");
+    }
+    let mut reader = Reader::new(store.clone(), site_key);
     let (tables, tables_now) = watch::channel(reader.read().await?);
     let registered_at = boot_ms();
     let Registered { me, requests } = store.register_engine(&config.engine.id).await?; // from now on it has to beat, or is adopted
@@ -95,12 +93,13 @@ pub async fn run(config: &Config, surroundings: Surroundings, service: Service) 
     ));
     let worker = Worker::new(Arc::clone(&world));
     let refresh = tokio::spawn(reader.follow(Arc::clone(&world), tables));
+    let ready = service.health.part("engine");
+    service.needs(&store, &queue);
     let events_done = Shutdown::new();
     let events = tokio::spawn(drain::run(store.clone(), queue, me.clone(), events_done.clone()));
     let purge = tokio::spawn(purge_hourly(store.clone(), config.retention));
     let alive = tokio::spawn(say_alive(worker.clone(), Arc::clone(&world)));
 
-    let ready = service.health.part("engine");
     let work = async {
         gate.opens().await;
         for request in requests {
@@ -147,7 +146,7 @@ async fn listen(worker: &Worker, found: &mut mpsc::Receiver<Finding>, me: &Me) -
     }
 }
 
-/// Each second: these calls live, and so many strangers spoke to us. After a crash calls are charged up to the last time this was
+/// Each second: these calls live, and so much was refused or could not be sent. After a crash calls are charged up to the last time this was
 /// written.
 async fn say_alive(worker: Worker, world: Arc<World>) {
     loop {
@@ -155,7 +154,9 @@ async fn say_alive(worker: Worker, world: Arc<World>) {
         let endpoint = &world.endpoint;
         let (sip, counts) = (endpoint.local_addr().to_string(), endpoint.counts());
         metrics::counter!("ringback_sip_strangers_total", "sip" => sip.clone()).absolute(counts.strangers);
-        metrics::counter!("ringback_sip_gated_total", "sip" => sip).absolute(counts.gated);
+        metrics::counter!("ringback_sip_gated_total", "sip" => sip.clone()).absolute(counts.gated);
+        metrics::counter!("ringback_sip_unsent_total", "sip" => sip).absolute(counts.unsent);
+        metrics::counter!("ringback_rtp_refused_total").absolute(world.media.totals().refused);
         let calls = worker.alive();
         if !calls.is_empty()
             && let Err(error) = world.store.alive(&world.me, &calls).await

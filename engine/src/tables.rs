@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringback_common::hosts::Hosts;
+use ringback_common::secret::SiteKey;
 use ringback_common::store::{self, Store, StoreError};
 use tokio::sync::watch;
 
@@ -20,13 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Reads them.
 pub struct Reader {
     store: Store,
+    site_key: SiteKey,
     hosts: Hosts,
 }
 
 impl Reader {
     /// Knows no host yet.
-    pub fn new(store: Store) -> Reader {
-        Reader { store, hosts: Hosts::default() }
+    pub fn new(store: Store, site_key: SiteKey) -> Reader {
+        Reader { store, site_key, hosts: Hosts::default() }
     }
 
     /// Trunks and rates; a trunk whose host was never found has no address.
@@ -46,11 +48,18 @@ impl Reader {
                 tracing::warn!(trunk = trunk.name, "the trunk's host has no IPv4 address; it is not used");
                 continue;
             }
+            let Ok(credentials) = trunk.credentials(&self.site_key) else {
+                tracing::error!(
+                    trunk = trunk.name,
+                    "the trunk's password was sealed with another site key; it is not used until `ringback trunk set` gives it anew"
+                );
+                continue;
+            };
             trunks.push(Trunk {
                 host: trunk.host().to_owned(),
                 address,
                 name: trunk.name,
-                credentials: trunk.username.zip(trunk.password.map(|password| password.0)),
+                credentials,
                 prefixes: trunk.prefixes,
                 priority: trunk.priority,
                 cli: trunk.cli,

@@ -378,7 +378,7 @@ impl Worker {
         loop {
             match self.decide(job, attempts).await {
                 Ok(decision) => return decision,
-                Err(StoreError::Unavailable(why)) => {
+                Err(StoreError::Unavailable(why) | StoreError::Locked(why)) => {
                     tracing::debug!(why, "the account cannot be read now");
                     tokio::time::sleep(AGAIN).await;
                 }

@@ -26,6 +26,8 @@ pub struct Crash {
     orphan: Duration,
     password: bool,
     big: bool,
+    settings: Vec<(&'static str, &'static str)>,
+    again: Option<&'static str>,
     meanwhile: &'static [&'static str],
 }
 
@@ -41,6 +43,8 @@ impl Crash {
             orphan: secs(5),
             password: false,
             big: false,
+            settings: Vec::new(),
+            again: None,
             meanwhile: &[],
         }
     }
@@ -48,6 +52,17 @@ impl Crash {
     /// While the gateway is away somebody does this to its database, in SQL.
     pub fn meanwhile(self, sql: &'static [&'static str]) -> Crash {
         Crash { meanwhile: sql, ..self }
+    }
+
+    /// With this setting of the site.
+    pub fn set(mut self, key: &'static str, value: &'static str) -> Crash {
+        self.settings.push((key, value));
+        self
+    }
+
+    /// Dies once more, at this failpoint, when it comes back.
+    pub fn and_again_at(self, failpoint: &'static str) -> Crash {
+        Crash { again: Some(failpoint), ..self }
     }
 
     /// An engine of its own, on PostgreSQL and RabbitMQ, with the trigger beside it.
@@ -101,6 +116,11 @@ impl Crash {
             assert!(site.probe().execute(sql) > 0, "{sql}");
         }
         std::thread::sleep(self.restart_after);
+        if let Some(failpoint) = self.again {
+            let mut dying = site.start_at(part, site.ip(), Some(failpoint)).expect("the gateway's binary starts");
+            dying.process.wait_killed(secs(40));
+            std::thread::sleep(self.restart_after);
+        }
         let mut gateway = site.start_at(part, site.ip(), None).expect("the gateway's binary starts");
         gateway.wait_ready();
         let back_us = clock::now_us();
@@ -117,6 +137,9 @@ impl Crash {
         site.set("engine.backoff", "1");
         site.set("engine.attempts", "2");
         site.set("billing.feed.on", "true");
+        for (key, value) in &self.settings {
+            site.set(key, value);
+        }
         site
     }
 

@@ -101,14 +101,16 @@ pub fn never_again_after_answer(log: &Log, number: &str) -> Verdict {
     }
 }
 
-/// No new INVITE transaction to a party before the one before it is closed: by a final response the gateway stored (seen
-/// by its ACK), or by the waiting time after its beginning (intent + Expires + 32 s), with a CANCEL sent.
+/// No new INVITE transaction to a party before the one before it is closed: by a final response the gateway stored (seen by its ACK,
+/// which a crash may delay beyond the next ring of a phone that has refused), or by the waiting time after its beginning (intent +
+/// Expires + 32 s), with a CANCEL sent.
 pub fn one_attempt_at_a_time(log: &Log, number: &str, waiting_us: u64) -> Verdict {
     let transactions = transactions(&log.of_number(number));
     for pair in transactions.windows(2) {
         let (earlier, later) = (&pair[0], &pair[1]);
         let between = (later.at_us - earlier.at_us) / 1000;
-        if earlier.closed_us.is_some_and(|at| at <= later.at_us) {
+        let has_refused = earlier.final_response.is_some_and(|(code, at)| code >= 300 && at <= later.at_us);
+        if earlier.closed_us.is_some_and(|at| at <= later.at_us || has_refused) {
             continue;
         }
         if later.at_us < earlier.at_us + waiting_us {

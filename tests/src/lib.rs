@@ -10,6 +10,7 @@ pub mod capture;
 pub mod chaos;
 pub mod clock;
 pub mod crash;
+pub mod disk;
 pub mod email;
 pub mod http;
 pub mod iif;

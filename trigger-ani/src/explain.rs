@@ -69,7 +69,7 @@ pub async fn one(desk: &Desk, checks: &Checks, datagram: &[u8], from: &From) -> 
     };
     let Written { a, b, .. } = checks.readings(&plan.wish);
     let rules = (a.as_ref().map(|(_, rule)| *rule), b.as_ref().map(|(_, rule)| *rule));
-    Ok(match checks.examine(&plan.wish).await? {
+    Ok(match checks.foresee(&plan.wish).await? {
         Ok(approved) => Explanation::of("job", None).with(Some(approved.a), approved.b, rules),
         Err(reason) => Explanation::of("reject", Some(reason.code())).with(a.map(|(a, _)| a), b.map(|(b, _)| b), rules),
     })

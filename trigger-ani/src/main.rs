@@ -2,33 +2,20 @@
 
 use std::process::ExitCode;
 
-use ringback_common::config::Role;
+use ringback_common::binary;
 use ringback_common::intake::Rules;
-use ringback_common::queue::Queue;
-use ringback_common::secret::SiteKey;
-use ringback_common::store::Store;
-use ringback_common::{binary, service};
-use ringback_trigger_ani::{RunError, World, run};
+use ringback_common::opening::Opened;
+use ringback_trigger_ani::{World, run};
 
 /// The system's allocator takes a quarter more CPU for a callback and a third more memory (docs/performance.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let config = match binary::settings("ringback-trigger-ani", Role::Trigger) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    service::main("trigger-ani", &config.service, async |service| {
-        let store = Store::open(&config.store).await?;
-        let queue = Queue::open(&config.queue).await?;
-        let site_key = SiteKey::load_or_create(&config.secrets.site_key_file)?;
-        let (answering, publishing) = (store.clone(), queue.clone());
-        service.health.watch("store", move || answering.healthy());
-        service.health.watch("queue", move || publishing.healthy());
+    binary::trigger("ani", async |config, opened, service| {
+        let Opened { store, queue, site_key } = opened;
         service.health.part("ani").set(true);
         let world = World { store, queue, site_key, rules: Rules::from(&config), endpoint: None };
-        run(config.ani.clone(), world, service.shutdown).await?;
-        Ok::<(), RunError>(())
+        run(config.ani.clone(), world, service.shutdown).await
     })
 }

@@ -82,7 +82,7 @@ pub async fn one(
     let Written { a, b, .. } = checks.readings(&wish);
     let rule_of = |read: &Option<(Number, Rule)>| read.as_ref().map(|(_, rule)| *rule);
     let (a_rule, b_rule) = (rule_of(&a), rule_of(&b));
-    Ok(match checks.examine(&wish).await? {
+    Ok(match checks.foresee(&wish).await? {
         Ok(call) => Explanation::of("job", None).with(Some((call.a, a_rule)), call.b.map(|b| (b, b_rule))),
         Err(reason) => {
             let read = |read: Option<(Number, Rule)>| read.map(|(number, rule)| (number, Some(rule)));

@@ -82,7 +82,7 @@ async fn asks(
     let read = checks.readings(&wish);
     let rule = |read: &Option<(Number, Rule)>| read.as_ref().map(|(_, rule)| rule.code());
     let (a_rule, b_rule) = (rule(&read.a), rule(&read.b));
-    let (a, b, reason) = match checks.examine(&wish).await? {
+    let (a, b, reason) = match checks.foresee(&wish).await? {
         Ok(call) => (Some(call.a), call.b, None),
         Err(reason) => (read.a.map(|(number, _)| number), read.b.map(|(number, _)| number), Some(reason.code())),
     };

@@ -23,8 +23,8 @@ use std::sync::Arc;
 use ringback_common::config::IifConfig;
 use ringback_common::courier::Courier;
 use ringback_common::intake::{Intake, Rules};
-use ringback_common::queue::{Queue, QueueError};
-use ringback_common::secret::{SiteKey, SiteKeyError};
+use ringback_common::queue::Queue;
+use ringback_common::secret::SiteKey;
 use ringback_common::service::Shutdown;
 use ringback_common::store::{Store, StoreError};
 use tokio::signal::unix::{SignalKind, signal};
@@ -68,12 +68,6 @@ pub enum RunError {
     /// The store is away.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The queue's settings are wrong, or its file cannot be opened.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    /// There is no site key.
-    #[error(transparent)]
-    SiteKey(#[from] SiteKeyError),
 }
 
 /// Takes requests and answers application servers until shutdown.

@@ -98,7 +98,7 @@ impl Explainer {
             |number: &Option<(Number, ringback_common::number::Rule)>| number.as_ref().map(|(_, rule)| rule.code());
         let (a_rule, b_rule) = (rule(&read.a), rule(&read.b));
         let written = |number: Option<(Number, _)>| number.map(|(number, _)| number.as_str().to_owned());
-        let explanation = match self.checks.examine(&wish).await? {
+        let explanation = match self.checks.foresee(&wish).await? {
             Ok(approved) => Explanation {
                 a: calls.then(|| approved.a.as_str().to_owned()),
                 b: approved.b.map(|number| number.as_str().to_owned()),

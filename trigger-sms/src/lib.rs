@@ -28,8 +28,8 @@ use ringback_common::courier::Courier;
 use ringback_common::gate;
 use ringback_common::intake::{Intake, Rules};
 use ringback_common::number::Country;
-use ringback_common::queue::{Queue, QueueError};
-use ringback_common::secret::{SiteKey, SiteKeyError};
+use ringback_common::queue::Queue;
+use ringback_common::secret::SiteKey;
 use ringback_common::service::Shutdown;
 use ringback_common::store::{Store, StoreError};
 use tokio::net::TcpListener;
@@ -74,12 +74,6 @@ pub enum RunError {
     /// The store is away.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The queue's settings are wrong, or its file cannot be opened.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    /// There is no site key.
-    #[error(transparent)]
-    SiteKey(#[from] SiteKeyError),
     /// There is no HTTP client to send replies with.
     #[error("replies cannot be sent from this machine: {0}")]
     Client(#[from] reqwest::Error),

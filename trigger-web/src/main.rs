@@ -3,33 +3,19 @@
 use std::process::ExitCode;
 
 use ringback_common::binary;
-use ringback_common::config::Role;
 use ringback_common::intake::Rules;
-use ringback_common::queue::Queue;
-use ringback_common::secret::SiteKey;
-use ringback_common::store::Store;
-use ringback_trigger_web::{RunError, World, run};
+use ringback_common::opening::Opened;
+use ringback_trigger_web::{World, run};
 
 /// The system's allocator takes a quarter more CPU for a callback and a third more memory (docs/performance.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let config = match binary::settings("ringback-trigger-web", Role::Trigger) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    ringback_common::service::main(
-        "trigger-web",
-        &config.service.clone(),
-        async move |service| -> Result<(), RunError> {
-            let store = Store::open(&config.store).await?;
-            let queue = Queue::open(&config.queue).await?;
-            let site_key = SiteKey::load_or_create(&config.secrets.site_key_file)?;
-            let ready = service.health.part("web");
-            ready.set(true);
-            let world = World { store, queue, site_key, rules: Rules::from(&config) };
-            run(config.web.clone(), world, service.shutdown).await
-        },
-    )
+    binary::trigger("web", async |config, opened, service| {
+        let Opened { store, queue, site_key } = opened;
+        service.health.part("web").set(true);
+        let world = World { store, queue, site_key, rules: Rules::from(&config) };
+        run(config.web.clone(), world, service.shutdown).await
+    })
 }

@@ -3,6 +3,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use ringback_common::answer::{Channel, Language, Speaker};
 use ringback_common::event::{LegName, RequestEvent};
 use ringback_common::number::Number;
 use ringback_common::queue::Delivery;
@@ -79,6 +80,10 @@ pub struct Picture {
     pub talk_seconds: u64,
     /// What it cost, with its currency.
     pub cost: Option<String>,
+    /// Nobody is called: something was asked, and answered.
+    pub question: bool,
+    /// What its sender is told at the end.
+    pub told: Option<String>,
     /// A try of A failed and another follows.
     pub retrying: bool,
     seq: u64,
@@ -99,6 +104,8 @@ impl Picture {
             sip_code: None,
             talk_seconds: 0,
             cost: None,
+            question: false,
+            told: None,
             retrying: false,
             seq: 0,
         }
@@ -124,7 +131,7 @@ impl Picture {
             let b_talked = cdrs.iter().filter(|cdr| cdr.leg == LegName::B).map(|cdr| cdr.duration_ms).max();
             picture.talk_seconds = b_talked.and_then(|ms| u64::try_from(ms / 1000).ok()).unwrap_or(0);
             picture.ends(row.result.as_deref(), None);
-            picture.cost = Some(format!("{cost} {currency}").trim_end().to_owned());
+            picture.cost = Some(cost.shown(&currency));
         }
         picture
     }
@@ -163,8 +170,10 @@ impl Picture {
             "finished" => {
                 let Ok(event) = serde_json::from_value::<RequestEvent>(data.clone()) else { return };
                 self.talk_seconds = event.talk_seconds.unwrap_or(0);
+                self.question = event.quote.is_some();
+                self.told = Some(Speaker::new(Language::English, Channel::Sms).finished(&event));
                 let currency = event.currency.unwrap_or_default();
-                self.cost = event.cost.map(|cost| format!("{cost} {currency}").trim_end().to_owned());
+                self.cost = event.cost.map(|cost| cost.shown(&currency));
                 self.ends(event.result.as_deref(), event.reason);
             }
             _ => {}

@@ -62,8 +62,8 @@ impl Arrival {
     }
 }
 
-/// What belongs to a call that nobody here has, and is perhaps the word of a phone that an engine which is no more has called: a 2xx
-/// to an INVITE, or a BYE.
+/// What belongs to a call that nobody here has, and is perhaps the word of a phone that an engine which is no more has called: a
+/// final response to an INVITE, or a BYE.
 pub struct Orphan {
     /// The message.
     pub message: Message,
@@ -84,6 +84,12 @@ impl Orphan {
         if self.message.is_request() {
             self.shared.send(&Reply::to(&self.message, 200).send(self.from));
         }
+    }
+
+    /// It is a final response that was stored and never acknowledged: this ACK leaves now, and again when it is repeated.
+    pub fn acknowledge(&self, ack: Transmit) {
+        self.shared.send(&ack);
+        write(&self.shared.lingering).keep(self.message.call_id(), vec![ack], self.shared.now());
     }
 
     /// It was not ours: a BYE is answered 481.
@@ -491,9 +497,7 @@ impl Shared {
         if let Some(ack) = read(&self.lingering).ack_again(&response, self.now()) {
             return self.send(&ack);
         }
-        if response.code() < 300 {
-            let _ = self.foundling(Orphan { message: response, from, shared: Arc::clone(self) });
-        }
+        let _ = self.foundling(Orphan { message: response, from, shared: Arc::clone(self) });
     }
 
     fn now(&self) -> Moment {

@@ -198,8 +198,10 @@ async fn an_answer_to_a_call_nobody_has_goes_to_the_orphanage() {
     for code in [180, 486, 200] {
         peer.send_to(reply(&invite, code, "bob").as_bytes(), endpoint.local_addr()).await.unwrap();
     }
-    let orphan = timeout(Duration::from_secs(5), orphans.recv()).await.unwrap().unwrap();
-    assert_eq!((orphan.message.code(), orphan.message.call_id(), orphan.from), (200, invite.call_id(), from));
+    for code in [486, 200] {
+        let orphan = timeout(Duration::from_secs(5), orphans.recv()).await.unwrap().unwrap();
+        assert_eq!((orphan.message.code(), orphan.message.call_id(), orphan.from), (code, invite.call_id(), from));
+    }
     assert_eq!(endpoint.counts().stray, 3);
     for known in [true, false] {
         peer.send_to(request("BYE", from, "x").as_bytes(), endpoint.local_addr()).await.unwrap();
@@ -325,7 +327,7 @@ async fn what_reached_us_is_unread_until_its_call_has_it_and_the_earlier_of_two_
     })
     .await
     .expect("it is read");
-    let mut arrived = |line: &mut Line| line.poll_arrival(&mut Context::from_waker(Waker::noop()));
+    let arrived = |line: &mut Line| line.poll_arrival(&mut Context::from_waker(Waker::noop()));
     let (Poll::Ready(of_first), Poll::Ready(of_second)) = (arrived(&mut first), arrived(&mut second)) else {
         panic!("both have their message")
     };

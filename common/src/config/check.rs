@@ -39,6 +39,11 @@ fn urls(config: &Config, wrong: &mut impl FnMut(&str, String)) {
             "no such kind of queue; write sqlite://PATH or amqp://USER:PASSWORD@HOST:5672/VHOST".to_owned(),
         );
     }
+    let names_host =
+        |url: &str| url::Url::parse(url.trim()).is_ok_and(|url| url.host_str().is_some_and(|host| !host.is_empty()));
+    if queue.starts_with("amqp") && !queue.split(',').all(names_host) {
+        wrong("queue.url", "names no host; write amqp://USER:PASSWORD@HOST:5672/VHOST".to_owned());
+    }
     if queue.starts_with("sqlite://") && queue != store {
         wrong(
             "queue.url",
@@ -106,6 +111,12 @@ fn addresses(config: &Config, wrong: &mut impl FnMut(&str, String)) {
         wrong(
             "media.ip",
             format!("{}: peers cannot send audio there; write the address they reach us at", config.media.ip),
+        );
+    }
+    if sip.is_ipv4() != config.media.ip.is_ipv4() {
+        wrong(
+            "media.ip",
+            format!("{} and [sip] listen {sip} are not both IPv4 or both IPv6; write two of a kind", config.media.ip),
         );
     }
     if sip.ip().is_loopback() != config.media.ip.is_loopback() {

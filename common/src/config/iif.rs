@@ -161,17 +161,6 @@ impl IifConfig {
                     .to_owned(),
             );
         }
-        let far = |ip: IpAddr| !ip.is_loopback();
-        let server = matches!(self.application_server, ServerAddress::One(ip) if far(ip));
-        if self.configured()
-            && self.listen.ip().is_loopback()
-            && (server || self.peers.values().filter_map(|peer| peer.host).any(far))
-        {
-            warnings.push(format!(
-                "[iif] listen {} is heard on this machine only, and application servers are elsewhere; write the address they reach",
-                self.listen
-            ));
-        }
         warnings
     }
 

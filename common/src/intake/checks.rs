@@ -1,16 +1,19 @@
 //! The checks that need no queue: who pays, and may these numbers be called? `explain` runs them alone.
 
+use std::borrow::Cow;
 use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
 
 use super::{Ask, Party, Payer, Proof, Reason, Who, Wish};
 use crate::config::{Config, Limits};
 use crate::guard::{self, Block};
-use crate::job::Quote;
+use crate::job::{JobId, Quote};
 use crate::money::Money;
 use crate::number::{Country, Dialling, Number, Rule, read};
 use crate::queue::PublishError;
 use crate::secret::{SiteKey, TriggerSecret, verify_secret};
-use crate::store::{AccountView, Store, StoreError};
+use crate::store::{AccountView, Confirmed, Store, StoreError};
 
 /// What the site says about numbers and limits.
 #[derive(Clone, Debug)]
@@ -159,6 +162,44 @@ impl Checks {
     /// Outside: the store is away. Inside: why the wish is refused.
     pub async fn examine(&self, wish: &Wish) -> Result<Result<Approved, Reason>, StoreError> {
         self.examine_and_name(wish, &mut None).await
+    }
+
+    /// [`Checks::examine`], and the limits as far as the store knows what was used: what waits on the queue is not seen.
+    ///
+    /// # Errors
+    /// Outside: the store is away. Inside: why the wish would be refused.
+    pub async fn foresee(&self, wish: &Wish) -> Result<Result<Approved, Reason>, StoreError> {
+        let approved = match self.examine(wish).await? {
+            Ok(approved) => approved,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let job = JobId::of_message(&wish.source, &wish.message_id, &wish.sender);
+        let limit = self.limit_beyond(&job, &approved, &[]).await?;
+        Ok(limit.map_or(Ok(approved), |limit| Err(Reason::Limit(limit))))
+    }
+
+    /// The limit that this job would go beyond, after those that are confirmed already.
+    pub(super) async fn limit_beyond(
+        &self,
+        job: &JobId,
+        approved: &Approved,
+        before: &[Confirmed],
+    ) -> Result<Option<&'static str>, StoreError> {
+        let (account, store) = (&approved.account, &self.store);
+        if account.limits_off {
+            return Ok(None);
+        }
+        let limits = self.rules.limits.overridden(&account.limits).unwrap_or_else(|error| {
+            tracing::error!(account = account.name, "its own limits are not understood, the site's hold: {error}");
+            Cow::Borrowed(&self.rules.limits)
+        });
+        if approved.quote.is_some() {
+            let asked = store.questions_since(account.id, Utc::now() - TimeDelta::minutes(1), before).await?;
+            let too_often = asked >= i64::from(limits.jobs_per_account_per_minute);
+            return Ok(too_often.then_some("jobs_per_account_per_minute"));
+        }
+        let counts = store.velocity(account.id, job, approved.b.as_ref().map(Number::as_str), before).await?;
+        Ok(guard::limit_reached(&counts, &limits))
     }
 
     /// [`Checks::examine`]; tells also which account would have paid, if it got so far or belongs to the sender.

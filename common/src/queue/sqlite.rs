@@ -57,8 +57,9 @@ impl SqliteQueue {
         let file = database_file(&config.url)?;
         let beside = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let data = if config.data_dir.as_os_str().is_empty() { beside.to_owned() } else { config.data_dir.clone() };
-        std::fs::create_dir_all(beside)
-            .map_err(|error| QueueError::Config(format!("cannot create {}: {error}", beside.display())))?;
+        let cannot = |error| QueueError::Config(format!("cannot make {}: {error}", beside.display()));
+        crate::private::folder(beside).map_err(cannot)?;
+        crate::store::make_private(&file).map_err(|error| QueueError::Unavailable(error.to_string()))?;
         let options = options(&file)?;
         let (work, todo) = mpsc::channel(ROOM);
         let wake = watch::Sender::new(0);
@@ -209,6 +210,7 @@ fn options(file: &Path) -> Result<SqliteConnectOptions, QueueError> {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        .pragma("secure_delete", "ON")
         .busy_timeout(Duration::from_secs(5)))
 }
 

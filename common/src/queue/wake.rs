@@ -2,7 +2,9 @@
 //!
 //! Only a hint: who misses it finds the message at its next poll.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram as PlainDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +24,7 @@ impl WakeSocket {
     pub(super) fn bind(data: &Path) -> io::Result<WakeSocket> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let folder = data.join(FOLDER);
-        std::fs::create_dir_all(&folder)?;
+        crate::private::folder(&folder)?;
         let name = format!("{}-{}.sock", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = folder.join(name);
         match std::fs::remove_file(&path) {
@@ -30,6 +32,7 @@ impl WakeSocket {
             _ => {}
         }
         let socket = UnixDatagram::bind(&path)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
         Ok(WakeSocket { socket, path })
     }
 

@@ -1,9 +1,11 @@
-//! Texts that lie in the store for a moment, sealed with the site key: they may hold a PIN.
+//! What lies in the store sealed with the site key: texts that wait for their other parts and may hold a PIN, and passwords that
+//! we must know to use them. A copy of the database alone opens nothing.
 
 use std::fmt;
 
 use hmac::Mac;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::{HmacSha256, SiteKey};
@@ -43,6 +45,64 @@ pub fn unseal(key: &SiteKey, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
     let mut body = body.to_vec();
     let plain = sealing_key(key)?.open_in_place(nonce, Aad::empty(), &mut body).map_err(|_| SealError)?;
     Ok(plain.to_vec())
+}
+
+/// What stands before a sealed column; the number is the way it is sealed.
+const SEALED: &str = "sealed:1:";
+
+/// A column of a row of the store. What is sealed for one place opens at no other.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The table.
+    pub table: &'a str,
+    /// The row's own name.
+    pub row: &'a str,
+    /// The column.
+    pub column: &'a str,
+}
+
+impl Place<'_> {
+    /// Whether this is a sealed column, and not one that was written before columns were sealed.
+    pub fn is_sealed(kept: &str) -> bool {
+        kept.starts_with(SEALED)
+    }
+
+    /// Seals a column.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn seal(&self, key: &SiteKey, plain: &str) -> Result<String, SealError> {
+        let mut nonce = [0; NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).map_err(|_| SealError)?;
+        let mut body = plain.as_bytes().to_vec();
+        let nonce_used = Nonce::assume_unique_for_key(nonce);
+        column_key(key)?.seal_in_place_append_tag(nonce_used, self.told(), &mut body).map_err(|_| SealError)?;
+        Ok(format!("{SEALED}{}{}", hex::encode(nonce), hex::encode(body)))
+    }
+
+    /// What was sealed here, or written before columns were sealed.
+    ///
+    /// # Errors
+    /// It was sealed with another key or for another place, or changed since.
+    pub fn open(&self, key: &SiteKey, kept: &str) -> Result<String, SealError> {
+        let Some(sealed) = kept.strip_prefix(SEALED) else { return Ok(kept.to_owned()) };
+        let mut sealed = hex::decode(sealed).map_err(|_| SealError)?;
+        let (nonce, body) = sealed.split_at_mut_checked(NONCE_LEN).ok_or(SealError)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError)?;
+        let plain = column_key(key)?.open_in_place(nonce, self.told(), body).map_err(|_| SealError)?;
+        String::from_utf8(plain.to_vec()).map_err(|_| SealError)
+    }
+
+    fn told(&self) -> Aad<String> {
+        Aad::from(format!("{}\0{}\0{}", self.table, self.row, self.column))
+    }
+}
+
+/// A key of its own for columns, by HKDF from the site key.
+fn column_key(key: &SiteKey) -> Result<LessSafeKey, SealError> {
+    let from = Salt::new(HKDF_SHA256, b"ringback").extract(&key.0);
+    let key = from.expand(&[b"sealed column 1"], &CHACHA20_POLY1305).map_err(|_| SealError)?;
+    Ok(LessSafeKey::new(UnboundKey::from(key)))
 }
 
 /// A mark of these fields that tells nothing of them without the site key: they may hold a PIN, which is soon guessed.
@@ -92,5 +152,31 @@ mod tests {
         changed[15] ^= 1;
         assert_eq!(unseal(&key, &changed), Err(SealError));
         assert_eq!(unseal(&key, b"short"), Err(SealError));
+    }
+
+    #[test]
+    fn a_column_opens_with_its_key_at_its_place_and_nowhere_else() {
+        let (key, other) = (SiteKey::from_bytes([7; 32]), SiteKey::from_bytes([8; 32]));
+        let place = Place { table: "trunks", row: "main", column: "password" };
+        let sealed = place.seal(&key, "hunter2 \u{e9}").unwrap();
+        assert!(Place::is_sealed(&sealed) && !sealed.contains("hunter2"), "{sealed}");
+        assert_ne!(sealed, place.seal(&key, "hunter2 \u{e9}").unwrap(), "never the same twice");
+        assert_eq!(place.open(&key, &sealed).unwrap(), "hunter2 \u{e9}");
+        assert_eq!(place.open(&key, "written before").unwrap(), "written before");
+        assert_eq!(place.open(&other, &sealed), Err(SealError));
+        for elsewhere in
+            [Place { table: "t", ..place }, Place { row: "second", ..place }, Place { column: "cli", ..place }]
+        {
+            assert_eq!(elsewhere.open(&key, &sealed), Err(SealError), "{elsewhere:?}");
+        }
+        for bad in [
+            "sealed:1:",
+            "sealed:1:00",
+            "sealed:1:xyz",
+            &sealed[..sealed.len() - 2],
+            &sealed.replace("sealed:1:", "sealed:1:0"),
+        ] {
+            assert_eq!(place.open(&key, bad), Err(SealError), "{bad}");
+        }
     }
 }

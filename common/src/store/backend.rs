@@ -1,5 +1,6 @@
 //! The two databases and how they are opened. `on!` and `change!` write one SQL text for both.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,13 +13,21 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::StoreConfig;
 use super::error::StoreError;
+use crate::private;
 
 /// Nothing asked of the database may take longer; then it counts as away.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// After so many milliseconds the server ends a transaction in which nothing is said: an engine that is frozen, or whose host is lost,
-/// keeps no row locked from those that adopt its calls.
-const FROZEN_MS: &str = "5000";
+/// What every connection asks of the server: a client that is frozen or whose host is lost keeps no row locked from others, and
+/// nobody waits for long for the rows of somebody else. sqlx sets nothing on our end of a connection; there our patience ends first.
+const MANNERS: [(&str, &str); 6] = [
+    ("idle_in_transaction_session_timeout", "5000"),
+    ("lock_timeout", "2000"),
+    ("tcp_user_timeout", "15000"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+];
 
 /// How long SQLite waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(5);
@@ -70,6 +79,13 @@ impl Backend {
         }
     }
 
+    pub fn is_closed(&self) -> bool {
+        match self {
+            Backend::Sqlite(db) => db.write.is_closed(),
+            Backend::Postgres(db) => db.write.is_closed(),
+        }
+    }
+
     pub fn is_postgres(&self) -> bool {
         matches!(self, Backend::Postgres(_))
     }
@@ -101,12 +117,16 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY)
+            .pragma("secure_delete", "ON")
             .statement_cache_capacity(200)
             .disable_statement_logging();
         let file = options.get_filename().to_owned();
         if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            make_folder(folder)?;
+            let cannot =
+                |error| StoreError::Unavailable(format!("cannot make the folder {}: {error}", folder.display()));
+            private::folder(folder).map_err(cannot)?;
         }
+        make_private(&file)?;
         // A transaction that ended in an error (a full disk, an answer that nobody waited for) may be open or not: its connection is
         // thrown away.
         let single = SqlitePoolOptions::new()
@@ -147,16 +167,18 @@ fn is_busy(error: &dyn sqlx::error::DatabaseError) -> bool {
     error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xFF == 5)
 }
 
-fn make_folder(folder: &Path) -> Result<(), StoreError> {
-    std::fs::create_dir_all(folder)
-        .map_err(|error| StoreError::Unavailable(format!("cannot make the folder {}: {error}", folder.display())))
+/// Makes a new database's file for its owner alone; SQLite gives the files beside it the same rights.
+pub(crate) fn make_private(file: &Path) -> Result<(), StoreError> {
+    let missing = file.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    let made = if missing { private::file(file, b"") } else { Ok(()) };
+    made.map_err(|error| StoreError::Unavailable(format!("cannot make {}: {error}", file.display())))
 }
 
 impl Postgres {
     async fn open(config: &StoreConfig) -> Result<Postgres, StoreError> {
         let options =
             PgConnectOptions::from_str(&config.url)?.application_name("ringback").statement_cache_capacity(200);
-        let options = options.options([("idle_in_transaction_session_timeout", FROZEN_MS)]);
+        let options = options.options(MANNERS);
         let pool = PgPoolOptions::new()
             .max_connections(config.connections.max(2))
             .acquire_timeout(Duration::from_secs(4))
@@ -165,6 +187,15 @@ impl Postgres {
             .connect_with(options.clone())
             .await?;
         Ok(Postgres { write: pool.clone(), read: pool, options: Box::new(options), lines: Lines::default() })
+    }
+}
+
+impl Postgres {
+    /// A connection of one's own that waits only so many milliseconds for the rows of others.
+    pub async fn connect_waiting(&self, lock_timeout_ms: u32) -> Result<PgConnection, StoreError> {
+        let options = self.options.as_ref().clone().options([("lock_timeout", lock_timeout_ms)]);
+        let refused = |error: sqlx::Error| StoreError::Unavailable(error.to_string());
+        PgConnection::connect_with(&options).await.map_err(refused)
     }
 }
 

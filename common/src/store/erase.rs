@@ -66,10 +66,11 @@ impl Store {
     }
 
     /// Erases a number, or an address, wherever it stands but on the do-not-call list. The money that calls cost stays in the ledger and in CDRs
-    /// that no longer name it.
+    /// that no longer name it. Of an embedded store's file no byte of it is left.
     ///
     /// # Errors
-    /// `Invalid` while a callback with this number is not finished, or an event that names it is not published.
+    /// `Invalid` while a callback with this number is not finished, or an event that names it is not published. `Unavailable` when it is erased but may
+    /// stand in the write-ahead log for a while; erasing again does no harm.
     pub async fn erase(&self, number: &str) -> Result<Erased, StoreError> {
         let mut all = Erased::default();
         loop {
@@ -79,9 +80,12 @@ impl Store {
             all.events += some.events;
             all.addresses += some.addresses;
             if some.requests < AT_ONCE as u64 {
-                return Ok(all);
+                break;
             }
         }
+        self.rewrite_once().await?;
+        self.empty_log().await?;
+        Ok(all)
     }
 
     async fn erase_some(&self, number: &str) -> Result<Erased, StoreError> {

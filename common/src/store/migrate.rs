@@ -37,6 +37,7 @@ const SAME_CALL_FUNCTION: &str = concat!(
 const FUNCTIONS: &[Migration] = &[
     ("0002_functions", include_str!("../../migrations/postgres/0002_functions.sql")),
     ("0007_postings", include_str!("../../migrations/postgres/0007_postings.sql")),
+    ("0011_owners", include_str!("../../migrations/postgres/0011_owners.sql")),
 ];
 
 /// Any number that no other program on this database takes.
@@ -61,6 +62,7 @@ pub async fn run(backend: &Backend) -> Result<(), StoreError> {
         }
         Backend::Postgres(db) => {
             let mut tx = db.write.begin().await?;
+            sqlx::raw_sql("SET LOCAL lock_timeout = '60s'").execute(&mut *tx).await?; // another one may be at it
             sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *tx).await?;
             sqlx::raw_sql(TABLE).execute(&mut *tx).await?;
             let done: Vec<String> =

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod answered;
+mod aside;
 mod backend;
 mod boot;
 mod cdr;
@@ -15,7 +16,10 @@ mod contacts;
 mod engines;
 mod erase;
 mod error;
+mod file;
+mod health;
 pub mod joining;
+mod keys;
 mod ledger;
 mod limits;
 mod migrate;
@@ -47,6 +51,7 @@ pub use commands::Carried;
 pub use contacts::{DoNotCall, PutBy, Refusal};
 pub use erase::{Erased, Kept};
 pub use error::StoreError;
+pub use keys::{Forgotten, Kept as KeptOfKey};
 pub use limits::{Confirmed, Lockout};
 pub use parts::{LongText, Part, PartPut};
 pub use pool::{AppKind, Application, Behind, Did};
@@ -65,13 +70,15 @@ pub use trunks::Trunk;
 pub use writer::Writer;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+pub(crate) use backend::make_private;
+
 use backend::Backend;
 use engines::Pulse;
+use health::Health;
 use wake::Wake;
 
 /// Where the store is.
@@ -109,7 +116,7 @@ pub struct Store {
 struct Inner {
     backend: Backend,
     billing_feed: bool,
-    healthy: AtomicBool,
+    health: Health,
     wake: Wake,
     outbox_written: [Notify; Outlet::ALL.len()],
     pulse: Pulse,
@@ -124,17 +131,12 @@ impl Store {
         let inner = Inner {
             backend,
             billing_feed: config.billing_feed,
-            healthy: AtomicBool::new(true),
+            health: Health::default(),
             wake,
             outbox_written: Default::default(),
             pulse: Pulse::default(),
         };
         Ok(Store { inner: Arc::new(inner) })
-    }
-
-    /// Whether the last thing asked of the database was answered.
-    pub fn healthy(&self) -> bool {
-        self.inner.healthy.load(Ordering::Relaxed)
     }
 
     /// Resolves when another process says that something may be due or cancelled. A hint that may get lost: look every second
@@ -160,11 +162,5 @@ impl Store {
     /// Tells other processes that something may be due or cancelled.
     async fn wake(&self) {
         self.inner.wake.send(&self.inner.backend).await;
-    }
-
-    fn note<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-        let answered = !matches!(answer, Err(StoreError::Unavailable(_)));
-        self.inner.healthy.store(answered, Ordering::Relaxed);
-        answer
     }
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Row};
 
 use super::backend::Postgres;
 use super::error::StoreError;
 use super::requests::{clean, writable};
-use super::rows::{Me, Take, Taken};
+use super::rows::{Me, Peer, Take, Taken};
 use super::step::{DialogState, FinalResponse, NewInvite, OutboxEvent, Settlement, Step, Stepped, cdr_id, unique_id};
 use super::writer::Numbered;
 use crate::event::LegName;
@@ -97,13 +97,19 @@ fn taken(answer: &[i64]) -> Taken {
     }
 }
 
-/// The writer's own connection, opened when it is needed.
-#[derive(Debug, Default)]
+/// A writer's own connection, opened when it is needed.
+#[derive(Debug)]
 pub struct Line {
     connection: Option<PgConnection>,
+    lock_timeout_ms: u32,
 }
 
 impl Line {
+    /// One that waits only so many milliseconds for rows that somebody else has locked.
+    pub fn waiting(lock_timeout_ms: u32) -> Line {
+        Line { connection: None, lock_timeout_ms }
+    }
+
     /// Forgets the connection: nobody knows what it still does.
     pub fn hang_up(&mut self) {
         self.connection = None;
@@ -114,7 +120,7 @@ impl Line {
         let parcel = Parcel::of(steps)?;
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(PgConnection::connect_with(&db.options).await?),
+            none => none.insert(db.connect_waiting(self.lock_timeout_ms).await?),
         };
         let charging = steps.iter().any(|numbered| !numbered.step.settlements.is_empty());
         let answers = if charging && cfg!(feature = "failpoints") {
@@ -127,6 +133,21 @@ impl Line {
         }
         Ok(answers.chunks_exact(3).map(stepped).collect())
     }
+}
+
+/// Begins a new incarnation: its number, and the jobs that are this engine's own.
+pub async fn register(db: &Postgres, id: &str) -> Result<(i64, Vec<String>), StoreError> {
+    let call = sqlx::query("SELECT begun, jobs FROM ringback_register_v1($1)").bind(id);
+    let row = call.fetch_one(&db.write).await?;
+    Ok((row.try_get("begun")?, row.try_get("jobs")?))
+}
+
+/// The jobs that were the dead one's; `None` if it is not known to be dead.
+pub async fn adopt(db: &Postgres, dead: &Peer, me: &Me) -> Result<Option<Vec<String>>, StoreError> {
+    let call = sqlx::query("SELECT mine, jobs FROM ringback_adopt_v1($1, $2, $3, $4, $5)");
+    let call = call.bind(&dead.id).bind(dead.beat).bind(dead.incarnation).bind(&me.id).bind(me.incarnation);
+    let row = call.fetch_one(&db.write).await?;
+    if row.try_get("mine")? { Ok(row.try_get("jobs")?) } else { Err(StoreError::Fenced) }
 }
 
 fn stepped(answer: &[i64]) -> Stepped {

@@ -105,6 +105,7 @@ impl Store {
     /// # Errors
     /// `Fenced` when another engine has adopted this one's calls; nothing is written then.
     pub async fn take_apart(&self, me: &Me, takes: &[Take], same_call: Duration) -> Result<Vec<Taken>, StoreError> {
+        self.ready_to_begin()?;
         let take = async {
             match &self.inner.backend {
                 Backend::Sqlite(db) => sqlite::take(db, me, takes, same_call).await,
@@ -135,6 +136,7 @@ impl Store {
 
     /// `{now}` is the clock by which the rows were written: the server's, or on SQLite our own.
     async fn claim(&self, me: &Me, which: &str, limit: u32) -> Result<Vec<OwnedRequest>, StoreError> {
+        self.ready_to_begin()?;
         let is_postgres = self.inner.backend.is_postgres();
         let clock = |own: &str| which.replace("{now}", if is_postgres { "clock_timestamp()" } else { own });
         let mine = "EXISTS (SELECT 1 FROM engines WHERE id = $1 AND incarnation = $2)";
@@ -170,26 +172,28 @@ impl Store {
             let query = if is_postgres { query } else { query.bind(now()) };
             Ok(query.fetch_all(pool).await?)
         })?;
-        on!(self, write, pool => {
-            let mut connection = pool.acquire().await?;
-            owned::load(&mut *connection, &self.inner.backend, &jobs).await
-        })
+        self.load(&jobs).await
     }
 
-    /// Requests that this engine owns without knowing: an answer was lost after a take or a claim was written. To be called
-    /// after such an error; `known` are the jobs it does run.
+    /// Requests that this engine owns without knowing, because an answer was lost after a take or a claim was written, and those
+    /// of engines that were adopted, which somebody had locked at that moment. `known` are the jobs that this engine does run.
     pub async fn strays(&self, me: &Me, known: &[JobId]) -> Result<Vec<OwnedRequest>, StoreError> {
         let known = owned::list(known.iter().map(JobId::as_str));
-        let among = self.inner.backend.among("job_id", 2);
+        let among = self.inner.backend.among("r.job_id", 2);
+        let (share, skip) = (self.inner.backend.share(), self.inner.backend.skip_locked());
         let raise = format!(
-            "UPDATE callback_requests SET epoch = epoch + 1, step = 0
-              WHERE owner = $1 AND NOT finished AND NOT ({among}) RETURNING job_id"
+            "WITH stray AS MATERIALIZED (SELECT r.job_id FROM callback_requests r
+                                          WHERE NOT r.finished AND NOT ({among})
+                                            AND (r.owner = $1 OR r.owner IN (SELECT id FROM engines WHERE retired)) {skip})
+             UPDATE callback_requests SET owner = $1, epoch = epoch + 1, step = 0
+              WHERE job_id IN (SELECT job_id FROM stray)
+                AND EXISTS (SELECT 1 FROM engines WHERE id = $1 AND incarnation = $3 {share}) RETURNING job_id"
         );
-        change!(self, tx => {
-            let raise = sqlx::query_scalar(AssertSqlSafe(raise.as_str())).bind(&me.id).bind(&known);
-            let jobs: Vec<String> = raise.fetch_all(&mut *tx).await?;
-            owned::load(&mut *tx, &self.inner.backend, &jobs).await
-        })
+        let jobs: Vec<String> = on!(self, write, pool => {
+            let raise = sqlx::query_scalar(AssertSqlSafe(raise.as_str())).bind(&me.id).bind(&known).bind(me.incarnation);
+            Ok(raise.fetch_all(pool).await?)
+        })?;
+        self.load(&jobs).await
     }
 
     /// How many due requests wait for an engine.

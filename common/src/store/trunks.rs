@@ -1,5 +1,7 @@
 //! Trunks: where calls leave.
 
+use std::net::Ipv6Addr;
+
 use super::Store;
 use super::accounts::Sealed;
 use super::backend::on;
@@ -36,6 +38,9 @@ impl Trunk {
     /// Its host and port.
     pub fn place(&self) -> String {
         let host = self.host();
+        if let Ok(ip) = host.parse::<Ipv6Addr>() {
+            return format!("[{ip}]:5060");
+        }
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         if has_port { host.to_owned() } else { format!("{host}:5060") }
     }

@@ -1,7 +1,9 @@
 //! Being woken when another process takes, cancels or leaves work due: NOTIFY on PostgreSQL, a datagram on SQLite. Only a hint:
 //! who misses it finds the work at its next look.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram as PlainDatagram;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,6 +62,11 @@ impl Wake {
             (Backend::Sqlite(_), socket) => tokio::spawn(hear_socket(socket.clone().unwrap_or_default(), woken)),
         };
         Ear(task.abort_handle())
+    }
+
+    /// Wakes who waits in this process.
+    pub fn here(&self) {
+        self.woken.notify_one();
     }
 
     pub async fn send(&self, backend: &Backend) {
@@ -125,5 +132,7 @@ fn bind(path: &PathBuf) -> io::Result<UnixDatagram> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    UnixDatagram::bind(path)
+    let socket = UnixDatagram::bind(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(socket)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::aside::Aside;
 use super::backend::Backend;
 use super::error::StoreError;
 use super::step::{Outlet, Step, Stepped};
@@ -27,6 +28,8 @@ const VERY_BUSY_PER_SECOND: f64 = 500.0;
 const WINDOW: Duration = Duration::from_millis(200);
 /// No answer to a batch in this time: the connection is given up and the batch run again.
 const PATIENCE: Duration = Duration::from_secs(6);
+/// Milliseconds that a batch waits for a row that somebody else has locked. Then its steps go aside, and the next batch its way.
+const LOCKED_MS: u32 = 100;
 /// Between two tries while the database is away.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
@@ -54,6 +57,23 @@ pub struct Numbered {
     answer: oneshot::Sender<Result<Stepped, StoreError>>,
 }
 
+impl Numbered {
+    /// Tells whoever waits for it.
+    pub fn tell(self, store: &Store, answer: Result<Stepped, StoreError>) {
+        match &answer {
+            Ok(_) => {
+                for outlet in Outlet::ALL {
+                    if self.step.events.iter().any(|event| event.destination == outlet) {
+                        store.note_outbox_written(outlet);
+                    }
+                }
+            }
+            Err(error) => tracing::error!(job = %self.step.job, %error, "a step was refused by the store"),
+        }
+        let _ = self.answer.send(answer);
+    }
+}
+
 impl Store {
     /// The writer of this engine. While the database is away it tries again until it is back; callers time out by themselves.
     /// Ends when its last clone is gone.
@@ -61,8 +81,9 @@ impl Store {
         let (queue, arriving) = mpsc::channel(QUEUE);
         let write = Write {
             store: self.clone(),
-            line: postgres::Line::default(),
+            line: postgres::Line::waiting(LOCKED_MS),
             pace: Pace::new(WINDOW, Instant::now().into_std()),
+            aside: Aside::open(self.clone()),
         };
         tokio::spawn(write.run(arriving));
         Writer { queue }
@@ -106,6 +127,7 @@ struct Write {
     store: Store,
     line: postgres::Line,
     pace: Pace,
+    aside: Aside,
 }
 
 impl Write {
@@ -122,6 +144,9 @@ impl Write {
                 batch.extend(begin(next));
             }
             self.pace.count(batch.len(), Instant::now().into_std());
+            for behind in batch.extract_if(.., |numbered| self.aside.has(&numbered.step.job)) {
+                self.aside.put(behind).await;
+            }
             self.commit(&mut batch).await;
         }
     }
@@ -133,20 +158,19 @@ impl Write {
         }
         match self.write_until_answered(batch).await {
             Ok(answers) => {
-                let events = || batch.iter().flat_map(|waiting| &waiting.step.events);
-                for outlet in Outlet::ALL {
-                    if events().any(|event| event.destination == outlet) {
-                        self.store.note_outbox_written(outlet);
-                    }
-                }
                 for (waiting, answer) in batch.drain(..).zip(answers) {
-                    let _ = waiting.answer.send(Ok(answer));
+                    waiting.tell(&self.store, Ok(answer));
+                }
+            }
+            Err(StoreError::Locked(reason)) => {
+                tracing::debug!(%reason, steps = batch.len(), "somebody has locked a row: its step waits aside");
+                for waiting in batch.drain(..) {
+                    self.aside.put(waiting).await;
                 }
             }
             Err(error) if batch.len() == 1 => {
                 for waiting in batch.drain(..) {
-                    tracing::error!(job = %waiting.step.job, %error, "a step was refused by the store");
-                    let _ = waiting.answer.send(Err(error.clone()));
+                    waiting.tell(&self.store, Err(error.clone()));
                 }
             }
             Err(_) => {
@@ -200,8 +224,9 @@ pub async fn write_twice(store: &Store, step: Step) -> [Stepped; 2] {
     let batch: Vec<Numbered> = begin(Waiting { step, answer }).into_iter().collect();
     let mut write = Write {
         store: store.clone(),
-        line: postgres::Line::default(),
+        line: postgres::Line::waiting(LOCKED_MS),
         pace: Pace::new(WINDOW, Instant::now().into_std()),
+        aside: Aside::open(store.clone()),
     };
     let first = write.write(&batch).await.expect("the store answers");
     write.line.hang_up();

@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use clap::Args;
 use ringback_common::event::LegName;
-use ringback_common::job::JobId;
+use ringback_common::job::{JobId, JobKind};
 use ringback_common::queue::{Consumer, Queue, Source};
-use ringback_common::service::{self, Service};
+use ringback_common::service::{self, Failure, Service};
 use ringback_common::store::{CdrFilter, CdrRow, Store};
 use ringback_trigger_web::picture::{Picture, duration};
+use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::cli::{Fail, print_cdrs, view_cdrs};
+use crate::cli::{CdrView, Common, Fail, print, print_cdrs, view_cdrs};
 use crate::phones::{Phones, Report, Role, TONE_A, TONE_B};
 use crate::run::{Parts, RunError, together};
 use screen::Screen;
@@ -36,6 +37,13 @@ pub struct DemoArgs {
     once: bool,
 }
 
+/// How the demo is shown.
+#[derive(Clone, Copy)]
+struct Way {
+    once: bool,
+    json: bool,
+}
+
 /// Why the demo ended badly.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
@@ -50,15 +58,28 @@ enum DemoError {
     Callback(String),
 }
 
+impl Failure for DemoError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            DemoError::Run(error) => error.exit_code(),
+            DemoError::Start(_) | DemoError::Callback(_) => 1,
+        }
+    }
+}
+
 /// Runs the demo.
-pub fn main(args: &DemoArgs) -> Result<ExitCode, Fail> {
+pub fn main(common: &Common, args: &DemoArgs) -> Result<ExitCode, Fail> {
+    if common.json && !args.once {
+        return Err(Fail::Usage("--json goes with --once: it is one answer about one callback".to_owned()));
+    }
+    let way = Way { once: args.once, json: common.json };
     let site = Site::build(!args.once).map_err(Fail::Refused)?;
     let service = site.config.service.clone();
-    Ok(service::main("demo", &service, async |service| Box::pin(show(site, args.once, service)).await))
+    Ok(service::main("demo", &service, async |service| Box::pin(show(site, way, service)).await))
 }
 
 /// Starts everything, then shows callbacks until the end.
-async fn show(site: Site, once: bool, service: Service) -> Result<(), DemoError> {
+async fn show(site: Site, way: Way, service: Service) -> Result<(), DemoError> {
     let (reports, mut reported) = mpsc::channel(64);
     let phones = Phones::plug_in(reports).map_err(|error| DemoError::Start(error.to_string()))?;
     let stop = service.shutdown.clone();
@@ -66,7 +87,7 @@ async fn show(site: Site, once: bool, service: Service) -> Result<(), DemoError>
     let parts = Parts { engine: true, triggers: vec!["sms", "web"] };
     let gateway = together(site.config.clone(), parts, service.clone());
     let watching = async {
-        let watched = watch(&site, once, &service, &mut reported).await;
+        let watched = watch(&site, way, &service, &mut reported).await;
         stop.begin();
         watched
     };
@@ -78,7 +99,7 @@ async fn show(site: Site, once: bool, service: Service) -> Result<(), DemoError>
 /// Waits for the gateway, invites the visitor, shows what happens.
 async fn watch(
     site: &Site,
-    once: bool,
+    way: Way,
     service: &Service,
     reported: &mut mpsc::Receiver<Report>,
 ) -> Result<(), DemoError> {
@@ -87,7 +108,8 @@ async fn watch(
     let queue = Queue::open(&site.config.queue).await.map_err(|error| start(&error))?;
     let mut show = Show {
         store,
-        screen: Screen::new(),
+        screen: if way.json { Screen::silent() } else { Screen::new() },
+        json: way.json,
         log: queue.consume(&Source::Tail, 64).await,
         pictures: HashMap::new(),
         reports: Vec::new(),
@@ -95,7 +117,7 @@ async fn watch(
     if !ready(service).await {
         return Err(DemoError::Start("the gateway did not come up; the lines above say why".to_owned()));
     }
-    if once {
+    if way.once {
         site.text_message().await.map_err(DemoError::Callback)?;
         let end = Instant::now() + PATIENCE;
         let shown = timeout_at(end, show.callback(reported)).await;
@@ -132,6 +154,19 @@ struct Show {
     log: Consumer,
     pictures: HashMap<String, Picture>,
     reports: Vec<Report>,
+    json: bool,
+}
+
+/// What `--once --json` prints.
+#[derive(Serialize)]
+struct Told<'a> {
+    job: &'a str,
+    result: Option<&'a str>,
+    talked_seconds: u64,
+    cost: Option<&'a str>,
+    heard: Vec<String>,
+    cdrs: Vec<CdrView>,
+    wrong: &'a [String],
 }
 
 impl Show {
@@ -172,51 +207,89 @@ impl Show {
 
     async fn first_look(&self, job: &str) -> Option<Picture> {
         let row = self.store.find(&JobId(job.to_owned())).await.ok().flatten()?;
-        Some(Picture::requested(job, &row.job.a, row.job.b.as_ref()))
+        let mut picture = Picture::requested(job, &row.job.a, row.job.b.as_ref());
+        picture.question = row.job.kind == JobKind::Quote;
+        Some(picture)
     }
 
     /// The summary line, what the phones heard, and the records. Says what was not as it should be.
     async fn sum_up(&mut self, picture: &Picture, reported: &mut mpsc::Receiver<Report>) -> Result<(), DemoError> {
+        if let Some(told) = &picture.told {
+            self.screen.line(&format!("Told: {told}"));
+        }
+        if picture.question {
+            self.screen.line("");
+            return Ok(());
+        }
         let cost = picture.cost.clone().unwrap_or_else(|| "nothing".to_owned());
         if picture.failed() {
             self.screen.line(&format!("{}. Paid {cost}.", picture.headline()));
         } else {
             self.screen.line(&format!("Both talked {} and paid {cost}.", duration(picture.talk_seconds)));
         }
-        let mut wrong = Vec::new();
+        let (mut wrong, mut ears) = (Vec::new(), Vec::new());
         if picture.failed() {
             wrong.push(picture.result.clone().unwrap_or_default());
         } else {
-            wrong.extend(self.ears(picture, reported).await);
+            let heard = self.ears(picture, reported).await;
+            for (sentence, good) in &heard {
+                self.screen.line(&format!("{sentence}."));
+                if !good {
+                    wrong.push(sentence.clone());
+                }
+            }
+            ears.extend(heard.into_iter().map(|(sentence, _)| sentence));
         }
         let id = JobId(picture.job.clone());
         let filter = CdrFilter { job: Some(id), ..CdrFilter::default() };
         let cdrs = self.store.cdrs(&filter).await.map_err(|error| DemoError::Callback(error.to_string()))?;
-        wrong.extend(unbooked(&cdrs));
-        print_cdrs(view_cdrs(cdrs), "No record.");
+        let billed = |leg| cdrs.iter().filter(|cdr| cdr.leg == leg).map(|cdr| cdr.billed_seconds).sum::<i64>();
+        let [a, b] = [LegName::A, LegName::B].map(billed);
+        if a.max(b) > 0 && (a, b) != (talked(picture), talked(picture)) {
+            self.screen.line(&format!(
+                "Billed: {a} s of A's call and {b} s of B's; each from its own answer, started seconds whole."
+            ));
+        }
+        if !picture.failed() {
+            wrong.extend(unbooked(&cdrs));
+        }
+        if self.json {
+            print::json(&Told {
+                job: &picture.job,
+                result: picture.result.as_deref(),
+                talked_seconds: picture.talk_seconds,
+                cost: picture.cost.as_deref(),
+                heard: ears,
+                cdrs: view_cdrs(cdrs),
+                wrong: &wrong,
+            });
+        } else {
+            print_cdrs(view_cdrs(cdrs), "No record.");
+        }
         self.screen.line("");
         if wrong.is_empty() { Ok(()) } else { Err(DemoError::Callback(wrong.join("; "))) }
     }
 
     /// What both phones of this callback heard.
-    async fn ears(&mut self, picture: &Picture, reported: &mut mpsc::Receiver<Report>) -> Vec<String> {
-        let mut wrong = Vec::new();
+    async fn ears(&mut self, picture: &Picture, reported: &mut mpsc::Receiver<Report>) -> Vec<(String, bool)> {
+        let mut heard = Vec::new();
         for (role, name, number, hz) in [(Role::A, "A", &picture.a, TONE_B), (Role::B, "B", &picture.b, TONE_A)] {
             let report = report_of(role, number, &mut self.reports, reported);
             let Ok(Some(report)) = timeout(Duration::from_secs(5), report).await else {
-                wrong.push(format!("phone {name} did not say what it heard"));
+                heard.push((format!("Phone {name} did not say what it heard"), false));
                 continue;
             };
-            let heard = if report.heard_other { "heard" } else { "did not hear" };
+            let word = if report.heard_other { "heard" } else { "did not hear" };
             let sentence =
-                format!("Phone {name} {heard} the other's tone of {hz} Hz ({} packets of audio came)", report.packets);
-            self.screen.line(&format!("{sentence}."));
-            if !report.heard_other {
-                wrong.push(sentence);
-            }
+                format!("Phone {name} {word} the other's tone of {hz} Hz ({} packets of audio came)", report.packets);
+            heard.push((sentence, report.heard_other));
         }
-        wrong
+        heard
     }
+}
+
+fn talked(picture: &Picture) -> i64 {
+    i64::try_from(picture.talk_seconds).unwrap_or(i64::MAX)
 }
 
 /// The report of this phone; what other phones said is kept for their own callbacks.

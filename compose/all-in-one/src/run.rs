@@ -10,10 +10,8 @@ use futures::future::join_all;
 use ringback_common::config::Config;
 use ringback_common::intake::Rules;
 use ringback_common::lock::EngineLock;
-use ringback_common::queue::{Queue, QueueError};
-use ringback_common::secret::{SiteKey, SiteKeyError};
-use ringback_common::service::{self, Service, Shutdown};
-use ringback_common::store::{Store, StoreError};
+use ringback_common::opening::{self, OpenError, Opened};
+use ringback_common::service::{self, Failure, Service, Shutdown};
 use ringback_engine::Surroundings;
 use ringback_sip::Endpoint;
 
@@ -82,9 +80,7 @@ fn names() -> String {
 #[derive(Clone)]
 struct Shared {
     config: Arc<Config>,
-    store: Store,
-    queue: Queue,
-    site_key: SiteKey,
+    opened: Opened,
     shutdown: Shutdown,
     /// The SIP socket, where the engine and a trigger are both heard by it.
     endpoint: Option<Endpoint>,
@@ -110,7 +106,7 @@ macro_rules! trigger {
                 Box::pin(async move {
                     let rules = Rules::from(&*shared.config);
                     $(let $more = shared.$more.clone();)*
-                    let Shared { config, store, queue, site_key, shutdown, .. } = shared;
+                    let Shared { config, opened: Opened { store, queue, site_key }, shutdown, .. } = shared;
                     let world = $library::World { store, queue, site_key, rules $(, $more)* };
                     let ran = $library::run(config.$section.clone(), world, shutdown).await;
                     ran.map_err(|error| RunError::Trigger($name, Box::new(error)))
@@ -158,15 +154,9 @@ fn take_lock(config: &Config) -> Result<EngineLock, Fail> {
 /// Why the gateway stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The store cannot be opened.
+    /// Store, queue or site key cannot be opened.
     #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The queue cannot be opened.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    /// There is no site key.
-    #[error(transparent)]
-    SiteKey(#[from] SiteKeyError),
+    Open(#[from] OpenError),
     /// The engine stopped.
     #[error(transparent)]
     Engine(#[from] ringback_engine::RunError),
@@ -175,27 +165,33 @@ pub enum RunError {
     Trigger(&'static str, Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl Failure for RunError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            RunError::Open(error) => error.exit_code(),
+            RunError::Engine(_) | RunError::Trigger(..) => 1,
+        }
+    }
+}
+
 /// Opens store and queue and runs the parts until all have ended; one that fails ends the others.
 pub async fn together(config: Config, parts: Parts, service: Service) -> Result<(), RunError> {
-    let store = Store::open(&config.store).await?;
-    let queue = Queue::open(&config.queue).await?;
-    let site_key = SiteKey::load_or_create(&config.secrets.site_key_file)?;
+    let opened = opening::open(&config).await?;
     if !parts.engine {
         // The engine says itself when it is ready; triggers alone are, once they are here.
         service.health.part("triggers").set(true);
+        service.needs(&opened.store, &opened.queue);
     }
     let is_shared = parts.engine && parts.triggers.contains(&"ani");
     let endpoint =
         is_shared.then(|| Endpoint::bind(config.sip.listen)).transpose().map_err(ringback_engine::RunError::from)?;
     let engine = async {
-        let surroundings = Surroundings { store: store.clone(), queue: queue.clone(), endpoint: endpoint.clone() };
+        let surroundings = Surroundings { opened: opened.clone(), endpoint: endpoint.clone() };
         ringback_engine::run(&config, surroundings, service.clone()).await.map_err(RunError::from)
     };
     let shared = Shared {
         config: Arc::new(config.clone()),
-        store: store.clone(),
-        queue: queue.clone(),
-        site_key,
+        opened: opened.clone(),
         shutdown: service.shutdown.clone(),
         endpoint: endpoint.clone(),
     };
@@ -214,7 +210,7 @@ pub async fn together(config: Config, parts: Parts, service: Service) -> Result<
         ended
     };
     let ended = join_all(running.into_iter().map(ends_all)).await;
-    store.close().await;
+    opened.store.close().await;
     ended.into_iter().collect()
 }
 

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -469,7 +471,10 @@ fn explain_reads_a_message_of_an_application_server_and_leaves_no_trace() {
     let explain = |message: &str, from: &str| site.json(&["explain", "iif", message, "--from", from]);
     let example = "REQUEST: id=1234;user1=100;user2=101;duration=3600;";
     let would = explain(example, "127.0.0.1:4000");
-    assert_eq!(keys(&would), ["a", "a_rule", "b", "b_rule", "message", "outcome", "reason"]);
+    assert_eq!(
+        keys(&would),
+        ["a", "a_rule", "b", "b_rule", "message", "not_looked_at", "outcome", "price_a", "price_b", "reason"]
+    );
     assert_eq!([&would["outcome"], &would["a"], &would["b"], &would["a_rule"]], ["job", "100", "101", "extension"]);
     let ack = would["message"].as_str().unwrap();
     assert!(ack.starts_with("ACK: id=1234;sid=") && ack.ends_with(";code=ok;"), "{ack}");
@@ -506,7 +511,10 @@ fn check_knows_what_is_dangerous_and_what_cannot_work_about_application_servers(
         ("account = 'alice'\napplication_server = ''", "lets every application server in"),
         ("account = 'alice'\napplication_server = 'any'\nprofile = 'native'", "lets every application server in"),
         ("account = 'alice'\napplication_server = ''\nprofile = 'native'", "is blank"),
-        ("account = 'alice'\napplication_server = '192.0.2.1'", "is heard on this machine only"),
+        (
+            "account = 'alice'\napplication_server = '192.0.2.1'",
+            "[iif] listen 127.0.0.1:5080 reaches this machine only",
+        ),
         ("account = 'alice'\nlisten = '127.0.0.1:5060'", "is taken by sip.listen"),
         ("account = 'alice'\n[iif.peers.one]\nport = 4000", "host: is missing"),
         ("[iif.peers.one]\nhost = '127.0.0.1'", "name who pays"),
@@ -525,7 +533,7 @@ fn check_knows_trunks_of_missed_calls_that_do_not_exist() {
     let site = Site::new();
     site.ok(&["account", "add", "alice", "--balance", "5.00"]);
     assert!(site.ok(&["check"]).contains("there is no trunk yet, so nothing can be called"));
-    site.ok(&["trunk", "add", "switch", "--sip", "sip:192.0.2.10:5060"]);
+    site.ok(&["trunk", "add", "switch", "--sip", "sip:127.0.0.10:5060"]);
     for (ani, says) in [
         ("cld_form = ['swich']", Some("[ani] cld_form: there is no trunk swich")),
         ("trunks = ['carrier']", Some("[ani] trunks: there is no trunk carrier")),
@@ -665,4 +673,188 @@ fn wrong_usage_is_json_when_json_is_asked_for() {
     let output = site.run(&["check", "--json"]);
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(found["problems"].as_array().unwrap().len(), 1, "{found}");
+}
+
+/// How often these bytes stand in the files of the data folder.
+fn traces(site: &Site, text: &str) -> usize {
+    let entries = std::fs::read_dir(site.folder().join("data")).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.filter(|path| path.is_file()).map(|path| std::fs::read(path).unwrap());
+    files.map(|bytes| bytes.windows(text.len()).filter(|run| *run == text.as_bytes()).count()).sum()
+}
+
+#[test]
+fn a_trunk_password_is_not_in_the_database_and_other_people_open_nothing() {
+    let site = Site::new();
+    let add = ["trunk", "add", "main", "--sip", "sip:192.0.2.1:5060", "--user", "us", "--password-stdin"];
+    site.ok_with(&add, b"hunter2hunter2");
+    site.ok_with(&["trunk", "set", "main", "--password-stdin"], b"correcthorse");
+    assert_eq!(traces(&site, "hunter2hunter2") + traces(&site, "correcthorse"), 0);
+    assert!(traces(&site, "sip:192.0.2.1") > 0, "or nothing is shown by this");
+    let mode = |name: &str| std::fs::metadata(site.folder().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("data"), mode("data/ringback.db"), mode("ringback.site-key")), (0o700, 0o600, 0o600));
+}
+
+#[test]
+fn an_erased_number_is_in_no_file() {
+    let site = Site::new();
+    site.ok(&["account", "add", "alice", "--balance", "9", "--number", "+442071838751"]);
+    assert!(traces(&site, "+442071838751") > 0);
+    site.ok(&["erase", "+442071838751"]);
+    assert_eq!(traces(&site, "+442071838751"), 0);
+}
+
+#[test]
+fn a_lost_or_wrong_site_key_is_said_by_every_command_and_never_made_anew() {
+    let site = Site::new();
+    site.ok_with(&["account", "add", "alice", "--balance", "9", "--number", "+442071838750", "--pin-stdin"], b"1234");
+    let text = "alice 1234 +442071838750 +4930123456";
+    let commands = [
+        &["explain", "sms", "--from", "+442071838750", text][..],
+        &["account", "list"],
+        &["account", "set", "alice", "--allow", "44"],
+        &["trunk", "list"],
+        &["status"],
+        &["call", "+442071838750", "+4930123456", "--account", "alice"],
+        &["erase", "+442071838750"],
+        &["check"],
+        &["run"],
+    ];
+    let key = site.folder().join("ringback.site-key");
+    let copy = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    for command in commands {
+        site.fails(command, 2, "put your copy of the file there");
+        assert!(!key.exists(), "{command:?} makes no new key");
+    }
+    for (bad, says) in [("not a key", "holds no site key"), (&"5".repeat(64), "is not the site key")] {
+        std::fs::write(&key, bad).unwrap();
+        std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+        for command in commands {
+            site.fails(command, 2, says);
+        }
+    }
+    site.fails(&["site-key", "renew"], 2, "--forget");
+    std::fs::write(&key, &copy).unwrap();
+    assert_eq!(
+        site.json(&["explain", "sms", "--from", "+442071838750", text])["outcome"],
+        "job",
+        "the copy is as good"
+    );
+
+    std::fs::remove_file(&key).unwrap();
+    let renewed = site.json(&["site-key", "renew", "--forget"]);
+    assert_eq!((&renewed["accounts"], &renewed["trunks"]), (&serde_json::json!(["alice"]), &serde_json::json!([])));
+    assert_eq!(site.json(&["explain", "sms", "--from", "+442071838750", text])["outcome"], "reject", "no PIN now");
+    site.ok_with(&["account", "set", "alice", "--pin-stdin"], b"1234");
+    assert_eq!(site.json(&["explain", "sms", "--from", "+442071838750", text])["outcome"], "job");
+}
+
+#[test]
+fn explaining_at_a_new_site_makes_no_site_key() {
+    let site = Site::new();
+    site.ok(&["account", "add", "alice", "--balance", "9", "--number", "+442071838750"]);
+    site.json(&["explain", "sms", "--from", "+442071838750", "alice 1234 +442071838750 +4930123456"]);
+    assert!(!site.folder().join("ringback.site-key").exists());
+}
+
+#[test]
+fn check_finds_what_cannot_work() {
+    let site = Site::new();
+    site.ok(&["account", "add", "alice", "--balance", "9"]);
+    site.ok(&["trunk", "add", "near", "--sip", "sip:127.0.0.9:5060"]);
+    assert!(site.ok(&["check"]).contains("is in order"));
+    let told = |site: &Site| {
+        let found: Value = serde_json::from_slice(&site.run(&["check", "--json"]).stdout).unwrap();
+        (found["problems"].to_string(), found["warnings"].to_string())
+    };
+    for (sip, says) in [
+        ("sip:192.0.2.7:5060", "[sip] listen 127.0.0.1:5060 reaches this machine only"),
+        ("sip:no-such-host.invalid", "no-such-host.invalid:5060 is not found"),
+        ("sip:[::1]:5060", "has IPv6 addresses only, and [sip] listen 127.0.0.1:5060 speaks IPv4"),
+        ("sip:::1", "[::1]:5060 has IPv6 addresses only"),
+    ] {
+        site.ok(&["trunk", "add", "far", "--sip", sip]);
+        site.fails(&["check"], 1, says);
+        site.ok(&["trunk", "disable", "far"]);
+        assert_eq!(told(&site).0, "[]", "one that carries nothing is no problem");
+        site.ok(&["trunk", "remove", "far"]);
+    }
+    for path in ["data", "data/ringback.db"] {
+        let path = site.folder().join(path);
+        let before = std::fs::metadata(&path).unwrap().permissions();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        let says = format!("{} can be opened by others", path.file_name().unwrap().to_str().unwrap());
+        assert!(told(&site).1.contains(&says), "{says}");
+        std::fs::set_permissions(&path, before).unwrap();
+    }
+    let settings = site.folder().join("ringback.toml");
+    let with = |text: &str| std::fs::write(&settings, text).unwrap();
+    for (text, code, says) in [
+        ("[store]\nurl='postgres://a:b@127.0.0.1:1/c'\n[queue]\nurl='amqp://'", 2, "names no host"),
+        ("[store]\nurl='postgres://a:b@127.0.0.1:1/c'\n[queue]\nurl='amqp://a:b@/vhost'", 2, "names no host"),
+        ("[sip]\nlisten='[::1]:5060'", 2, "not both IPv4 or both IPv6"),
+        (
+            "[store]\nurl='sqlite:///proc/self/ringback.db'\n[queue]\nurl='sqlite:///proc/self/ringback.db'",
+            3,
+            "the data folder /proc/self cannot be written",
+        ),
+        (
+            "[sms.generic]\nsecret='x'\nreply_url='http://no-such-host.invalid/x'",
+            1,
+            "[sms.generic] reply_url: no-such-host.invalid:0 is not found",
+        ),
+        (
+            "[email.imap]\nhost='no-such-host.invalid'\nuser='u'\npassword='p'",
+            1,
+            "[email.imap] host: no-such-host.invalid",
+        ),
+        (
+            "[iif]\naccount='alice'\ndefault_caller='+442071838750'\n[iif.peers.one]\nhost='::1'",
+            1,
+            "[iif.peers.one] host: [::1]:0 has IPv6",
+        ),
+    ] {
+        with(text);
+        site.fails(&["check"], code, says);
+    }
+    with("");
+    let database = site.folder().join("data/ringback.db");
+    let mut bytes = std::fs::read(&database).unwrap();
+    let end = bytes.len();
+    bytes[end - 4096..].fill(0x5a);
+    std::fs::write(&database, &bytes).unwrap();
+    site.fails(&["check"], 1, "is damaged");
+    std::fs::write(&database, "not a database, but long enough to look like one".repeat(100)).unwrap();
+    site.fails(&["check"], 1, "the database is damaged");
+    site.fails(&["account", "list"], 1, "put your last backup in its place");
+}
+
+#[test]
+fn the_demo_answers_a_machine_in_one_json_value() {
+    let site = Site(tempfile::tempdir().unwrap());
+    let told: Value = serde_json::from_str(&site.ok(&["demo", "--once", "--json"])).unwrap();
+    assert_eq!(keys(&told), ["cdrs", "cost", "heard", "job", "result", "talked_seconds", "wrong"]);
+    assert_eq!((&told["result"], &told["wrong"]), (&"Successful".into(), &serde_json::json!([])));
+    let (cost, currency) = told["cost"].as_str().unwrap().split_once(' ').unwrap();
+    assert_eq!((cost.split_once('.').unwrap().1.len(), currency), (2, "USD"), "as people pay: {told}");
+    assert_eq!(told["cdrs"].as_array().unwrap().len(), 2);
+    site.fails(&["demo", "--json"], 2, "--json goes with --once");
+}
+
+#[test]
+fn explain_looks_at_limits_and_rates_and_says_what_it_did_not_look_at() {
+    let site = Site::new();
+    let account = ["account", "add", "alice", "--balance", "9", "--number", "+442071838750", "--pin-stdin"];
+    site.ok_with(&account, b"1234");
+    site.ok(&["rate", "set", "44", "0.015"]);
+    let text = "alice 1234 +442071838750 +4930123456";
+    let explain = ["explain", "sms", "--from", "+442071838750", text];
+    let free = site.json(&explain);
+    assert_eq!((&free["outcome"], &free["price_a"]), (&"job".into(), &"0.015".into()), "{free}");
+    assert!(free["not_looked_at"].as_array().is_some_and(|all| all.contains(&"route".into())), "{free}");
+    let told = site.ok(&explain);
+    assert!(told.contains("a minute of A 0.015 USD") && told.contains("Not looked at: route"), "{told}");
+    site.ok(&["account", "set", "alice", "--limit", "jobs_per_account_per_hour=0"]);
+    let limited = site.json(&explain);
+    assert_eq!((&limited["outcome"], &limited["reason"]), (&"reject".into(), &"jobs_per_account_per_hour".into()));
 }

@@ -15,8 +15,8 @@ use ringback_common::courier::{Channel, Courier, Sent, Unread};
 use ringback_common::event::{Envelope, RequestEvent};
 use ringback_common::intake::{Intake, Rules, Verdict, Wish};
 use ringback_common::job::JobId;
-use ringback_common::queue::{Queue, QueueError};
-use ringback_common::secret::{SiteKey, SiteKeyError};
+use ringback_common::queue::Queue;
+use ringback_common::secret::SiteKey;
 use ringback_common::service::Shutdown;
 use ringback_common::store::{Store, StoreError};
 
@@ -51,12 +51,6 @@ pub enum RunError {
     /// The store is away.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The queue's settings are wrong, or its file cannot be opened.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    /// There is no site key.
-    #[error(transparent)]
-    SiteKey(#[from] SiteKeyError),
 }
 
 /// Takes files and answers them until shutdown.

@@ -2,26 +2,17 @@
 
 use std::process::ExitCode;
 
-use ringback_common::config::Role;
+use ringback_common::binary;
 use ringback_common::intake::Rules;
-use ringback_common::queue::Queue;
-use ringback_common::secret::SiteKey;
-use ringback_common::store::Store;
-use ringback_common::{binary, service};
-use ringback_trigger_template::{RunError, World, run};
+use ringback_common::opening::Opened;
+use ringback_trigger_template::{World, run};
 
 fn main() -> ExitCode {
-    let config = match binary::settings("ringback-trigger-template", Role::Trigger) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    service::main("trigger-template", &config.service, async |service| {
-        let store = Store::open(&config.store).await?;
-        let queue = Queue::open(&config.queue).await?;
-        let site_key = SiteKey::load_or_create(&config.secrets.site_key_file)?;
+    binary::trigger("template", async |config, opened, service| {
+        let Opened { store, queue, site_key } = opened;
         service.health.part("template").set(true);
+        service.needs(&store, &queue);
         let world = World { store, queue, site_key, rules: Rules::from(&config) };
-        run(config.folder.join("drop"), world, service.shutdown).await?;
-        Ok::<(), RunError>(())
+        run(config.folder.join("drop"), world, service.shutdown).await
     })
 }

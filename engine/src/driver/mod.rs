@@ -9,6 +9,7 @@ mod line;
 mod money;
 mod phone;
 mod record;
+mod tell;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -35,6 +36,7 @@ use crate::world::World;
 pub use clock::{CallClock, Pulse};
 pub use line::{PhoneLine, Welcome};
 pub use record::{Keeper, Record, StoredCall, attempt_of, index, reason_of};
+pub use tell::finished;
 
 /// What others may tell a running call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +105,7 @@ pub struct Driver {
     store_by: Option<Moment>,
     slot: Option<OwnedSemaphorePermit>,
     end: Option<End>,
+    standing: tell::Standing,
 }
 
 impl Driver {
@@ -168,6 +171,7 @@ impl Driver {
             store_by: None,
             slot,
             end: None,
+            standing: tell::Standing::default(),
         }
     }
 
@@ -202,6 +206,7 @@ impl Driver {
         loop {
             self.work_off();
             self.pulse.stands_still_at(self.call.stands_still_at());
+            self.standing.now(self.call.state());
             if let Some(end) = self.over() {
                 return end;
             }
@@ -415,6 +420,7 @@ impl Driver {
     fn durable(&mut self, carried: &record::Carried, work: Work) {
         let now = self.clock.now();
         self.record.written(carried);
+        tell::durable(&self.record, &self.call, carried, Duration::from_millis(now.0));
         self.lines.iter_mut().flatten().for_each(PhoneLine::durable);
         self.fail_after(carried, &work);
         for leaving in self.leaving.iter_mut().filter_map(Option::take) {

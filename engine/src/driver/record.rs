@@ -131,6 +131,14 @@ pub struct Carried {
     pub finals: Vec<(LegName, u16)>,
     /// The leg whose ringing it told of.
     pub ringing: Option<LegName>,
+    /// Whether it is the first of a run, which opens the hold.
+    pub opens: bool,
+    /// Whether it is the last of a run.
+    pub ends: bool,
+    /// The attempts that it settled.
+    pub settlements: Vec<Settlement>,
+    /// How the request has ended, if it has.
+    pub result: Option<String>,
 }
 
 impl Carried {
@@ -142,6 +150,10 @@ impl Carried {
             postings: step.postings,
             invites: step.invites.iter().map(|invite| (invite.leg, invite.call_id.clone())).collect(),
             finals: step.finals.iter().map(|one| (one.leg, one.code)).collect(),
+            opens: step.postings.is_some() && !step.request.release && !step.invites.is_empty(),
+            ends: step.request.release,
+            settlements: step.settlements.clone(),
+            result: step.request.result.clone(),
             ringing: step.events.iter().find(rings).map(|event| if b_rings(event) { B } else { A }),
         }
     }
@@ -226,6 +238,11 @@ impl Record {
     /// The epoch that guards every write.
     pub fn epoch(&self) -> i64 {
         self.epoch
+    }
+
+    /// In what is paid.
+    pub fn currency(&self) -> &str {
+        &self.currency
     }
 
     /// Who pays, and what is held.

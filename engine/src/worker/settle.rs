@@ -14,6 +14,7 @@ use ringback_common::store::{
 use super::{AGAIN, Worker};
 use crate::admission::Refusal;
 use crate::call::Verdict;
+use crate::driver;
 use crate::events::{Herald, Outcome};
 use crate::quote::{self, Question};
 
@@ -113,7 +114,7 @@ impl Worker {
         step.request.finished = Some(true);
         step.request.release = true;
         tracing::info!(job = %job.id, result = verdict.as_str(), reason, "not called");
-        metrics::counter!("ringback_requests_total", "result" => verdict.as_str()).increment(1);
+        driver::finished(verdict.as_str());
         if let Err(error) = self.world.writer.step(step).await {
             tracing::error!(job = %job.id, %error, "a refusal could not be written; recovery will");
         }

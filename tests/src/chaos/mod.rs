@@ -3,7 +3,6 @@
 mod asks;
 mod breaking;
 mod dice;
-mod disk;
 mod facts;
 mod gather;
 mod judges;

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::disk::Disk;
 use super::facts::{Breakage, Release, Served};
 use super::manners::TRUNK;
 use super::plan::{ACCOUNTS, ATTEMPTS, MAX_CALL, NO_ANSWER, PRICE, Plan, Shape, Way};
 use super::post::Post;
+use crate::disk::Disk;
 use crate::iif::{AppServer, value};
 use crate::net;
 use crate::peers::Peers;

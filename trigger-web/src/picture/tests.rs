@@ -33,7 +33,7 @@ fn a_callback_fills_the_line_from_the_left() {
     let story =
         [("waiting", 0), ("ringing", 1), ("ringing", 1), ("talking", 2), ("ringing", 3), ("talking", 5), ("ended", 5)];
     assert_eq!(seen, story);
-    assert_eq!(picture.detail(), "You talked 1 min 05 s and paid 0.021667 USD.");
+    assert_eq!(picture.detail(), "You talked 1 min 05 s and paid 0.02 USD.");
 }
 
 #[test]

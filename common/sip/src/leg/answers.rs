@@ -154,7 +154,8 @@ impl Leg {
     }
 
     /// The ACK of a refusal belongs to the INVITE's transaction (RFC 3261 17.1.1.3).
-    fn refusal_ack(&self, response: &Message) -> Transmit {
+    #[must_use]
+    pub fn refusal_ack(&self, response: &Message) -> Transmit {
         let to = response.get(Name::To).unwrap_or_default();
         let writer = self.setup_as_sent().begin(Method::Ack, &self.invite.branch, self.invite.cseq, to);
         Transmit { to: self.invite.peer, bytes: writer.finish(None) }

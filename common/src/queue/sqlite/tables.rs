@@ -91,6 +91,13 @@ pub(super) async fn register(connection: &mut SqliteConnection, name: &str, max_
     .map(|_| ())
 }
 
+/// Writes and leaves nothing behind.
+pub(super) async fn probe(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    let message = Message { id: "probe".to_owned(), kind: String::new(), body: Bytes::from_static(&[0; 4096]) };
+    append(connection, "probe", "", &message, 0).await?;
+    forget(connection, "probe", i64::MAX).await
+}
+
 /// What became of a message that was to be put into a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Put {

@@ -49,6 +49,8 @@ pub(super) enum Work {
         holder: String,
         answer: oneshot::Sender<bool>,
     },
+    /// Find out whether writing works again.
+    Probe,
     #[cfg(any(test, feature = "testkit"))]
     Cut {
         answer: oneshot::Sender<()>,
@@ -67,6 +69,7 @@ enum Outcome {
     Tended {
         released: usize,
     },
+    Probed,
     #[cfg(any(test, feature = "testkit"))]
     Cut,
 }
@@ -140,14 +143,24 @@ impl Writer {
         const ENOUGH: usize = 256;
         loop {
             let mut batch: Vec<Work> = self.unsettled.drain(..).collect();
-            let pause = if batch.is_empty() { Duration::from_secs(600) } else { Duration::from_millis(100) };
+            let broken = !self.healthy();
+            let pause = match (batch.is_empty(), broken) {
+                (true, false) => Duration::from_secs(600),
+                (true, true) => Duration::from_millis(500),
+                (false, _) => Duration::from_millis(100),
+            };
             match tokio::time::timeout(pause, todo.recv_many(&mut batch, ENOUGH)).await {
                 Ok(0) if batch.is_empty() => return,
+                _ if batch.is_empty() && broken => batch.push(Work::Probe),
                 _ => {}
             }
             self.do_together(batch).await;
             self.forget_the_old().await;
         }
+    }
+
+    fn healthy(&self) -> bool {
+        self.bell.as_ref().is_none_or(|bell| bell.healthy.load(Ordering::SeqCst))
     }
 
     async fn do_together(&mut self, batch: Vec<Work>) {
@@ -225,6 +238,7 @@ impl Writer {
             }
             Work::Claim { answer, .. } => drop(answer.send(Vec::new())),
             Work::Register { answer, .. } | Work::Tend { answer, .. } => drop(answer.send(false)),
+            Work::Probe => {}
             #[cfg(any(test, feature = "testkit"))]
             Work::Cut { answer } => drop(answer.send(())),
         }
@@ -255,6 +269,8 @@ impl Writer {
             let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
             if let Err(error) = tables::forget(connection, stream, now_ms().saturating_sub(age)).await {
                 tracing::warn!(%error, stream, "old entries could not be removed; trying again later");
+                self.connection = None;
+                return;
             }
         }
     }
@@ -284,6 +300,7 @@ impl Work {
                 let released = release_the_dead(connection, queue, holder).await?;
                 Ok(Outcome::Tended { released })
             }
+            Work::Probe => tables::probe(connection).await.map(|()| Outcome::Probed),
             #[cfg(any(test, feature = "testkit"))]
             Work::Cut { .. } => {
                 tables::rollback(connection).await?;
@@ -302,6 +319,7 @@ impl Work {
             (Work::Claim { answer, .. }, _) => drop(answer.send(Vec::new())),
             (Work::Settle { answer, .. }, _) => drop(answer.map(|answer| answer.send(()))),
             (Work::Register { answer, .. } | Work::Tend { answer, .. }, _) => drop(answer.send(true)),
+            (Work::Probe, _) => {}
             #[cfg(any(test, feature = "testkit"))]
             (Work::Cut { answer }, _) => drop(answer.send(())),
         }

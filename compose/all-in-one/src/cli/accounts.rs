@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use ringback_common::config::Config;
 use ringback_common::money::Money;
 use ringback_common::number::{self, Country, Dialling, NumberError};
-use ringback_common::secret::{SiteKey, TriggerSecret, seal_secret};
+use ringback_common::secret::{TriggerSecret, seal_secret};
 use ringback_common::store::{Account, AccountChange, NewAccount, Sealed};
 use uuid::Uuid;
 
@@ -146,7 +146,10 @@ async fn add(common: &Common, named: Named) -> Result<(), Fail> {
         mail_must_be_vouched: options.mail_vouched.as_deref() == Some("on"),
         password_hash: secrets.password_hash,
     };
-    let key = secrets.pin.as_ref().map(|_| site_key(&world.config)).transpose()?;
+    let key = match &secrets.pin {
+        Some(_) => Some(world.site_key().await?),
+        None => None,
+    };
     let mut account = world.store.add_account(&new).await?;
     if let (Some(pin), Some(key)) = (&secrets.pin, &key) {
         let sealed = Some(seal_secret(key, account.id, pin));
@@ -176,7 +179,10 @@ async fn set(common: &Common, named: Named) -> Result<(), Fail> {
     };
     let read = |list: &[String], option| given(list).map(|list| numbers(&list, option, &world.config)).transpose();
     let own_limits = (!options.own_limits.is_empty()).then(|| options.own_limits(before.limits.clone(), &world.config));
-    let key = secrets.pin.as_ref().map(|_| site_key(&world.config)).transpose()?;
+    let key = match &secrets.pin {
+        Some(_) => Some(world.site_key().await?),
+        None => None,
+    };
     let change = AccountChange {
         enabled: None,
         trigger_secret: secrets.pin.as_ref().zip(key.as_ref()).map(|(pin, key)| seal_secret(key, before.id, pin)),
@@ -209,8 +215,9 @@ async fn list(common: &Common) -> Result<(), Fail> {
         .into_iter()
         .map(|account| {
             let state = if account.enabled { "on" } else { "off" };
-            let money = format!("{} {}", account.balance, account.currency);
-            vec![account.name, state.to_owned(), money, account.held, print::list(&account.numbers)]
+            let money = print::money(&account.balance, &account.currency);
+            let held = print::money(&account.held, &account.currency);
+            vec![account.name, state.to_owned(), money, held, print::list(&account.numbers)]
         })
         .collect();
     let nothing = "No account yet: ringback account add NAME --balance 10.00 --number +442071838750 --pin-stdin";
@@ -237,8 +244,8 @@ async fn show(common: &Common, name: &str) -> Result<(), Fail> {
     for (what, value) in [
         ("name", account.name),
         ("state", if account.enabled { "on" } else { "off" }.to_owned()),
-        ("balance", format!("{} {}", account.balance, account.currency)),
-        ("held by live calls", account.held),
+        ("balance", print::money(&account.balance, &account.currency)),
+        ("held by live calls", print::money(&account.held, &account.currency)),
         ("numbers", print::list(&account.numbers)),
         ("dids", print::list(&account.dids)),
         ("emails", print::list(&account.emails)),
@@ -303,7 +310,8 @@ fn done(common: &Common, account: Account, what: &str) -> Result<(), Fail> {
     if common.json {
         print::json(&account);
     } else {
-        print::line(&format!("Account {} {what}; it has {} {}.", account.name, account.balance, account.currency));
+        let balance = print::money(&account.balance, &account.currency);
+        print::line(&format!("Account {} {what}; it has {balance}.", account.name));
     }
     Ok(())
 }
@@ -355,10 +363,6 @@ fn hash_password(password: &str) -> Result<String, Fail> {
     let salt = SaltString::encode_b64(Uuid::new_v4().as_bytes());
     let hash = salt.and_then(|salt| Ok(Argon2::default().hash_password(password.as_bytes(), &salt)?.to_string()));
     hash.map_err(|error| Fail::Refused(format!("the password cannot be hashed: {error}")))
-}
-
-fn site_key(config: &Config) -> Result<SiteKey, Fail> {
-    SiteKey::load_or_create(&config.secrets.site_key_file).map_err(|error| Fail::Refused(error.to_string()))
 }
 
 /// Names stand in texts (`username password ...`), so they hold no spaces and no quotes.

@@ -7,7 +7,6 @@ use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use ringback_common::intake::{Ask, Intake, Payer, Rules, Verdict, Wish};
 use ringback_common::job::JobId;
-use ringback_common::secret::SiteKey;
 use ringback_common::store::{Cancelling, CdrFilter, CdrRow, RequestFilter, RequestRow};
 use serde_json::json;
 use uuid::Uuid;
@@ -39,8 +38,7 @@ pub struct CallArgs {
 pub async fn call(common: &Common, args: CallArgs) -> Result<(), Fail> {
     let world = World::open(common).await?;
     let queue = world.queue().await?;
-    let key = SiteKey::load_or_create(&world.config.secrets.site_key_file)
-        .map_err(|error| Fail::Refused(error.to_string()))?;
+    let key = world.site_key().await?;
     let Some(account) = world.store.view_by_name(&args.account).await? else {
         return Err(Fail::Unknown(format!("there is no account {}; `ringback account list` shows all", args.account)));
     };
@@ -350,7 +348,7 @@ pub fn print_cdrs(cdrs: Vec<CdrView>, nothing: &str) {
             let seconds = format!("{:.1} s", cdr.duration_ms as f64 / 1000.0);
             let ended = cdr.disconnect_time.format("%Y-%m-%d %H:%M:%S").to_string();
             let code = cdr.sip_code.map_or_else(|| "-".to_owned(), |code| code.to_string());
-            let cost = format!("{} {}", cdr.cost, cdr.currency);
+            let cost = print::money(&cdr.cost, &cdr.currency);
             vec![
                 cdr.cdr_id,
                 ended,

@@ -3,9 +3,13 @@
 use std::io::BufRead;
 
 use clap::{Args, Subcommand};
+use ringback_common::event::LegName;
 use ringback_common::intake::{Checks, Rules};
-use ringback_common::secret::SiteKey;
+use ringback_common::money::Money;
+use ringback_common::number::Number;
+use ringback_engine::admission::list_price;
 use ringback_trigger_sms::explain::{Explainer, Explanation};
+use serde::Serialize;
 
 use super::{Common, Fail, World, print};
 
@@ -43,8 +47,7 @@ pub struct SmsArgs {
 /// Explains one text or a batch of them.
 pub async fn sms(common: &Common, args: SmsArgs) -> Result<(), Fail> {
     let world = World::open(common).await?;
-    let key = SiteKey::load_or_create(&world.config.secrets.site_key_file)
-        .map_err(|error| Fail::Refused(error.to_string()))?;
+    let key = world.key_to_look()?;
     let checks = Checks::new(world.store.clone(), key, Rules::from(&world.config));
     let explainer = Explainer::new(checks, &world.config.sms.shortcode).map_err(Fail::Refused)?;
     if args.batch {
@@ -52,10 +55,12 @@ pub async fn sms(common: &Common, args: SmsArgs) -> Result<(), Fail> {
     }
     let (from, text) = (args.from.unwrap_or_default(), args.text.unwrap_or_default());
     let explanation = explainer.one(&from, &args.short_code, &text).await?;
+    let prices = Prices::of(&world, [&explanation.a, &explanation.b]).await?;
     if common.json {
-        print::json(&explanation);
+        print::json(&Priced { explanation: &explanation, prices: &prices });
     } else {
         tell(&explanation);
+        prices.tell(explanation.outcome == "job");
     }
     Ok(())
 }
@@ -79,7 +84,7 @@ fn tell(explanation: &Explanation) {
     };
     let reason = explanation.reason.as_deref().unwrap_or_default();
     print::line(&match explanation.outcome {
-        "job" => "It would be a job. (Not looked at: route, rate, and the countries this account may call.)".to_owned(),
+        "job" => "It would be a job.".to_owned(),
         "ignore" => format!("There would be no job: {reason}."),
         _ => format!("It would be refused: {reason}."),
     });
@@ -87,5 +92,53 @@ fn tell(explanation: &Explanation) {
     print::line(&format!("B       {}", read(&explanation.b, explanation.b_rule)));
     if let Some(message) = &explanation.message {
         print::line(&format!("Answer  {}", print::plain(message)));
+    }
+}
+
+/// What a minute of each call costs, by rates and tariff.
+#[derive(Serialize)]
+pub struct Prices {
+    price_a: Option<String>,
+    price_b: Option<String>,
+    /// What nobody looked at.
+    not_looked_at: [&'static str; 3],
+    #[serde(skip)]
+    currency: String,
+}
+
+/// An explanation with its prices.
+#[derive(Serialize)]
+pub struct Priced<'a, T> {
+    #[serde(flatten)]
+    pub explanation: &'a T,
+    #[serde(flatten)]
+    pub prices: &'a Prices,
+}
+
+/// The engine looks at these when the job comes; limits are looked at here by what the store knows, without what waits on the queue.
+const NOT_LOOKED_AT: [&str; 3] = ["route", "countries of the account", "jobs that wait on the queue"];
+
+impl Prices {
+    /// Of A and B, where they are known.
+    pub async fn of(world: &World, [a, b]: [&Option<String>; 2]) -> Result<Prices, Fail> {
+        let (rates, tariff) = (world.store.rates().await?, &world.config.tariff);
+        let price = |leg, number: &Option<String>| {
+            let number = Number::e164(number.as_deref()?).ok()?;
+            Some(list_price(&rates, tariff, leg, &number)?.per_minute.to_string())
+        };
+        let (price_a, price_b) = (price(LegName::A, a), price(LegName::B, b));
+        Ok(Prices { price_a, price_b, not_looked_at: NOT_LOOKED_AT, currency: tariff.currency.clone() })
+    }
+
+    /// Says them; for a job also what nobody looked at.
+    pub fn tell(&self, is_job: bool) {
+        let shown = |price: &Option<String>| match price.as_deref().map(str::parse::<Money>) {
+            Some(Ok(price)) => price.shown_price(&self.currency),
+            _ => "none".to_owned(),
+        };
+        print::line(&format!("Price   a minute of A {}, of B {}", shown(&self.price_a), shown(&self.price_b)));
+        if is_job {
+            print::line(&format!("Not looked at: {}.", self.not_looked_at.join(", ")));
+        }
     }
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 use ringback_common::config::AniProfile;
 use ringback_common::intake::{Checks, Rules};
-use ringback_common::secret::SiteKey;
 use ringback_trigger_ani::desk::{Desk, From};
 use ringback_trigger_ani::explain::{Explanation, invite, one};
 
@@ -43,8 +42,7 @@ pub async fn ani(common: &Common, args: AniArgs) -> Result<(), Fail> {
         }
     };
     let world = World::open(common).await?;
-    let key = SiteKey::load_or_create(&world.config.secrets.site_key_file)
-        .map_err(|error| Fail::Refused(error.to_string()))?;
+    let key = world.key_to_look()?;
     let checks = Checks::new(world.store.clone(), key, Rules::from(&world.config));
     let desk = Desk::new(world.config.ani.clone(), checks.clone(), world.store.clone());
     // In Sippy's profile what is called may have come in at its own address.
@@ -59,10 +57,12 @@ pub async fn ani(common: &Common, args: AniArgs) -> Result<(), Fail> {
         }
     };
     let explanation = one(&desk, &checks, &datagram, &from).await?;
+    let prices = super::explain::Prices::of(&world, [&explanation.a, &explanation.b]).await?;
     if common.json {
-        print::json(&explanation);
+        print::json(&super::explain::Priced { explanation: &explanation, prices: &prices });
     } else {
         tell(&explanation);
+        prices.tell(explanation.outcome == "job");
     }
     Ok(())
 }
@@ -74,7 +74,7 @@ fn tell(explanation: &Explanation) {
     };
     let reason = explanation.reason.as_deref().unwrap_or_default();
     print::line(&match explanation.outcome {
-        "job" => "It would be a job. (Not looked at: route, rate, and the countries this account may call.)".to_owned(),
+        "job" => "It would be a job.".to_owned(),
         _ => format!("It would be refused: {reason}."),
     });
     print::line(&format!("A       {}", read(&explanation.a, explanation.a_rule, "none")));

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ringback_common::intake::{Checks, Rules};
-use ringback_common::secret::SiteKey;
 use ringback_trigger_email::explain::{Explanation, one};
 use ringback_trigger_email::mail::Envelope;
 use ringback_trigger_email::{house, verifier};
@@ -32,17 +31,18 @@ pub async fn email(common: &Common, args: EmailArgs) -> Result<(), Fail> {
     let raw = std::fs::read(&args.file)
         .map_err(|error| Fail::Usage(format!("{} cannot be read: {error}", args.file.display())))?;
     let world = World::open(common).await?;
-    let key = SiteKey::load_or_create(&world.config.secrets.site_key_file)
-        .map_err(|error| Fail::Refused(error.to_string()))?;
+    let key = world.key_to_look()?;
     let checks = Checks::new(world.store.clone(), key, Rules::from(&world.config));
     let settings = &world.config.email;
     let verifier = verifier(settings, args.authserv.as_deref()).map_err(|error| Fail::Refused(error.to_string()))?;
     let envelope = Envelope { mail_from: Some(bare(&args.mail_from)), rcpt_to: vec![bare(&args.rcpt_to)] };
     let explanation = one(&checks, &house(settings), &verifier, &raw, &envelope).await?;
+    let prices = super::explain::Prices::of(&world, [&explanation.a, &explanation.b]).await?;
     if common.json {
-        print::json(&explanation);
+        print::json(&super::explain::Priced { explanation: &explanation, prices: &prices });
     } else {
         tell(&explanation);
+        prices.tell(explanation.outcome == "job");
     }
     Ok(())
 }
@@ -55,7 +55,7 @@ fn bare(address: &str) -> String {
 fn tell(explanation: &Explanation) {
     let reason = explanation.reason.as_deref().unwrap_or_default();
     print::line(&match explanation.outcome {
-        "job" => "It would be a job. (Not looked at: route, rate, and the countries this account may call.)".to_owned(),
+        "job" => "It would be a job.".to_owned(),
         "ignore" => format!("It would be left alone: {reason}."),
         _ => format!("It would be refused: {reason}."),
     });

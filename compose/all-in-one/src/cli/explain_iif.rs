@@ -5,7 +5,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use ringback_common::intake::{Checks, Rules};
-use ringback_common::secret::SiteKey;
 use ringback_trigger_iif::explain::{Explanation, one};
 use ringback_trigger_iif::peers::Setup;
 
@@ -24,16 +23,17 @@ pub struct IifArgs {
 /// Explains one message.
 pub async fn iif(common: &Common, args: IifArgs) -> Result<(), Fail> {
     let world = World::open(common).await?;
-    let key = SiteKey::load_or_create(&world.config.secrets.site_key_file)
-        .map_err(|error| Fail::Refused(error.to_string()))?;
+    let key = world.key_to_look()?;
     let checks = Checks::new(world.store.clone(), key, Rules::from(&world.config));
     let setup = Setup::new(&world.config.iif);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let explanation = one(&checks, &setup, args.message.as_bytes(), args.from, now).await?;
+    let prices = super::explain::Prices::of(&world, [&explanation.a, &explanation.b]).await?;
     if common.json {
-        print::json(&explanation);
+        print::json(&super::explain::Priced { explanation: &explanation, prices: &prices });
     } else {
         tell(&explanation);
+        prices.tell(explanation.outcome == "job");
     }
     Ok(())
 }
@@ -45,7 +45,7 @@ fn tell(explanation: &Explanation) {
     };
     let reason = explanation.reason.as_deref().unwrap_or_default();
     print::line(&match explanation.outcome {
-        "job" => "It would be a job. (Not looked at: route, rate, and the countries this account may call.)".to_owned(),
+        "job" => "It would be a job.".to_owned(),
         "ignore" if reason == "release" => "It would end that call, and nobody is answered.".to_owned(),
         "ignore" => format!("It would be left alone: {reason}."),
         _ => format!("It would be refused: {reason}."),

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use ringback_common::config::ConfigErrors;
+use ringback_common::opening::OpenError;
 use ringback_common::queue::QueueError;
 use ringback_common::store::StoreError;
 
@@ -56,9 +57,21 @@ impl From<ConfigErrors> for Fail {
 impl From<StoreError> for Fail {
     fn from(error: StoreError) -> Fail {
         match error {
-            StoreError::Unavailable(_) => Fail::Unreachable(format!("{error}; check [store] url, then try again")),
+            StoreError::Locked(_) => Fail::Unreachable(error.to_string()),
+            StoreError::Unavailable(_) => Fail::Unreachable(format!("{error}, then try again")),
             StoreError::NotFound(_) => Fail::Unknown(error.to_string()),
             _ => Fail::Refused(error.to_string()),
+        }
+    }
+}
+
+impl From<OpenError> for Fail {
+    fn from(error: OpenError) -> Fail {
+        match error {
+            OpenError::Store(error) => error.into(),
+            OpenError::Queue(error) => error.into(),
+            OpenError::SiteKey(error) => Fail::Usage(error.to_string()),
+            OpenError::Folder(_) => Fail::Refused(error.to_string()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod calls;
+mod check;
 mod events;
 mod explain;
 mod explain_ani;
@@ -9,10 +10,11 @@ mod explain_email;
 mod explain_iif;
 mod fail;
 mod pool;
-mod print;
+pub mod print;
 mod privacy;
 mod routes;
 mod setup;
+mod site_key;
 mod status;
 mod view;
 mod world;
@@ -24,6 +26,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use calls::{oldest_first as view_cdrs, print_cdrs};
 pub use fail::Fail;
+pub use view::CdrView;
 pub use world::{World, make_data_folder, settings};
 
 /// Ringback calls you, then calls the person you want, joins both calls, and stops before the money runs out.
@@ -95,6 +98,9 @@ enum Command {
     Dnc(privacy::DncCommand),
     /// Show what is kept of a number or a mail address and erase it; amounts stay, without the number
     Erase(privacy::EraseArgs),
+    /// The key that PINs and trunk passwords are sealed with
+    #[command(subcommand)]
+    SiteKey(site_key::SiteKeyCommand),
     /// How a message would be read and what would happen; dials and books nothing
     #[command(subcommand)]
     Explain(explain::ExplainCommand),
@@ -113,9 +119,9 @@ pub fn main() -> ExitCode {
     let common = &cli.common;
     let done = match cli.command {
         Command::Init => setup::init(common),
-        Command::Check => block(setup::check(common)),
+        Command::Check => block(check::check(common)),
         Command::Run(args) => return crate::run::main(common, &args).unwrap_or_else(|fail| fail.tell(common.json)),
-        Command::Demo(args) => return crate::demo::main(&args).unwrap_or_else(|fail| fail.tell(common.json)),
+        Command::Demo(args) => return crate::demo::main(common, &args).unwrap_or_else(|fail| fail.tell(common.json)),
         Command::Account(command) => block(accounts::account(common, command)),
         Command::Trunk(command) => block(routes::trunk(common, command)),
         Command::App(command) => block(pool::app(common, command)),
@@ -127,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Events(events::EventsCommand::Tail(args)) => block(events::tail(common, args)),
         Command::Dnc(command) => block(privacy::dnc(common, command)),
         Command::Erase(args) => block(privacy::erase(common, args)),
+        Command::SiteKey(site_key::SiteKeyCommand::Renew(_)) => block(site_key::renew(common)),
         Command::Status => block(status::status(common)),
         Command::Drain(args) => status::drain(common, &args),
         Command::Explain(explain::ExplainCommand::Sms(args)) => block(explain::sms(common, args)),

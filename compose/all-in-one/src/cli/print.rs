@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use ringback_common::money::Money;
 use serde::Serialize;
 
 /// Prints one JSON value on a line of its own.
@@ -48,6 +49,11 @@ pub fn table(heads: &[&str], rows: &[Vec<String>], nothing: &str) {
 /// Shows control characters instead of obeying them: names and texts come from outside.
 pub fn plain(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+}
+
+/// An amount for people, from the text that machines get.
+pub fn money(amount: &str, currency: &str) -> String {
+    amount.parse::<Money>().map_or_else(|_| format!("{amount} {currency}"), |amount| amount.shown(currency))
 }
 
 /// A list in one cell.

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use ringback_common::event::LegName;
 use ringback_common::money::Money;
 use ringback_common::number::Number;
-use ringback_common::store::{Sealed, Trunk};
+use ringback_common::store::Trunk;
 
 use super::view::{RateView, TrunkView};
 use super::{Common, Fail, World, accounts, print};
@@ -119,18 +119,20 @@ pub async fn trunk(common: &Common, command: TrunkCommand) -> Result<(), Fail> {
 }
 
 async fn add_trunk(common: &Common, world: &World, args: TrunkArgs) -> Result<(), Fail> {
-    let password = if args.password_stdin { Some(Sealed(accounts::stdin_secret()?)) } else { None };
     let name = args.name.clone();
-    let trunk = Trunk {
+    let mut trunk = Trunk {
         name: args.name,
         sip: args.sip,
         username: args.user,
-        password,
+        password: None,
         prefixes: args.prefixes,
         priority: args.priority,
         cli: args.cli,
         enabled: true,
     };
+    if args.password_stdin {
+        keep_password(world, &mut trunk).await?;
+    }
     world.store.add_trunk(&trunk).await?;
     trunk_done(common, world, &name, "carries calls").await
 }
@@ -144,7 +146,7 @@ async fn set_trunk(common: &Common, world: &World, change: TrunkChange) -> Resul
     trunk.sip = change.sip.unwrap_or(trunk.sip);
     trunk.username = change.user.map_or(trunk.username, given);
     if change.password_stdin {
-        trunk.password = Some(Sealed(accounts::stdin_secret()?));
+        keep_password(world, &mut trunk).await?;
     }
     if trunk.username.is_none() {
         trunk.password = None;
@@ -159,6 +161,13 @@ async fn set_trunk(common: &Common, world: &World, change: TrunkChange) -> Resul
     check_trunk(&trunk.sip, &trunk.prefixes, trunk.cli.as_deref())?;
     world.store.update_trunk(&trunk).await?;
     trunk_done(common, world, &trunk.name, "is changed").await
+}
+
+/// Reads a password from standard input and seals it.
+async fn keep_password(world: &World, trunk: &mut Trunk) -> Result<(), Fail> {
+    let password = accounts::stdin_secret()?;
+    let key = world.site_key().await?;
+    trunk.keep_password(&key, &password).map_err(|_| Fail::Refused("this machine gives no random numbers".to_owned()))
 }
 
 async fn trunk_done(common: &Common, world: &World, name: &str, what: &str) -> Result<(), Fail> {

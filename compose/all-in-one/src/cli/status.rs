@@ -86,7 +86,7 @@ fn people(summary: &Summary, trunks: &[TrunkView], waiting: Option<u64>) {
     for (destination, rows, age) in &summary.unpublished {
         print::line(&format!("events for {destination:<10} {rows} unpublished, the oldest for {age:.0} s"));
     }
-    let held: Vec<String> = summary.held.iter().map(|(currency, money)| format!("{money} {currency}")).collect();
+    let held: Vec<String> = summary.held.iter().map(|(currency, money)| money.shown(currency)).collect();
     print::line(&format!("holds                 {} ({})", summary.holds, print::list(&held)));
     print::line("");
     let rows: Vec<Vec<String>> = trunks

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use ringback_common::config::{Config, Role};
+use ringback_common::opening;
 use ringback_common::queue::Queue;
+use ringback_common::secret::SiteKey;
 use ringback_common::store::Store;
 
 use super::{Common, Fail};
@@ -14,6 +16,8 @@ pub struct World {
     pub config: Config,
     /// The store.
     pub store: Store,
+    /// The site key that fits the store, if there is one; what is sealed there opens with no other.
+    key: Option<SiteKey>,
 }
 
 impl World {
@@ -22,7 +26,27 @@ impl World {
         let config = settings(&common.config)?;
         make_data_folder(&config)?;
         let store = Store::open(&config.store).await?;
-        Ok(World { config, store })
+        let key = opening::site_key(&config, &store).await?;
+        Ok(World { config, store, key })
+    }
+
+    /// The site key; a site that has none yet gets one.
+    pub async fn site_key(&self) -> Result<SiteKey, Fail> {
+        let key = match &self.key {
+            Some(key) => key.clone(),
+            None => SiteKey::create(&self.config.secrets.site_key_file).map_err(opening::OpenError::from)?,
+        };
+        self.store.keep_fingerprint(&key).await?;
+        Ok(key)
+    }
+
+    /// The site key, for a command that only looks: a site that has none yet has sealed nothing, so any key does.
+    pub fn key_to_look(&self) -> Result<SiteKey, Fail> {
+        match &self.key {
+            Some(key) => Ok(key.clone()),
+            None => SiteKey::random()
+                .map_err(|error| Fail::Refused(format!("this machine gives no random numbers: {error}"))),
+        }
     }
 
     /// Opens the queue too.
@@ -48,7 +72,7 @@ pub fn make_data_folder(config: &Config) -> Result<(), Fail> {
         return Ok(());
     }
     let folder = config.data_folder();
-    std::fs::create_dir_all(&folder).map_err(|error| {
+    ringback_common::private::folder(&folder).map_err(|error| {
         Fail::Refused(format!("cannot make {}: {error}; choose another [store] url", folder.display()))
     })
 }

@@ -11,6 +11,7 @@ const LINE: usize = 20;
 
 /// Where callbacks are shown.
 pub struct Screen {
+    silent: bool,
     live: bool,
     colours: bool,
     drawn: String,
@@ -22,7 +23,12 @@ impl Screen {
     pub fn new() -> Screen {
         let live = stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
         let colours = live && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-        Screen { live, colours, drawn: String::new(), job: String::new() }
+        Screen { silent: false, live, colours, drawn: String::new(), job: String::new() }
+    }
+
+    /// Shows nothing: the answer is for a machine.
+    pub fn silent() -> Screen {
+        Screen { silent: true, live: false, colours: false, drawn: String::new(), job: String::new() }
     }
 
     /// What the visitor can do.
@@ -41,6 +47,9 @@ impl Screen {
 
     /// A line of its own, below what is drawn.
     pub fn line(&mut self, text: &str) {
+        if self.silent {
+            return;
+        }
         if !self.drawn.is_empty() && self.live {
             put("\n");
         }
@@ -51,7 +60,7 @@ impl Screen {
     /// The callback as it is now.
     pub fn draw(&mut self, picture: &Picture) {
         let drawing = drawing(picture, self.colours);
-        if drawing == self.drawn {
+        if self.silent || drawing == self.drawn {
             return;
         }
         if picture.job != self.job && !self.drawn.is_empty() && self.live {
@@ -79,6 +88,9 @@ fn put(text: &str) {
 /// `A ● ━━━━━━━━──────── ○ B  ringing B   +44 20 7946 0018 → +49 30 23125042`
 fn drawing(picture: &Picture, colours: bool) -> String {
     let filled = LINE * usize::from(picture.filled()) / 5;
+    if picture.question {
+        return format!("{} asks, and nobody is called", picture.a);
+    }
     let line = format!("{}{}", "━".repeat(filled), "┄".repeat(LINE - filled));
     let word = word(picture);
     let drawn = format!("A {} {line} {} B  {word:<14}", shape(picture.a_phone), shape(picture.b_phone));

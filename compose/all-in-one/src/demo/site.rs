@@ -43,7 +43,7 @@ impl Site {
         );
         let config =
             Config::read(&text, "demo", folder.path(), Role::AllInOne, []).map_err(|error| error.to_string())?;
-        std::fs::create_dir_all(config.data_folder()).map_err(|error| error.to_string())?;
+        ringback_common::private::folder(&config.data_folder()).map_err(|error| error.to_string())?;
         Ok(Site { config, _folder: folder })
     }
 
@@ -66,7 +66,7 @@ impl Site {
             ..NewAccount::default()
         };
         let account = store.add_account(&new).await.map_err(|error| error.to_string())?;
-        let key = SiteKey::load_or_create(&self.config.secrets.site_key_file).map_err(|error| error.to_string())?;
+        let key = SiteKey::create(&self.config.secrets.site_key_file).map_err(|error| error.to_string())?;
         let pin = TriggerSecret::read(PIN).map_err(|error| error.to_string())?;
         let change =
             AccountChange { trigger_secret: Some(seal_secret(&key, account.id, &pin)), ..AccountChange::default() };

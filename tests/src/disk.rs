@@ -20,7 +20,7 @@ pub struct Disk {
 impl Disk {
     /// Mounts one of so many megabytes; that takes root.
     pub fn mount(megabytes: u32) -> io::Result<Disk> {
-        let folder = tempfile::Builder::new().prefix("chaos-disk-").tempdir()?;
+        let folder = tempfile::Builder::new().prefix("small-disk-").tempdir()?;
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"]).arg(folder.path());
         match process::run(mount, "", A_MOMENT) {

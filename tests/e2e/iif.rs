@@ -23,7 +23,7 @@ fn sid_of(message: &str) -> u64 {
 fn the_founding_example_calls_both_and_is_answered_by_ack_and_response() {
     let house = House::stage(
         Manner::answers(millis(200)).plays(700),
-        Manner::answers(millis(300)).plays(1100).hangs_up_after(secs(2)),
+        Manner::answers(millis(300)).plays(1100).hangs_up_after(millis(2_400)),
         |_| {},
     );
     let _gateway = house.site.start(Part::All);
@@ -224,7 +224,8 @@ fn phones_show_the_callers_that_the_request_names_and_talk_as_long_as_it_says() 
         assert!((2.7..3.3).contains(&first), "{first} s from user1's answer");
         assert!(second < first, "both end together, and user2 came later");
         let told: f64 = value(&response, "real_duration").and_then(|told| told.parse().ok()).expect("a duration");
-        assert!((told - second).abs() <= 1.0, "{told} s told, {second} s talked");
+        // Whole seconds, begun when the answer was read: on a busy machine that is a little after the phone has said it.
+        assert!(told <= second && second < told + 1.5, "{told} s told, {second} s talked");
         callers
     };
     assert_eq!(talk("caller1=0800123;caller2=+442071838750;", 1), ["0800123", "+442071838750"]);

@@ -1,13 +1,15 @@
 //! One callback on the small site: from a text to two phones that hear each other, to CDRs and a reply.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use ringback_tests::judge;
 use ringback_tests::phone::sound::RING_BACK;
 use ringback_tests::phone::{Algorithm, Bank, Challenge, Manner, Who};
 use ringback_tests::site::{Part, SECRET};
-use ringback_tests::sms;
 use ringback_tests::story::{A, B, OPENING, SOON, Story, millis, secs, since};
+use ringback_tests::{clock, sms};
 
 /// A phone that answers soon and plays its tone.
 fn phone(hz: u32) -> Manner {
@@ -336,4 +338,43 @@ fn a_refusal_whose_ack_got_lost_is_acknowledged_again_after_the_callback_is_over
     let acks = || story.phones.log().of_number(A).entries.into_iter().filter(|e| e.method == "ACK").collect::<Vec<_>>();
     let acks = ringback_tests::clock::wait_for("the third ACK", SOON, || Some(acks()).filter(|acks| acks.len() == 3));
     assert!(acks.iter().all(|ack| ack.text == acks[0].text), "{}", story.phones.log().ladder());
+}
+
+/// How often a text stands in the files of the data folder.
+fn traces(folder: &Path, text: &str) -> usize {
+    let entries = std::fs::read_dir(folder).expect("the data folder").map(|entry| entry.expect("an entry").path());
+    let files =
+        entries.filter(|path| path.is_file()).map(|path| std::fs::read(path).expect("a file of the data folder"));
+    files.map(|bytes| bytes.windows(text.len()).filter(|run| *run == text.as_bytes()).count()).sum()
+}
+
+#[test]
+fn the_files_of_a_running_site_are_private_and_an_erased_number_is_in_none_of_them() {
+    let mut story = Story::begin(phone(700), phone(1100).hangs_up_after(secs(1)), |_| {});
+    story.ask("text-1");
+    story.wait_over(SOON);
+    let data = story.site.path("data");
+    let mut open: Vec<(PathBuf, u32)> = files_below(&data).into_iter().chain([data.clone()]).map(with_mode).collect();
+    assert!(open.len() >= 5, "folder, database, log, index and lock: {open:?}");
+    open.retain(|(_, mode)| mode & 0o077 != 0);
+    assert_eq!(open, [], "others may open these");
+
+    story.site.replies().wait(1, SOON);
+    clock::wait_for("the reply to be settled and its number erased", SOON, || {
+        (story.site.ask(&["erase", B], "").0 == 0).then_some(())
+    });
+    story.gateway.process.terminate(SOON);
+    assert_eq!(traces(&data, B), 0, "as text");
+    assert_eq!(traces(&data, B.trim_start_matches('+')), 0, "in SIP messages and jobs");
+    assert!(traces(&data, A) > 0, "the other number is still there, so the files were looked into");
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+fn with_mode(path: PathBuf) -> (PathBuf, u32) {
+    let mode = std::fs::metadata(&path).expect("it is there").permissions().mode() & 0o777;
+    (path, mode)
 }

@@ -9,7 +9,7 @@ use ringback_tests::phone::Manner;
 use ringback_tests::story::{millis, secs};
 
 /// A point of the plan, and how the phones behave so that it is reached.
-fn crash(point: &str, restart_after: Duration) -> Crash {
+fn crash(point: &'static str, restart_after: Duration) -> Crash {
     let crash = Crash::at(point, restart_after).orphans_end_within(secs(40));
     match point {
         "leg_a.failed_stored" | "leg_a.retry_scheduled" => {
@@ -19,6 +19,13 @@ fn crash(point: &str, restart_after: Duration) -> Crash {
         "leg_a.got_180" | "leg_a.got_100" => {
             crash.a(vec![Manner::answers(secs(5)).plays(700), Manner::answers(millis(300)).plays(700)])
         }
+        "talk.reservation_extended" => crash.set("engine.hold_seconds", "6"),
+        "talk.reservation_refused" => crash
+            .set("engine.hold_seconds", "6")
+            .set("tariff.a", "0.00")
+            .set("tariff.b", "100.00")
+            .b(vec![Manner::answers(millis(600)).plays(1100).hangs_up_after(secs(20))]),
+        "recovery.mid" => Crash::at("talk.bridged", restart_after).and_again_at(point).orphans_end_within(secs(40)),
         _ => crash,
     }
 }
@@ -55,6 +62,10 @@ points! {
     leg_b_got_200_not_stored: "leg_b.got_200_not_stored",
     leg_b_answered_stored: "leg_b.answered_stored",
     talk_bridged: "talk.bridged",
+    talk_reservation_extended: "talk.reservation_extended",
+    talk_reservation_refused: "talk.reservation_refused",
+    recovery_mid: "recovery.mid",
+    job_ack_lost: "job.ack_lost",
     end_bye_received: "end.bye_received",
     end_bye_answered: "end.bye_answered",
     end_bye_sent: "end.bye_sent",
