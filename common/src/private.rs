@@ -39,7 +39,7 @@ pub fn file(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 /// Which of these, where they are there, others may open. A folder that many share is not among them.
-pub fn open_to_others<'a>(paths: &'a [PathBuf]) -> impl Iterator<Item = &'a Path> {
+pub fn open_to_others(paths: &[PathBuf]) -> impl Iterator<Item = &Path> {
     paths.iter().map(PathBuf::as_path).filter(|path| std::fs::metadata(path).is_ok_and(|meta| is_open(meta.mode())))
 }
 
