@@ -779,11 +779,11 @@ fn check_finds_what_cannot_work() {
         assert_eq!(told(&site).0, "[]", "one that carries nothing is no problem");
         site.ok(&["trunk", "remove", "far"]);
     }
-    for path in ["data", "data/ringback.db"] {
+    for (path, says) in [("data", "opened"), ("data/ringback.db", "opened"), ("ringback.toml", "read")] {
         let path = site.folder().join(path);
         let before = std::fs::metadata(&path).unwrap().permissions();
         std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
-        let says = format!("{} can be opened by others", path.file_name().unwrap().to_str().unwrap());
+        let says = format!("{} can be {says} by others", path.file_name().unwrap().to_str().unwrap());
         assert!(told(&site).1.contains(&says), "{says}");
         std::fs::set_permissions(&path, before).unwrap();
     }

@@ -53,6 +53,9 @@ pub async fn check(common: &Common) -> Result<(), Fail> {
     };
     let mut found = Findings::default();
     look_at_settings(&config, &mut found);
+    for file in private::open_to_others(std::slice::from_ref(&common.config)) {
+        found.warn(format!("{0} can be read by others, and passwords stand in it; run: chmod 600 {0}", file.display()));
+    }
     look_at_files(&config, &mut found);
     let mut peers = reach::named(&config);
     match Store::open(&config.store).await {
