@@ -185,7 +185,7 @@ fn what_is_read_is_dialable_and_reads_as_itself() {
     let letters: Vec<char> = "00112233445566778899+()-. *#a٣०８\u{200f}".chars().collect();
     let countries = ["", "GB", "US", "IT", "RU", "AU", "BR", "AR", "TJ", "HK"];
     let mut read_some = 0;
-    for _ in 0..4000 {
+    for _ in 0..8000 {
         let text: String = (0..dice.below(22)).map(|_| letters[dice.below(letters.len())]).collect();
         let country = countries[dice.below(countries.len())];
         if let Ok((number, _)) = read(&text, &from(country)) {
