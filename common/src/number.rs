@@ -106,6 +106,11 @@ impl Number {
         !self.is_extension() && plan::fit(self.digits()) == plan::Fit::Known
     }
 
+    /// What it may be for, as far as its country's plan says.
+    pub fn kinds(&self) -> Vec<Kind> {
+        self.e164_digits().map(plan::reached).unwrap_or_default()
+    }
+
     /// A short number of the site rather than one of the world.
     pub fn is_extension(&self) -> bool {
         !self.0.starts_with('+')

@@ -74,7 +74,9 @@ enum Written {
 
 impl Written {
     fn of(pieces: &[&str], from: &Dialling<'_>) -> Written {
-        let fits = |text: &str| read(text, from).map(|(number, rule)| (number.fits_a_plan() || number.is_extension(), number, rule));
+        let fits = |text: &str| {
+            read(text, from).map(|(number, rule)| (number.fits_a_plan() || number.is_extension(), number, rule))
+        };
         match fits(&pieces.join(" ")) {
             Err(NumberError::Ambiguous) => Written::Unclear,
             Err(NumberError::TooShort) if is_somebodys(&pieces.join(" "), from) => Written::Unclear,

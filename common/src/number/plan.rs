@@ -115,9 +115,18 @@ pub(super) fn fit(international: &str) -> Fit {
         .unwrap_or(Fit::No)
 }
 
-/// All that a number of these international digits may be for.
-pub(super) fn kinds(international: &str) -> impl Iterator<Item = Kind> {
-    sharing(international).into_iter().flat_map(|(plans, national)| plans.iter().flat_map(|plan| plan.kinds_of(national)))
+/// All that somebody who dials these international digits may reach. A number that no plan knows may be one behind a trunk prefix, or
+/// have digits too many, which exchanges ignore.
+pub(super) fn reached(international: &str) -> Vec<Kind> {
+    let Some((plans, national)) = sharing(international) else { return Vec::new() };
+    let kinds = |national: &str| plans.iter().flat_map(|plan| plan.kinds_of(national)).collect::<Vec<_>>();
+    let known = kinds(national);
+    if !known.is_empty() {
+        return known;
+    }
+    let shorter = plans.first().map(|main| main.without_prefix(national)).unwrap_or_default();
+    let begins = |digits: &str| (1..=digits.len()).flat_map(|len| kinds(&digits[..len])).collect::<Vec<_>>();
+    shorter.iter().map(String::as_str).chain([national]).flat_map(begins).collect()
 }
 
 /// The plans that share the calling code at the start of international digits, the main one first, and the other digits.
@@ -199,7 +208,8 @@ impl Plan {
         let formerly = FORMERLY_8.contains(&self.id.as_str()).then_some("80");
         let written = self.main().ways.iter().map(|way| way.before.as_str()).filter(|before| !before.is_empty());
         let plain = written.chain(self.trunk()).chain(formerly).filter_map(|before| digits.strip_prefix(before));
-        let mut all: Vec<String> = parsed.into_iter().chain(plain.map(str::to_owned)).filter(|rest| rest != digits).collect();
+        let mut all: Vec<String> =
+            parsed.into_iter().chain(plain.map(str::to_owned)).filter(|rest| rest != digits).collect();
         all.sort();
         all.dedup();
         all
@@ -291,7 +301,11 @@ impl Plan {
             trunk: meta.national_prefix().map(str::to_owned),
             before_national: before.or(meta.national_prefix()).map(Pattern::start),
             instead: meta.national_prefix_transform_rule().map(|rule| rule.replace("$1", "${1}").replace("$2", "${2}")),
-            ways: meta.formats().iter().map(|format| Way::new(format, meta.national_prefix().unwrap_or_default())).collect(),
+            ways: meta
+                .formats()
+                .iter()
+                .map(|format| Way::new(format, meta.national_prefix().unwrap_or_default()))
+                .collect(),
         }
     }
 }

@@ -84,7 +84,8 @@ pub fn read(text: &str, from: &Dialling<'_>) -> Result<(Number, Rule), NumberErr
 /// It is none.
 pub fn read_caller(text: &str, from: &Dialling<'_>) -> Result<(Number, Rule), NumberError> {
     let written = clean(text)?;
-    let international = !written.plus && !from.extensions.contains(&written.digits) && plan::fit(&written.digits) == Fit::Known;
+    let international =
+        !written.plus && !from.extensions.contains(&written.digits) && plan::fit(&written.digits) == Fit::Known;
     if international { dialable(&written.digits, Rule::BareInternational) } else { read(text, from) }
 }
 
@@ -148,7 +149,9 @@ fn after_prefix(written: &Written, rests: &[&str]) -> Vec<Reading> {
 fn choose(home: &[Reading], abroad: &[Reading]) -> Result<Reading, NumberError> {
     let known = |reading: &&Reading| reading.fit == Fit::Known;
     match (only(home.iter().filter(known))?, only(abroad.iter().filter(known))?) {
-        (Some(home), Some(abroad)) if home.digits != abroad.digits && !home.whole => return Err(NumberError::Ambiguous),
+        (Some(home), Some(abroad)) if home.digits != abroad.digits && !home.whole => {
+            return Err(NumberError::Ambiguous);
+        }
         (Some(home), _) => return Ok(home.clone()),
         (None, Some(abroad)) => {
             let rival = home.iter().any(|home| home.fit == Fit::Shape && home.whole && home.digits != abroad.digits);
