@@ -68,7 +68,7 @@ impl fmt::Display for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Block::NeverDial => "emergency and service numbers are never called",
-            Block::HardBlocked => "premium rate, shared cost, personal, pager and satellite numbers are not called",
+            Block::HardBlocked => "special rate and satellite numbers are not called",
             Block::CaribbeanReview => "Caribbean and Pacific numbers are not allowed for this account",
             Block::Country => "this country is not allowed for this account",
             Block::DoNotCall => "this number has asked not to be called",

@@ -180,8 +180,8 @@ impl Plan {
     }
 
     fn kinds_of(&self, national: &str) -> impl Iterator<Item = Kind> {
-        let ranges = self.kinds.iter().filter(move |range| range.has(national));
-        ranges.filter(|_| self.shape.matches(national)).map(|range| range.kind)
+        let ranges = if self.shape.matches(national) { self.kinds.as_slice() } else { &[] };
+        ranges.iter().filter(move |range| range.has(national)).map(|range| range.kind)
     }
 
     /// What may follow the international prefixes of this country: for `011442071838750` in the United States, `442071838750`.
@@ -346,7 +346,7 @@ impl Pattern {
     }
 
     fn regex(&self) -> Option<&Regex> {
-        let compile = || RegexBuilder::new(&self.source).ignore_whitespace(true).build().ok();
+        let compile = || RegexBuilder::new(&self.source).unicode(false).ignore_whitespace(true).build().ok();
         self.compiled.get_or_init(compile).as_ref()
     }
 }
