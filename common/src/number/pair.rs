@@ -31,7 +31,7 @@ pub fn numbers(pieces: &[&str], from: &Dialling<'_>) -> Numbers {
             (Written::Whole, Some(two)) if cut(pieces, from).is_none() && !are_read(&two, from) => {
                 Numbers::One(pieces.join(" "))
             }
-            (Written::No | Written::Unknown, Some(two)) if are_read(&two, from) => Numbers::Two(two),
+            (Written::No | Written::Unknown | Written::Marked, Some(two)) if are_read(&two, from) => Numbers::Two(two),
             _ if pieces.iter().all(|piece| looks_like_a_number(piece, from)) => Numbers::Unclear,
             _ => Numbers::None,
         },
@@ -46,17 +46,23 @@ pub fn two_numbers(pieces: &[&str], from: &Dialling<'_>) -> Option<[String; 2]> 
     }
 }
 
-/// The one way to cut pieces into two numbers.
+/// The one way to cut pieces into two numbers. Where no cut makes two that somebody has, one of them may be unknown if it begins as
+/// international numbers do, and so shows where it begins.
 fn cut(pieces: &[&str], from: &Dialling<'_>) -> Option<[String; 2]> {
     let halves = |at: usize| {
         let (a, b) = pieces.split_at(at);
         [(a, Written::of(a, from)), (b, Written::of(b, from))]
     };
-    let meant = |(_, written): &(&[&str], Written)| matches!(written, Written::Whole | Written::Unclear);
-    let mut cuts = (1..pieces.len()).map(halves).filter(|halves| halves.iter().all(meant));
-    let only = cuts.next().filter(|_| cuts.next().is_none())?;
-    let whole = only.iter().all(|(_, written)| *written == Written::Whole);
-    whole.then(|| only.map(|(pieces, _)| pieces.join(" ")))
+    let cuts: Vec<[(&[&str], Written); 2]> = (1..pieces.len()).map(halves).collect();
+    let only = |meant: &[Written]| {
+        let mut cuts = cuts.iter().filter(|halves| halves.iter().all(|(_, written)| meant.contains(written)));
+        cuts.next().map(|first| cuts.next().is_none().then_some(first))
+    };
+    let only = only(&[Written::Whole, Written::Unclear])
+        .or_else(|| only(&[Written::Whole, Written::Unclear, Written::Marked]))
+        .flatten()?;
+    let clear = only.iter().all(|(_, written)| *written != Written::Unclear);
+    clear.then(|| only.map(|(pieces, _)| pieces.join(" ")))
 }
 
 /// What pieces are together.
@@ -66,6 +72,8 @@ enum Written {
     Whole,
     /// Perhaps one: a short one, more than one, one and a rest.
     Unclear,
+    /// A number that nobody knows of, with `+` or an international prefix.
+    Marked,
     /// A number that nobody knows of.
     Unknown,
     /// No number.
@@ -74,24 +82,31 @@ enum Written {
 
 impl Written {
     fn of(pieces: &[&str], from: &Dialling<'_>) -> Written {
-        let fits = |text: &str| {
-            read(text, from).map(|(number, rule)| (number.fits_a_plan() || number.is_extension(), number, rule))
+        let joined = pieces.join(" ");
+        let (number, rule) = match read(&joined, from) {
+            Ok(read) => read,
+            Err(NumberError::Ambiguous) => return Written::Unclear,
+            Err(NumberError::TooShort) if is_somebodys(&joined, from) => return Written::Unclear,
+            Err(_) => return Written::No,
         };
-        match fits(&pieces.join(" ")) {
-            Err(NumberError::Ambiguous) => Written::Unclear,
-            Err(NumberError::TooShort) if is_somebodys(&pieces.join(" "), from) => Written::Unclear,
-            Err(_) => Written::No,
-            Ok((false, ..)) => Written::Unknown,
-            Ok((true, number, rule)) => {
-                let [first, _, ..] = pieces else { return Written::Whole };
-                let begins = first.chars().filter_map(digit).count();
-                let code = Country::of(&number).map_or(0, |country| country.calling_code().to_string().len());
-                match rule {
-                    _ if fits(first).is_ok_and(|(fits, ..)| fits) => Written::Unclear,
-                    Rule::Plus | Rule::BareInternational if begins > 0 && begins < code => Written::No,
-                    _ => Written::Whole,
+        let whole = |count: usize| read(&pieces[..count].join(" "), from).is_ok_and(|(number, _)| number.fits_a_plan());
+        let known = number.fits_a_plan() || number.is_extension();
+        // Plans with numbers of any length know many that begin with a shorter one, but nobody writes a whole one as a first group.
+        let has_a_rest = if known { pieces.len() > 1 && whole(1) } else { (1..pieces.len()).any(whole) };
+        let begins = pieces.first().map_or(0, |first| first.chars().filter_map(digit).count());
+        let code = Country::of(&number).map_or(0, |country| country.calling_code().to_string().len());
+        match rule {
+            _ if has_a_rest => {
+                if known {
+                    Written::Unclear
+                } else {
+                    Written::Unknown
                 }
             }
+            Rule::Plus | Rule::BareInternational if (1..code).contains(&begins) => Written::No,
+            _ if known => Written::Whole,
+            Rule::Plus | Rule::InternationalPrefix => Written::Marked,
+            _ => Written::Unknown,
         }
     }
 }

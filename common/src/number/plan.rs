@@ -205,7 +205,8 @@ impl Plan {
                 _ => rest.to_owned(),
             }
         });
-        let formerly = FORMERLY_8.contains(&self.id.as_str()).then_some("80");
+        let formerly =
+            FORMERLY.iter().filter(|(country, _)| *country == self.id).flat_map(|(_, before)| before.iter().copied());
         let written = self.main().ways.iter().map(|way| way.before.as_str()).filter(|before| !before.is_empty());
         let plain = written.chain(self.trunk()).chain(formerly).filter_map(|before| digits.strip_prefix(before));
         let mut all: Vec<String> =
@@ -246,8 +247,18 @@ impl Range {
 /// What the metadata calls a place that is none: satellites, and other numbers of the world as a whole.
 const NOWHERE: &str = "001";
 
-/// Where an 8 was dialled before the trunk prefix 0, and still is written.
-const FORMERLY_8: [&str; 7] = ["UA", "MD", "AM", "AZ", "GE", "KG", "UZ"];
+/// What was dialled before national numbers until lately, and still is written: an 8 before the trunk prefix, and Mexico's tokens for
+/// other places and mobiles. The metadata has them no more.
+const FORMERLY: [(&str, &[&str]); 8] = [
+    ("UA", &["80"]),
+    ("MD", &["80"]),
+    ("AM", &["80"]),
+    ("AZ", &["80"]),
+    ("GE", &["80"]),
+    ("KG", &["80"]),
+    ("UZ", &["80"]),
+    ("MX", &["01", "044", "045", "1"]),
+];
 
 static WORLD: LazyLock<World> = LazyLock::new(World::load);
 

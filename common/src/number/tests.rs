@@ -116,6 +116,9 @@ fn numbers_are_cut_out_of_pieces_where_both_are_whole() {
     {
         assert_eq!(two(text), None, "{text}");
     }
+    let founding = ["+44 (0)20 7183 8750".to_owned(), "011 928 111 2222".to_owned()];
+    assert_eq!(two("+44 (0)20 7183 8750 011 928 111 2222"), Some(founding), "it shows where it begins");
+    assert_eq!(numbers(&["+4930901820", "24", "7"], &from("GB")), Numbers::Unclear);
 }
 
 #[test]
