@@ -62,11 +62,11 @@ struct Way {
 }
 
 fn plans() -> Vec<Plan> {
-    Country::all().map(|country| Plan::new(DATABASE.by_id(country.code()).unwrap())).collect()
+    Country::all().map(|country| Plan::new(DATABASE.by_id(country.code()).expect("its metadata"))).collect()
 }
 
 fn regex(source: &str) -> Regex {
-    regex::RegexBuilder::new(&format!("^(?:{source})")).ignore_whitespace(true).build().unwrap()
+    regex::RegexBuilder::new(&format!("^(?:{source})")).ignore_whitespace(true).build().expect("a pattern")
 }
 
 fn whole(source: &str) -> Regex {
@@ -96,12 +96,12 @@ impl Plan {
                 .utf8(false)
                 .build()
                 .parse(descriptor.national_number().as_str())
-                .unwrap(),
+                .expect("a pattern"),
             lengths: descriptor.possible_length().to_vec(),
             fits: vec![whole(descriptor.national_number().as_str()), whole(general)],
         };
         let kinds = kinds.into_iter().filter_map(|(name, kind)| Some((name, numbers(kind?)))).collect();
-        let main = DATABASE.by_code(&meta.country_code()).unwrap()[0];
+        let main = DATABASE.by_code(&meta.country_code()).expect("its metadata")[0];
         Plan { meta, kinds, ways: main.formats().iter().map(|format| Way::new(meta, format)).collect() }
     }
 
@@ -163,7 +163,7 @@ impl Numbers {
 fn make(shape: &Hir, dice: &mut Dice, out: &mut String) {
     match shape.kind() {
         HirKind::Empty | HirKind::Look(_) => {}
-        HirKind::Literal(literal) => out.push_str(std::str::from_utf8(&literal.0).unwrap()),
+        HirKind::Literal(literal) => out.push_str(std::str::from_utf8(&literal.0).expect("digits")),
         HirKind::Class(class) => {
             let ranges: Vec<(u8, u8)> = match class {
                 Class::Bytes(class) => class.ranges().iter().map(|range| (range.start(), range.end())).collect(),
