@@ -164,7 +164,7 @@ why-number-no-country = the country is missing; write the number with its countr
 why-number-ambiguous = the number can be read in two ways; write it with + and its country code
 
 why-never-dial = emergency and service numbers are never called
-why-hard-block-prefixes = premium rate and satellite numbers are not called
+why-hard-block-prefixes = special rate and satellite numbers are not called
 why-nanp-caribbean-review = Caribbean and Pacific numbers are not allowed for this account
 why-country-not-allowed = this country is not allowed for this account
 why-do-not-call = this number has asked not to be called

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::config::Limits;
 use crate::money::Money;
-use crate::number::{Country, Number};
+use crate::number::{Country, Kind, Number};
 use crate::store::Counts;
 
 /// Emergency numbers. Compared whole, never as a part of a longer number.
@@ -25,6 +25,10 @@ const HARD_BLOCKED: [&str; 9] = [
     "808",  // international shared cost
     "1900", // premium rate in North America
 ];
+
+/// Kinds of number that nobody can be called at, in whatever country.
+const HARD_BLOCKED_KINDS: [Kind; 6] =
+    [Kind::PremiumRate, Kind::SharedCost, Kind::Personal, Kind::Pager, Kind::Company, Kind::Voicemail];
 
 /// Places that look like a call within North America and cost like one abroad. An account's own list may lift them.
 const NANP_CARIBBEAN: [&str; 27] = [
@@ -64,7 +68,7 @@ impl fmt::Display for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Block::NeverDial => "emergency and service numbers are never called",
-            Block::HardBlocked => "premium rate and satellite numbers are not called",
+            Block::HardBlocked => "special rate and satellite numbers are not called",
             Block::CaribbeanReview => "Caribbean and Pacific numbers are not allowed for this account",
             Block::Country => "this country is not allowed for this account",
             Block::DoNotCall => "this number has asked not to be called",
@@ -84,7 +88,7 @@ pub fn check(number: &Number, allow: &[String]) -> Result<(), Block> {
         return Ok(());
     }
     let digits = without_doubled_one(number.digits());
-    if is_hard_blocked(digits) {
+    if is_hard_blocked(digits) || number.kinds().iter().any(|kind| HARD_BLOCKED_KINDS.contains(kind)) {
         return Err(Block::HardBlocked);
     }
     let under_review = longest_prefix(digits, NANP_CARIBBEAN);
@@ -197,6 +201,35 @@ mod tests {
         }
         for text in ["+1 976 206 1234", "+1 206 555 0976", "+44 1976 123456", "+1 206 597 6123"] {
             assert_eq!(checked(text, "US", &[]), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_country_sells_is_refused_in_national_form_too() {
+        for (text, country) in [
+            ("+449098790000", "GB"),
+            ("0909 879 0000", "GB"),
+            ("+44 (0)909 879 0000", "GB"),
+            ("+4409098790000", "US"),
+            ("+44 909 879 0000 00", "US"),
+            ("0845 108 1081", "GB"),
+            ("070 1234 5678", "GB"),
+            ("07640 123456", "GB"),
+            ("0900 1 234567", "DE"),
+            ("+499001234567", "GB"),
+            ("+37190001234", "LV"),
+            ("0990 512345", "JP"),
+            ("1900 123 456", "AU"),
+            ("(500) 234-5678", "US"),
+        ] {
+            assert_eq!(
+                checked(text, country, &["44", "49", "371", "81", "61", "1"]),
+                Err(Block::HardBlocked),
+                "{text}"
+            );
+        }
+        for text in ["+442071838750", "+447911123456", "+448001111", "+448081570192", "+4412345678", "+4498765432"] {
+            assert_eq!(checked(text, "GB", &["44"]), Ok(()), "{text}");
         }
     }
 

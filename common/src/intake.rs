@@ -145,6 +145,14 @@ impl Intake {
         self.is_known(job).await
     }
 
+    /// What a job carries for its trigger, as the store keeps it.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn way_back(&self, job: &JobId) -> Result<Option<String>, StoreError> {
+        Ok(self.checks.store().find(job).await?.and_then(|row| row.job.reply))
+    }
+
     /// Cancels a job, whether it came already or not.
     ///
     /// # Errors

@@ -3,7 +3,8 @@
 //! [`read`] turns what people write into a [`Number`]; nothing else in Ringback interprets a written number.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod country;
+mod pair;
+mod plan;
 mod read;
 pub mod text;
 
@@ -14,8 +15,9 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use country::Country;
-pub use read::{Dialling, Rule, read};
+pub use pair::{Numbers, numbers, two_numbers};
+pub use plan::{Country, Kind};
+pub use read::{Dialling, Rule, read, read_caller};
 
 /// A number in dialable form. `Debug` and `Display` mask it; [`Number::as_str`] has the digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -94,9 +96,19 @@ impl Number {
         self.0.strip_prefix('+').unwrap_or(&self.0)
     }
 
+    /// The digits without `+`, of a number of the world.
+    fn e164_digits(&self) -> Option<&str> {
+        self.0.strip_prefix('+')
+    }
+
     /// Whether some country's numbering plan has such a number. A hint for telling readings of a text apart, never a gate.
     pub fn fits_a_plan(&self) -> bool {
-        !self.is_extension() && country::is_known(self.digits())
+        !self.is_extension() && plan::fit(self.digits()) == plan::Fit::Known
+    }
+
+    /// What it may be for, as far as its country's plan says.
+    pub fn kinds(&self) -> Vec<Kind> {
+        self.e164_digits().map(plan::reached).unwrap_or_default()
     }
 
     /// A short number of the site rather than one of the world.

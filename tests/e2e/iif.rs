@@ -48,6 +48,37 @@ fn the_founding_example_calls_both_and_is_answered_by_ack_and_response() {
 }
 
 #[test]
+fn another_call_under_the_same_id_is_refused_also_after_a_restart() {
+    let house = House::stage(Manner::answers(millis(100)).mute(), Manner::rings_for_ever(), |site| {
+        site.set("iif.extended", "true");
+    });
+    let _engine = house.site.start(Part::OnlyEngine);
+    let mut trigger = house.site.start(Part::OnlyIif);
+    let server = house.server(4000);
+    let ack = server.asks(EXAMPLE);
+    assert_eq!(value(&ack, "code"), Some("ok"), "{ack}");
+    let reused = format!("ACK: id=1234;sid={};code=fail;reason=id_reused;", sid_of(&ack));
+    let others = [
+        "REQUEST: id=1234;user1=100;user2=102;duration=3600;",
+        "REQUEST: id=1234;user1=101;user2=100;duration=3600;",
+        "REQUEST: id=1234;user1=100;user2=101;duration=60;",
+        "REQUEST: id=1234;user1=100;user2=101;",
+    ];
+    for other in others {
+        assert_eq!(server.asks(other), reused, "{other}");
+    }
+    house.phones.wait_call(USER2, "rings", SOON, |call| call.ringing_us.is_some());
+    trigger.process.kill9();
+    let _trigger = house.site.start(Part::OnlyIif);
+    for other in others {
+        assert_eq!(server.asks(other), reused, "{other}");
+    }
+    let repeat = "REQUEST: duration=3600;user2=101;user1=100;id=1234;\n";
+    assert_eq!(server.asks(repeat), ack, "in another order it is the same call");
+    assert_eq!([house.phones.calls_to(USER1).len(), house.phones.calls_to(USER2).len()], [1, 1]);
+}
+
+#[test]
 fn the_founding_example_said_by_a_shell_is_a_call() {
     let phone = || Manner::answers(millis(100)).mute();
     let house = House::stage(phone(), phone().hangs_up_after(millis(300)), |_| {});

@@ -172,7 +172,7 @@ impl Desk {
 
     fn number(&self, caller: &Caller) -> Result<Number, NoCaller> {
         let written = caller.number.as_ref().map_err(|why| *why)?;
-        let read = ringback_common::number::read(written, &self.checks.dialling(""));
+        let read = ringback_common::number::read_caller(written, &self.checks.dialling(""));
         read.map(|(number, _)| number).map_err(|_| NoCaller::Garbled)
     }
 
@@ -196,7 +196,7 @@ impl Desk {
             }
             return Ok(target);
         }
-        let Ok((number, _)) = ringback_common::number::read(called, &self.checks.dialling("")) else {
+        let Ok((number, _)) = ringback_common::number::read_caller(called, &self.checks.dialling("")) else {
             return Ok(Err("unknown_did"));
         };
         let Some(did) = self.store.did(number.as_str()).await? else { return Ok(Err("unknown_did")) };
@@ -263,7 +263,8 @@ impl Desk {
     ) -> Result<bool, StoreError> {
         let dialling = self.checks.dialling("");
         let diverted = caller::diverted_from(invite);
-        let diverted = diverted.iter().filter_map(|text| Some(ringback_common::number::read(text, &dialling).ok()?.0));
+        let diverted =
+            diverted.iter().filter_map(|text| Some(ringback_common::number::read_caller(text, &dialling).ok()?.0));
         for number in caller.cloned().into_iter().chain(diverted) {
             let own = from.cli.as_deref() == Some(number.as_str()) || fixed == number.as_str();
             if own
@@ -365,8 +366,9 @@ impl Desk {
     ) -> Wish {
         let Rung { invite, called, caller } = rung;
         let options = &target.options;
-        let rung =
-            ringback_common::number::read(called, &self.checks.dialling("")).ok().map(|(number, _)| cli_of(&number));
+        let rung = ringback_common::number::read_caller(called, &self.checks.dialling(""))
+            .ok()
+            .map(|(number, _)| cli_of(&number));
         let fixed = Cli::read(&options.fixed_cli).ok();
         let diversion = options.diversion(self.config.profile).zip(fixed.clone().or_else(|| rung.clone()));
         let trunk_a = Some(options.sip_proxy_for_callback_calls.clone()).filter(|trunk| !trunk.is_empty());

@@ -67,7 +67,7 @@ pub async fn one(desk: &Desk, checks: &Checks, datagram: &[u8], from: &From) -> 
             return Ok(Explanation::of("reject", Some(refusal.reason)).with(refusal.caller, None, (None, None)));
         }
     };
-    let Written { a, b, .. } = checks.readings(&plan.wish);
+    let Written { a, b, .. } = checks.readings(&plan.wish).await?;
     let rules = (a.as_ref().map(|(_, rule)| *rule), b.as_ref().map(|(_, rule)| *rule));
     Ok(match checks.foresee(&plan.wish).await? {
         Ok(approved) => Explanation::of("job", None).with(Some(approved.a), approved.b, rules),

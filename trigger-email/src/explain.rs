@@ -79,7 +79,7 @@ pub async fn one(
         return Ok(Explanation::rejected(&mail, &trust, doubt.code(), why_doubted(*doubt)));
     }
     let wish = wish_of("explain", &mail, form, &trust);
-    let Written { a, b, .. } = checks.readings(&wish);
+    let Written { a, b, .. } = checks.readings(&wish).await?;
     let rule_of = |read: &Option<(Number, Rule)>| read.as_ref().map(|(_, rule)| *rule);
     let (a_rule, b_rule) = (rule_of(&a), rule_of(&b));
     Ok(match checks.foresee(&wish).await? {

@@ -8,21 +8,25 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ringback_common::intake::{Intake, Verdict};
 use ringback_common::job::JobId;
-use sha2::{Digest, Sha256};
+use ringback_common::store::StoreError;
 use tokio::sync::watch;
 
 use crate::SOURCE;
-use crate::judge::{Judged, Judgement, Refusal, job_of, judge, wish_of};
-use crate::message::{Message, ack, sid};
+use crate::judge::{Judged, Judgement, Note, Refusal, job_of, judge, wish_of};
+use crate::message::{ack, sid};
 use crate::peers::{Server, Setup};
 use crate::releases::Releases;
-use crate::request::Request;
+use crate::request::{Content, Request};
 use crate::signature::sign;
 
 /// The same REQUEST hears the same refusal for so long: longer than what is signed can be sent again.
 const MEMORY: Duration = Duration::from_secs(660);
 /// As many refusals are remembered; the oldest go first.
 const MOST_REFUSALS: usize = 10_000;
+/// As many calls are remembered that the store may not know yet.
+const MOST_ASKED: usize = 10_000;
+/// Another call was asked for under this id.
+pub(crate) const ID_REUSED: &str = "id_reused";
 
 /// A datagram that the desk has looked at.
 pub struct Looked {
@@ -35,13 +39,14 @@ pub struct Desk {
     intake: Intake,
     setup: watch::Receiver<Arc<Setup>>,
     refused: Mutex<Refused>,
+    asked: Mutex<Asked>,
     releases: Releases,
 }
 
 impl Desk {
     /// A desk before this intake.
     pub fn new(intake: Intake, setup: watch::Receiver<Arc<Setup>>) -> Desk {
-        Desk { intake, setup, refused: Mutex::default(), releases: Releases::default() }
+        Desk { intake, setup, refused: Mutex::default(), asked: Mutex::default(), releases: Releases::default() }
     }
 
     /// Looks at one datagram. In the order in which they came: what is said of a REQUEST behind it must find it in hand.
@@ -58,7 +63,7 @@ impl Desk {
     }
 
     /// Acts on it; the answer goes back to where it came from.
-    pub async fn take(&self, looked: Looked, datagram: &[u8], from: SocketAddr) -> Option<String> {
+    pub async fn take(&self, looked: Looked, from: SocketAddr) -> Option<String> {
         let Looked { setup, judged: Judged { judgement, method, tolerated } } = looked;
         let method = method.map_or("none", |method| method.as_str());
         for what in tolerated {
@@ -76,7 +81,7 @@ impl Desk {
             Judgement::Ask(asked) => {
                 let (server, request) = *asked;
                 let job = job_of(&server, &request.id);
-                let answer = self.ask(&setup, datagram, &server, request, from).await;
+                let answer = self.ask(&setup, &server, request, from).await;
                 self.releases.decided(&job, answer.is_some());
                 Some(sign(answer?, Some(&server.secret)))
             }
@@ -95,21 +100,27 @@ impl Desk {
         sign(text, server.as_ref().map(|server| &server.secret))
     }
 
-    /// What becomes of a good REQUEST: the same message hears the same ACK.
-    async fn ask(
-        &self,
-        setup: &Setup,
-        datagram: &[u8],
-        server: &Server,
-        request: Request,
-        from: SocketAddr,
-    ) -> Option<String> {
-        let (id, sid) = (request.id.clone(), sid(&job_of(server, &request.id)));
+    /// What becomes of a good REQUEST: the same message hears the same ACK, and its id is that of no other call.
+    async fn ask(&self, setup: &Setup, server: &Server, request: Request, from: SocketAddr) -> Option<String> {
+        let (id, job) = (request.id.clone(), job_of(server, &request.id));
+        let sid = sid(&job);
         let fail = |code| Some(ack(server.dialect, &id, sid, false, setup.extended.then_some(code)));
-        let same = Same::of(server, datagram);
+        let same = Same { server: server.name.clone(), content: request.content.clone() };
         if let Some(code) = self.refusals().known(&same, Instant::now()) {
             tell("REQUEST", "refused_again", code);
             return fail(code);
+        }
+        match self.is_another(&job, &request.content).await {
+            Ok(false) => {}
+            Ok(true) => {
+                tell("REQUEST", "refused", ID_REUSED);
+                return fail(ID_REUSED);
+            }
+            Err(away) => {
+                tracing::warn!(%job, "not answered, the application server asks again: {away}");
+                tell("REQUEST", "unavailable", "");
+                return None;
+            }
         }
         let intake = self.intake.clone().with_lead(setup.ack_lead);
         match intake.submit(wish_of(server, request, from)).await {
@@ -120,6 +131,7 @@ impl Desk {
             }
             Verdict::Rejected { reason, .. } | Verdict::Limited { reason, .. } => {
                 tell("REQUEST", "refused", reason.code());
+                self.asked().forget(&job);
                 self.refusals().keep(same, reason.code(), Instant::now());
                 fail(reason.code())
             }
@@ -130,6 +142,20 @@ impl Desk {
         }
     }
 
+    /// Whether another call was asked for under this id. The first one to ask has it.
+    async fn is_another(&self, job: &JobId, content: &Content) -> Result<bool, StoreError> {
+        if let Some(first) = self.asked().keep(job, content) {
+            return Ok(first != *content);
+        }
+        let note = self.intake.way_back(job).await.inspect_err(|_| self.asked().forget(job))?;
+        let first = note.and_then(|note| serde_json::from_str::<Note>(&note).ok()?.content);
+        let is_another = first.as_ref().is_some_and(|first| first != content);
+        if let Some(first) = first.filter(|_| is_another) {
+            self.asked().replace(job, first);
+        }
+        Ok(is_another)
+    }
+
     /// Ends the calls that are to be ended, until the desk is closed.
     pub async fn end_calls(&self) {
         self.releases.carry_out(&self.intake).await;
@@ -138,6 +164,10 @@ impl Desk {
     /// No datagram comes any more.
     pub fn close(&self) {
         self.releases.close();
+    }
+
+    fn asked(&self) -> std::sync::MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refusals(&self) -> std::sync::MutexGuard<'_, Refused> {
@@ -156,18 +186,44 @@ fn unix_now() -> u64 {
 
 /// The same message of the same application server, signed anew or not.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Same([u8; 32]);
+struct Same {
+    server: String,
+    content: Content,
+}
 
-impl Same {
-    fn of(server: &Server, datagram: &[u8]) -> Same {
-        let message = Message::read(datagram, false);
-        let said = message.iter().flat_map(Message::says).flat_map(|(name, value)| [name, value]);
-        let mut hash = Sha256::new();
-        for text in std::iter::once(server.name.as_str()).chain(said) {
-            hash.update((text.len() as u64).to_be_bytes());
-            hash.update(text.as_bytes());
+/// What was asked for lately under which id: until a job is in the store, nobody else knows. The oldest go first.
+#[derive(Default)]
+struct Asked {
+    contents: HashMap<JobId, Content>,
+    order: VecDeque<JobId>,
+}
+
+impl Asked {
+    /// What was asked for first; `None`: this is.
+    fn keep(&mut self, job: &JobId, content: &Content) -> Option<Content> {
+        if let Some(first) = self.contents.get(job) {
+            return Some(first.clone());
         }
-        Same(hash.finalize().into())
+        self.contents.insert(job.clone(), content.clone());
+        self.order.push_back(job.clone());
+        while self.order.len() > MOST_ASKED {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.contents.remove(&oldest);
+        }
+        None
+    }
+
+    fn replace(&mut self, job: &JobId, first: Content) {
+        if let Some(content) = self.contents.get_mut(job) {
+            *content = first;
+        }
+    }
+
+    /// There is no call after all.
+    fn forget(&mut self, job: &JobId) {
+        if self.contents.remove(job).is_some() {
+            self.order.retain(|other| other != job);
+        }
     }
 }
 
@@ -207,34 +263,31 @@ impl Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ringback_common::config::{Dialect, Secret};
+    use crate::message::Message;
+
+    fn content(message: &str) -> Content {
+        Content::of(&Message::read(message.as_bytes(), false).unwrap())
+    }
 
     #[test]
-    fn a_repeat_that_is_signed_anew_is_the_same() {
-        let of = |name: &str, datagram: &str| {
-            let (name, account) = (name.to_owned(), "alice".to_owned());
-            let server = Server { name, account, dialect: Dialect::V2, secret: Secret::new("key") };
-            Same::of(&server, datagram.as_bytes()).0
-        };
-        let first = of("one", "REQUEST: id=1;user1=2;user2=3;time=1700000000;hmac=00;");
-        assert_eq!(of("one", "REQUEST: id=1;user1=2;user2=3;time=1700000004;hmac=ff;\r\n"), first);
-        for (name, other) in [
-            ("two", "REQUEST: id=1;user1=2;user2=3;time=1700000000;hmac=00;"),
-            ("one", "REQUEST: id=1;user1=2;user2=4;time=1700000000;hmac=00;"),
-            ("one", "REQUEST: id=1;user1=2;user2=3;duration=5;time=1700000000;hmac=00;"),
-        ] {
-            assert_ne!(of(name, other), first, "{name}: {other}");
+    fn the_first_to_ask_has_the_id_and_memory_is_bounded() {
+        let (one, other) = (content("REQUEST: id=1;user1=2;"), content("REQUEST: id=1;user1=3;"));
+        let job = |n: usize| JobId(n.to_string());
+        let mut asked = Asked::default();
+        assert_eq!(asked.keep(&job(0), &one), None);
+        assert_eq!(asked.keep(&job(0), &other), Some(one.clone()));
+        asked.forget(&job(0));
+        assert_eq!(asked.keep(&job(0), &other), None);
+        for n in 0..=MOST_ASKED {
+            asked.keep(&job(n), &one);
         }
+        assert_eq!((asked.contents.len(), asked.order.len()), (MOST_ASKED, MOST_ASKED));
     }
 
     #[test]
     fn refusals_are_remembered_for_a_while_and_not_without_bound() {
         let start = Instant::now();
-        let same = |n: usize| {
-            let mut bytes = [0; 32];
-            bytes[..8].copy_from_slice(&n.to_be_bytes());
-            Same(bytes)
-        };
+        let same = |n: usize| Same { server: n.to_string(), content: content("REQUEST: id=1;") };
         let mut refused = Refused::default();
         refused.keep(same(0), "no_money", start);
         assert_eq!(refused.known(&same(0), start + MEMORY / 2), Some("no_money"));

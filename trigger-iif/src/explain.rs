@@ -79,7 +79,7 @@ async fn asks(
 ) -> Result<Explanation, StoreError> {
     let (id, dialect, sid) = (request.id.clone(), server.dialect, sid(&job_of(&server, &request.id)));
     let wish = wish_of(&server, request, from);
-    let read = checks.readings(&wish);
+    let read = checks.readings(&wish).await?;
     let rule = |read: &Option<(Number, Rule)>| read.as_ref().map(|(_, rule)| rule.code());
     let (a_rule, b_rule) = (rule(&read.a), rule(&read.b));
     let (a, b, reason) = match checks.foresee(&wish).await? {

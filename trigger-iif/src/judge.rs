@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::SOURCE;
 use crate::message::{self, Message, Method};
 use crate::peers::{Server, Setup, Speaker};
-use crate::request::{Request, short};
+use crate::request::{Content, Request, short};
 use crate::signature;
 
 /// What becomes of a datagram.
@@ -135,6 +135,9 @@ pub struct Note {
     /// It signs, and must not hear anything that is not signed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub signed: bool,
+    /// What was asked for ; absent where an older version wrote the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Content>,
 }
 
 /// The wish of a REQUEST.
@@ -145,6 +148,7 @@ pub fn wish_of(server: &Server, request: Request, from: SocketAddr) -> Wish {
         server: server.name.clone(),
         v1: server.dialect == Dialect::V1,
         signed: !server.secret.is_empty(),
+        content: Some(request.content),
     };
     Wish {
         source: SOURCE.to_owned(),
@@ -229,11 +233,13 @@ mod tests {
             user2: String::new(),
             forwards: Vec::new(),
             terms: Default::default(),
+            content: Content::of(&Message::read(b"REQUEST: id=1;", false).unwrap()),
         };
         let from = "[2001:db8::1]:65535".parse().unwrap();
+        let content = Some(request.content.clone());
         let note = wish_of(&server, request, from).reply.unwrap();
         assert!(note.len() <= ringback_common::job::MAX_REPLY_BYTES, "{}", note.len());
-        let back = Note { to: from, id, server: server.name, v1: true, signed: true };
+        let back = Note { to: from, id, server: server.name, v1: true, signed: true, content };
         assert_eq!(serde_json::from_str::<Note>(&note).unwrap(), back);
     }
 }

@@ -100,7 +100,7 @@ impl Port {
                 let (desk, port) = (Arc::clone(&desk), Arc::clone(self));
                 let looked = desk.look(&datagram, from);
                 tokio::spawn(async move {
-                    if let Some(answer) = desk.take(looked, &datagram, from).await
+                    if let Some(answer) = desk.take(looked, from).await
                         && let Err(error) = port.send(&answer, from).await
                     {
                         tracing::warn!("an application server was not answered: {error}");

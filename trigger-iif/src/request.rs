@@ -2,6 +2,8 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use ringback_common::terms::{Announcement, Cli, Terms};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::message::{Fault, Message};
 
@@ -23,6 +25,26 @@ pub struct Request {
     pub forwards: Vec<String>,
     /// How the calls are to be made.
     pub terms: Terms,
+    /// All that it says.
+    pub content: Content,
+}
+
+/// What a REQUEST says, in short: the same in every repeat, signed anew or not, in whatever order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Content(String);
+
+impl Content {
+    /// Of this message.
+    pub fn of(message: &Message) -> Content {
+        let mut said: Vec<(&str, &str)> = message.says().collect();
+        said.sort_unstable();
+        let mut hash = Sha256::new();
+        for text in said.into_iter().flat_map(|(name, value)| [name, value]) {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text.as_bytes());
+        }
+        Content(hex::encode(&hash.finalize()[..16]))
+    }
 }
 
 /// Why there is no call.
@@ -87,7 +109,8 @@ impl Request {
             record: message.value("record_call").is_some(),
             ..Terms::default()
         };
-        Ok(Request { id, user1, user2, forwards: forwards.into_iter().flatten().map(str::to_owned).collect(), terms })
+        let forwards = forwards.into_iter().flatten().map(str::to_owned).collect();
+        Ok(Request { id, user1, user2, forwards, terms, content: Content::of(message) })
     }
 }
 
@@ -134,6 +157,22 @@ mod tests {
     /// A good request, and one more parameter.
     fn with(parameter: &str) -> Result<Request, Unfit> {
         read(&format!("id=1234;user1=100;user2=101;{parameter};"))
+    }
+
+    #[test]
+    fn a_repeat_has_the_same_content_in_whatever_order_and_signed_anew() {
+        let of = |text: &str| Content::of(&Message::read(text.as_bytes(), false).unwrap());
+        let first = of("REQUEST: id=1;user1=2;user2=3;time=1700000000;hmac=00;");
+        for same in ["REQUEST: id=1;user1=2;user2=3;time=1700000004;hmac=ff;\r\n", "REQUEST: user2=3;id=1;user1=2"] {
+            assert_eq!(of(same), first, "{same}");
+        }
+        for other in [
+            "REQUEST: id=1;user1=2;user2=4;",
+            "REQUEST: id=1;user1=2;user2=3;duration=5;",
+            "REQUEST: id=1;user1=3;user2=2;",
+        ] {
+            assert_ne!(of(other), first, "{other}");
+        }
     }
 
     #[test]

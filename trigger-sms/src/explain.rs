@@ -93,7 +93,7 @@ impl Explainer {
     async fn would_ask(&self, from: &Number, here: &Here, payer: Payer, ask: Ask) -> Result<Explanation, StoreError> {
         let calls = matches!(ask, Ask::Callback { .. } | Ask::Redial);
         let wish = wish_of("explain", "", from, payer, ask);
-        let read = self.checks.readings(&wish);
+        let read = self.checks.readings(&wish).await?;
         let rule =
             |number: &Option<(Number, ringback_common::number::Rule)>| number.as_ref().map(|(_, rule)| rule.code());
         let (a_rule, b_rule) = (rule(&read.a), rule(&read.b));

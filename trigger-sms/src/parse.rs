@@ -14,14 +14,13 @@ mod form;
 mod hash;
 mod here;
 mod keyword;
-mod numbers;
 mod verbs;
 mod words;
 
 use std::fmt;
 
 use ringback_common::intake::{Ask, Payer};
-use ringback_common::number::{Dialling, Number, read};
+use ringback_common::number::{Dialling, Number, read, read_caller};
 
 pub use form::Form;
 pub use here::{Here, ShortCodes};
@@ -154,12 +153,19 @@ enum Read {
     No,
 }
 
-/// The number a message came from: international, with or without `+`, or a listed extension.
+/// What stands before a sender's digits where the source says that they are a number of the site's own country.
+pub const AT_HOME: &str = "national ";
+
+/// The number a message came from: international, with or without `+`, or a listed extension; national where the source says so.
 ///
 /// # Errors
 /// It is none, or too short to be somebody's.
 pub fn sender(from: &str, site: &Dialling<'_>) -> Result<Number, Ignored> {
-    read(from, site).map(|(number, _)| number).map_err(|_| Ignored::SenderIsNoNumber)
+    let read = match from.strip_prefix(AT_HOME) {
+        Some(national) => read(national, site),
+        None => read_caller(from, site),
+    };
+    read.map(|(number, _)| number).map_err(|_| Ignored::SenderIsNoNumber)
 }
 
 /// Reads a text sent here by somebody whose numbers are written like `from` says.

@@ -121,7 +121,7 @@ const REASONS: [(&str, &str); 32] = [
     ("you are already being called", "why-already-calling"),
     ("too many requests", "why-limit"),
     ("emergency and service numbers", "why-never-dial"),
-    ("premium rate and satellite numbers", "why-hard-block-prefixes"),
+    ("special rate and satellite numbers", "why-hard-block-prefixes"),
     ("Caribbean and Pacific numbers", "why-nanp-caribbean-review"),
     ("this country is not allowed", "why-country-not-allowed"),
     ("this number has asked not to be called", "why-do-not-call"),

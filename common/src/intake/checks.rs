@@ -126,11 +126,20 @@ impl Checks {
     }
 
     /// Each of the two parties that the wish names in dialable form; `None` where there is none, or it cannot be read.
-    pub fn readings(&self, wish: &Wish) -> Written {
-        let from = self.dialling(&wish.sender);
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn readings(&self, wish: &Wish) -> Result<Written, StoreError> {
+        let home = match Number::e164(&wish.sender) {
+            Ok(_) => None,
+            Err(_) => {
+                self.payer(&wish.sender, &wish.payer).await?.ok().and_then(|payer| payer.numbers.into_iter().next())
+            }
+        };
+        let from = self.dialling(home.as_deref().unwrap_or(&wish.sender));
         let [a, b] = wish.ask.numbers();
         let one = |text: Option<&str>| text.and_then(|text| read(text, &from).ok());
-        Written { a: one(a), b: one(b), forwards: Vec::new() }
+        Ok(Written { a: one(a), b: one(b), forwards: Vec::new() })
     }
 
     /// The numbers that the wish names in dialable form, as its sender means them.

@@ -63,6 +63,65 @@ fn national_numbers_belong_to_the_writers_country() {
 }
 
 #[test]
+fn a_bare_number_is_what_the_writers_own_phone_would_dial() {
+    reads("(646) 555-0199", "US", "+16465550199", Rule::BareNational);
+    reads("(201) 555-0123", "JM", "+12015550123", Rule::BareNational);
+    reads("135 1234 5678", "CN", "+8613512345678", Rule::BareNational);
+    reads("329 362 3045", "IT", "+393293623045", Rule::BareNational);
+    reads("8 495 123-45-67", "RU", "+74951234567", Rule::National);
+    reads("06 20 123 4567", "HU", "+36201234567", Rule::National);
+    reads("0 15 11 96123-4567", "BR", "+5511961234567", Rule::National);
+    reads("011 15 2345-6789", "AR", "+5491123456789", Rule::National);
+    reads("8 050 123 45 67", "UA", "+380501234567", Rule::National);
+    reads("5123 4567", "HK", "+85251234567", Rule::BareNational);
+    reads("4930901820", "GB", "+4930901820", Rule::BareInternational);
+    reads("4498765432", "GB", "+4498765432", Rule::BareInternational);
+    reads("4498765432", "", "+4498765432", Rule::BareInternational);
+    refuses("4915112345678", "DE", NumberError::Ambiguous);
+    reads("442071838750", "US", "+442071838750", Rule::BareInternational);
+    reads("0555 123 4567", "GB", "+445551234567", Rule::National);
+}
+
+#[test]
+fn what_fits_twice_is_ambiguous_and_what_fits_nowhere_has_no_country() {
+    refuses("495 123 45 67", "RU", NumberError::Ambiguous);
+    refuses("4930901820", "US", NumberError::Ambiguous);
+    refuses("2101234567", "", NumberError::NoCountry);
+    refuses("+2101234567", "GB", NumberError::NoCountry);
+    refuses("7700 900123 45", "GB", NumberError::NoCountry);
+}
+
+#[test]
+fn a_caller_is_what_the_network_says() {
+    let caller =
+        |text: &str, country: &str| read_caller(text, &from(country)).map(|(number, _)| number.as_str().to_owned());
+    for (text, country, number) in [
+        ("447911123456", "US", "+447911123456"),
+        ("84951234567", "RU", "+84951234567"),
+        ("16465550199", "GB", "+16465550199"),
+        ("+16465550199", "GB", "+16465550199"),
+        ("07911 123456", "GB", "+447911123456"),
+        ("0044 7911 123456", "GB", "+447911123456"),
+    ] {
+        assert_eq!(caller(text, country).as_deref(), Ok(number), "{text} at {country}");
+    }
+}
+
+#[test]
+fn numbers_are_cut_out_of_pieces_where_both_are_whole() {
+    let two = |text: &str| two_numbers(&text.split(' ').collect::<Vec<_>>(), &from("GB"));
+    assert_eq!(two("020 7183 8750 +49 30 901820"), Some(["020 7183 8750".to_owned(), "+49 30 901820".to_owned()]));
+    for text in
+        ["+442071838750 +4930901820 24 7", "+442071838750 2 +4930901820", "1 2 3", "+442071838750 24 4930901820"]
+    {
+        assert_eq!(two(text), None, "{text}");
+    }
+    let founding = ["+44 (0)20 7183 8750".to_owned(), "011 928 111 2222".to_owned()];
+    assert_eq!(two("+44 (0)20 7183 8750 011 928 111 2222"), Some(founding), "it shows where it begins");
+    assert_eq!(numbers(&["+4930901820", "24", "7"], &from("GB")), Numbers::Unclear);
+}
+
+#[test]
 fn a_trunk_prefix_left_in_goes_and_a_zero_of_the_number_stays() {
     reads("+44 (0)20 7183 8750", "", "+442071838750", Rule::Plus);
     reads("+44 020 7183 8750", "", "+442071838750", Rule::Plus);
@@ -185,7 +244,7 @@ fn what_is_read_is_dialable_and_reads_as_itself() {
     let letters: Vec<char> = "00112233445566778899+()-. *#a٣०８\u{200f}".chars().collect();
     let countries = ["", "GB", "US", "IT", "RU", "AU", "BR", "AR", "TJ", "HK"];
     let mut read_some = 0;
-    for _ in 0..4000 {
+    for _ in 0..8000 {
         let text: String = (0..dice.below(22)).map(|_| letters[dice.below(letters.len())]).collect();
         let country = countries[dice.below(countries.len())];
         if let Ok((number, _)) = read(&text, &from(country)) {

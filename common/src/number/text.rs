@@ -23,6 +23,7 @@ pub(super) fn clean(text: &str) -> Result<Written, NumberError> {
     if text.chars().count() > LONGEST_TEXT {
         return Err(NumberError::TooLong);
     }
+    let text = without_around(text);
     let mut written = Written { plus: false, digits: String::new(), brackets: Vec::new() };
     let mut opened = None;
     for c in text.chars() {
@@ -51,10 +52,28 @@ pub(super) fn clean(text: &str) -> Result<Written, NumberError> {
     Ok(written)
 }
 
+/// What people, phones and gateways put around a number.
+const AROUND: &str = "\"'`“”„‟‘’‚‛«»‹›「」『』《》<>,;:!?，；：！？、。|_~";
+
+/// The number alone: without quotes, punctuation and control characters around it, and out of its link.
+fn without_around(text: &str) -> &str {
+    let is_around = |c: char| AROUND.contains(c) || c.is_control() || c.is_whitespace() || is_invisible(c);
+    let text = text.trim_matches(is_around);
+    let text = text.strip_suffix(')').and_then(|link| Some(link.split_once("](")?.1)).unwrap_or(text);
+    let text = match text.get(..4) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => text[4..].trim_start_matches('/'),
+        _ => text,
+    };
+    match text.strip_prefix('*').and_then(|bold| bold.strip_suffix('*')) {
+        Some(bold) if bold.starts_with(['+', '＋']) => bold,
+        _ => text,
+    }
+}
+
 /// What people put between the digits of one number.
 pub fn is_separator(c: char) -> bool {
     c.is_whitespace()
-        || matches!(c, '-' | '‐'..='―' | '−' | '－' | 'ー' | '.' | '．' | '·' | '•' | '/' | '／' | '\u{ad}')
+        || matches!(c, '-' | '‐'..='―' | '−' | '－' | 'ー' | '.' | '．' | '·' | '•' | '/' | '／' | '~' | '\u{ad}')
 }
 
 /// Direction marks, joiners and other characters that show nothing.
@@ -113,11 +132,38 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_around_a_number_is_not_part_of_it() {
+        for text in [
+            "\"+442071838750\"",
+            "“+442071838750”",
+            "«+442071838750»",
+            "'+442071838750'",
+            "<+442071838750>",
+            "+442071838750,",
+            "+442071838750.",
+            "+442071838750;\r\n",
+            "+442071838750\0",
+            "+442071838750!",
+            "tel:+442071838750",
+            "<tel:+44-20-7183-8750>",
+            "TEL:+442071838750",
+            "[020 7183 8750](tel:+442071838750)",
+            "*+442071838750*",
+            "_+442071838750_",
+            "「+442071838750」",
+        ] {
+            let written = clean(text).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+            assert_eq!((written.plus, written.digits.as_str()), (true, "442071838750"), "{text:?}");
+        }
+    }
+
+    #[test]
     fn anything_else_is_an_error() {
         for (text, error) in [
             ("", NumberError::Empty),
             ("+ ( )", NumberError::Empty),
             ("*100#", NumberError::StarOrHash),
+            ("*100*", NumberError::StarOrHash),
             ("123#", NumberError::StarOrHash),
             ("44+20", NumberError::NotDigits),
             ("++44", NumberError::NotDigits),

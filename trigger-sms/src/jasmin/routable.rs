@@ -23,6 +23,7 @@ pub enum RoutableError {
 const DATA_CODINGS: [u8; 13] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0x0a, 0x0d, 0x0e];
 /// The places of INTERNATIONAL and ALPHANUMERIC in `AddrTon`.
 const INTERNATIONAL: i64 = 2;
+const NATIONAL: i64 = 3;
 const ALPHANUMERIC: i64 = 6;
 /// The place of DEFAULT in `EsmClassType`.
 const PLAIN: i64 = 1;
@@ -44,6 +45,7 @@ pub fn read(bytes: &[u8], zone: FixedOffset) -> Result<Message, RoutableError> {
     let digits = |number| bytes(number).map(|digits| String::from_utf8_lossy(&digits).into_owned()).unwrap_or_default();
     let kind = |ton| match get(ton).and_then(|id| pickle.member(id)) {
         Some(("AddrTon", INTERNATIONAL)) => Kind::International,
+        Some(("AddrTon", NATIONAL)) => Kind::National,
         Some(("AddrTon", ALPHANUMERIC)) => Kind::Name,
         _ => Kind::Other,
     };

@@ -5,10 +5,9 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use ringback_common::intake::{Ask, Payer};
-use ringback_common::number::Dialling;
 use ringback_common::number::text::digit;
+use ringback_common::number::{Dialling, Numbers, numbers};
 
-use super::numbers::{Numbers, numbers};
 use super::{Act, Command, MOST_OTHERS, Read, Refusal, Request, keyword};
 
 /// `PIN`, `PIN other-number` and `PIN other-number your-number`.

@@ -3,9 +3,8 @@
 
 use ringback_common::answer::How;
 use ringback_common::intake::Ask;
-use ringback_common::number::Dialling;
+use ringback_common::number::{Dialling, Numbers, numbers};
 
-use super::numbers::{Numbers, numbers};
 use super::{EXAMPLE, Read, cards, commands, hash, verbs, words};
 
 /// One way to write a text.

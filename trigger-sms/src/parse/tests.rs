@@ -132,6 +132,91 @@ fn numbers_with_spaces_are_read_when_there_is_one_way() {
     reads("user pass +44 020 7183 8750 0044 (0) 20 7946 0018", "user", "pass", a, "+442079460018");
 }
 
+/// What a text from a phone of this number asks for, or why nothing is done.
+fn asked_by(sender: &str, text: &str) -> String {
+    let country = Country::of(&Number::e164(sender).unwrap());
+    let from = Dialling { country, extensions: &[] };
+    let dialled = |written: &Option<String>| match written.as_deref().map(|written| read(written, &from)) {
+        Some(Ok((number, _))) => number.as_str().to_owned(),
+        Some(Err(error)) => format!("{error:?}"),
+        None => "nobody".to_owned(),
+    };
+    match parse(text, &from, &usual()) {
+        Reading::Request(Request { act: Act::Ask(Ask::Callback { a, b }), .. }) => {
+            format!("{} {}", dialled(&a), dialled(&b))
+        }
+        Reading::Request(Request { act: Act::Ask(Ask::Rate { number }), .. }) => dialled(&Some(number)),
+        Reading::Request(_) => "something else".to_owned(),
+        Reading::Refused(refusal) => refusal.code().to_owned(),
+        Reading::Ignored(ignored) => ignored.code().to_owned(),
+    }
+}
+
+#[test]
+fn a_bare_number_is_what_the_senders_own_phone_would_dial() {
+    let (us, london) = ("+16465550199", "+442071838750");
+    for (sender, text, dialled) in [
+        (us, "bobus 1234 (646) 555-0199 (201) 555-0123", "+16465550199 +12015550123"),
+        (us, "RATE 201 555 0123", "+12015550123"),
+        (us, "bobus 1234 12065550100 442071838750", "+12065550100 +442071838750"),
+        ("+18765551234", "u p 201 555 0123 876 555 1234", "+12015550123 +18765551234"),
+        ("+8613912345678", "chen 1234 135 1234 5678 139 1234 5678", "+8613512345678 +8613912345678"),
+        ("+8613912345678", "chen 1234 010 5555 6666 139 1234 5678", "+861055556666 +8613912345678"),
+        ("+573211234567", "u p +442071838750 321 123 4567", "+442071838750 +573211234567"),
+        ("+573211234567", "u p +442071838750 03 321 123 4567", "+442071838750 +573211234567"),
+        ("+393123456789", "u p +442071838750 329 362 3045", "+442071838750 +393293623045"),
+        ("+393123456789", "u p +442071838750 06 6981 2345", "+442071838750 +390669812345"),
+        ("+34612345678", "u p +442071838750 612 34 56 78", "+442071838750 +34612345678"),
+        ("+522221234567", "u p +442071838750 663 816 4493", "+442071838750 +526638164493"),
+        ("+522221234567", "u p +442071838750 044 663 816 4493", "+442071838750 +526638164493"),
+        ("+522221234567", "u p +442071838750 +52 1 663 816 4493", "+442071838750 +526638164493"),
+        ("+5511961234567", "u p +442071838750 84 93234-3882", "+442071838750 +5584932343882"),
+        ("+5511961234567", "u p +442071838750 0 15 84 93234-3882", "+442071838750 +5584932343882"),
+        ("+541112345678", "u p +442071838750 011 15 2345-6789", "+442071838750 +5491123456789"),
+        ("+541112345678", "u p +442071838750 +54 11 15 2345 6789", "+442071838750 +5491123456789"),
+        ("+74951234567", "u p +442071838750 8 495 123-45-67", "+442071838750 +74951234567"),
+        ("+74951234567", "u p +442071838750 8~10 44 20 7183 8750", "+442071838750 +442071838750"),
+        ("+74951234567", "u p +74951234567 8 10 44 20 7183 8750", "+74951234567 +442071838750"),
+        ("+380501234567", "u p +442071838750 8 050 123 45 67", "+442071838750 +380501234567"),
+        ("+61291234567", "u p +442071838750 0011 44 20 7946 0018", "+442071838750 +442079460018"),
+        ("+61291234567", "u p +442071838750 02 9123 4567", "+442071838750 +61291234567"),
+        (london, "u p +44 020 7183 8750 07911123456", "+442071838750 +447911123456"),
+    ] {
+        assert_eq!(asked_by(sender, text), dialled, "{text:?} from {sender}");
+    }
+}
+
+#[test]
+fn two_numbers_are_cut_where_both_are_numbers_and_nowhere_else() {
+    let uk = "+447700900001";
+    for (sender, text, dialled) in [
+        (uk, "alice s3cret +44 20 7946 0018 4930901820", "+442079460018 +4930901820"),
+        (uk, "alice s3cret +442071838750 39 06 6981 2345", "+442071838750 +390669812345"),
+        (uk, "alice s3cret +45 35 14 85 00 4533774429", "+4535148500 +4533774429"),
+        (uk, "alice s3cret 44 20 7183 8750 44 20 7946 0018", "+442071838750 +442079460018"),
+        (uk, "alice s3cret +442071838750 2 +4930901820", "too_many_words"),
+        (uk, "alice s3cret +442071838750 +44 20 7946 0018 12", "too_many_words"),
+        (uk, "alice s3cret +442071838750 +4930901820 24 7", "too_many_words"),
+        (uk, "alice s3cret +442071838750 24 4930901820", "too_many_words"),
+        (uk, "RATE +49 30 901820", "+4930901820"),
+    ] {
+        assert_eq!(asked_by(sender, text), dialled, "{text:?} from {sender}");
+    }
+}
+
+#[test]
+fn what_stands_around_a_text_is_not_part_of_it() {
+    for text in [
+        "user pass 004412345678 004498765432\0",
+        "user pass \"004412345678\" “004498765432”",
+        "user pass 004412345678, 004498765432.",
+        "user pass <tel:004412345678> tel:+4498765432",
+        "user pass 'tel:+4412345678' «004498765432»\r\n",
+    ] {
+        reads(text, "user", "pass", A, B);
+    }
+}
+
 #[test]
 fn what_is_not_clear_is_refused_with_its_reason() {
     for (text, code) in [
@@ -282,7 +367,8 @@ fn what_two_forms_read_differently_is_refused() {
     assert_eq!(told("1234512345 01772739222", &both), "ambiguous_text", "PIN and number, or two numbers");
     assert_eq!(told("CALL 01772739222", &both), "sender calls ?, +441772739222");
     let seven = accepting(&["uwt", "destination"], None);
-    assert_eq!(told("0370728", &seven), "ambiguous_text", "last digits, or a number");
+    assert_eq!(told("8001111", &seven), "ambiguous_text", "last digits, or a number");
+    assert_eq!(told("0370728", &seven), "..0370728 calls ?, ?", "no country has such a number");
     assert_eq!(told("0370728#01772739222", &seven), "..0370728 calls ?, +441772739222");
     let same = accepting(&["call", "foc", "1st4"], None);
     assert_eq!(told("CALL 01772739222", &same), "sender calls ?, +441772739222", "both read the same");

@@ -3,9 +3,8 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use ringback_common::intake::{Ask, Payer};
-use ringback_common::number::Dialling;
+use ringback_common::number::{Dialling, Numbers, numbers};
 
-use super::numbers::{Numbers, numbers};
 use super::{Act, Read, Refusal, Request, keyword};
 
 /// One of these words and the other number.

@@ -2,10 +2,9 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use ringback_common::intake::{Ask, Payer};
-use ringback_common::number::Dialling;
 use ringback_common::number::text::is_invisible;
+use ringback_common::number::{Dialling, two_numbers};
 
-use super::numbers::two_numbers;
 use super::{Act, Refusal, Request};
 
 /// Name, password and two numbers.
@@ -30,7 +29,7 @@ pub fn words(text: &str) -> Vec<&str> {
     while !rest.is_empty() {
         let (word, after) = quoted(rest).unwrap_or_else(|| {
             let (word, after) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
-            (word.trim_matches(is_invisible), after)
+            (word.trim_matches(is_between), after)
         });
         words.push(word);
         rest = after.trim_start_matches(is_between);
@@ -47,5 +46,5 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
 
 /// What stands between words and shows nothing.
 pub fn is_between(c: char) -> bool {
-    c.is_whitespace() || is_invisible(c)
+    c.is_whitespace() || c == '\0' || is_invisible(c)
 }

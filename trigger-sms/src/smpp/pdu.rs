@@ -12,6 +12,7 @@ use rusmpp::{Command, CommandId, Pdu};
 use tokio_util::codec::Decoder;
 
 use crate::coding::{CodingError, Piece, Place, Raw, Reference, piece};
+use crate::parse::AT_HOME;
 
 /// A PDU has at least this header: length, command, status, sequence number, four bytes each.
 pub const HEADER: usize = 16;
@@ -188,6 +189,8 @@ const MESSAGE_TYPE: u8 = 0x3c;
 pub enum Kind {
     /// A number with its country.
     International,
+    /// A number of the site's own country.
+    National,
     /// A name, whatever it looks like.
     Name,
     /// Anything else.
@@ -197,6 +200,7 @@ pub enum Kind {
 fn kind(ton: Ton) -> Kind {
     match ton {
         Ton::International => Kind::International,
+        Ton::National => Kind::National,
         Ton::Alphanumeric => Kind::Name,
         _ => Kind::Other,
     }
@@ -210,7 +214,11 @@ pub fn address(kind: Kind, digits: &str) -> String {
 
 /// The sender. A name is nobody's number, even if it is made of digits: anybody may write there what he likes.
 pub fn sender(kind: Kind, digits: &str) -> String {
-    if kind == Kind::Name { format!("name {digits}") } else { address(kind, digits) }
+    match kind {
+        Kind::Name => format!("name {digits}"),
+        Kind::National => format!("{AT_HOME}{digits}"),
+        Kind::International | Kind::Other => address(kind, digits),
+    }
 }
 
 #[cfg(test)]
@@ -252,7 +260,14 @@ mod tests {
         assert_eq!((message.sar, message.id, message.has_header), (None, None, false));
         let mut national = sm(0, b"x");
         national.source_addr_ton = Ton::National;
-        assert_eq!(heard(&frame(national)).from, "447700900001");
+        national.source_addr = cstring("6465550199");
+        let usa = ringback_common::number::Dialling {
+            country: ringback_common::number::Country::by_code("US"),
+            extensions: &[],
+        };
+        let from = heard(&frame(national)).from;
+        let number = crate::parse::sender(&from, &usa).map(|number| number.as_str().to_owned());
+        assert_eq!(number.as_deref(), Ok("+16465550199"), "and not New Zealand");
         let mut name = sm(0, b"x");
         name.source_addr_ton = Ton::Alphanumeric;
         let site = ringback_common::number::Dialling { country: None, extensions: &[] };
