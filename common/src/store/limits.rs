@@ -77,8 +77,8 @@ impl Store {
     /// What limits are held against before this job may be called: what was used before it, and the job itself. A burst so uses a
     /// limit up and is refused what is beyond it. Of its account every callback counts once, however often it was tried, unless it
     /// was refused; `confirmed` are jobs of the account that are on the queue and may have no row yet. What all accounts share is
-    /// used by those whose phones are called, and by one callback at a time of each other account that is about to. Questions and
-    /// twins do not count.
+    /// used by those whose phones are called, and by one callback at a time of each other account that is about to; numbers that the
+    /// operator has made the target of an application or of a number use up none of it. Questions and twins do not count.
     pub async fn velocity(
         &self,
         account_id: i64,
@@ -168,6 +168,8 @@ WITH place AS (  -- of the job among the rows; one that has none comes behind th
           OR r.owner IS NOT NULL AND NOT r.finished AND NOT r.twin
              AND (r.setup_time IS NOT NULL OR r.account_id <> $1 AND r.i_callback_request < (SELECT mine FROM place)))
      AND NOT EXISTS (SELECT 1 FROM accounts x WHERE x.id = r.account_id AND x.limits_off)
+     AND NOT EXISTS (SELECT 1 FROM applications o WHERE o.b = r.b)  -- the operator's own choice: a hotline is for many
+     AND NOT EXISTS (SELECT 1 FROM dids o WHERE o.b = r.b)
 )
 SELECT
   1 + (SELECT count(*) FROM waiting WHERE due)

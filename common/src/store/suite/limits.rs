@@ -1,6 +1,7 @@
 //! Accounts, lockout, velocity, rates, trunks, summary.
 
 use super::contacts::{by, ending};
+use super::pool::application;
 use super::*;
 
 pub(super) async fn accounts_are_found_by_their_addresses(bench: Bench) {
@@ -195,6 +196,10 @@ pub(super) async fn what_all_share_is_used_by_those_who_call(bench: Bench) {
     done(writer.step(Step { request: beyond, ..called.step() }).await);
     done(writer.step(ending(&called, true)).await);
     assert_eq!((counts(&victim).await, counts(&job(2, "alice")).await), ((3, 3), (1, 3)), "it was called");
+    let b = victim.b.as_ref().map(Number::to_string);
+    let hotline = Application { b, ..application("hotline", AppKind::TwoWay) };
+    bench.store.add_application(&hotline).await.unwrap();
+    assert_eq!(counts(&victim).await, (1, 1), "a number that the operator himself has everybody connected to");
 }
 
 fn number(n: u32) -> Number {

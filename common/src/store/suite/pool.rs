@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn application(name: &str, kind: AppKind) -> Application {
+pub(super) fn application(name: &str, kind: AppKind) -> Application {
     let (application, b) = match kind {
         AppKind::AniCallback => (Some("cards".to_owned()), None),
         AppKind::TwoWay => (None, Some("+4930123456".to_owned())),
