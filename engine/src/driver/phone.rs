@@ -105,6 +105,9 @@ impl Driver {
         }
         line.not_before = None;
         line.sip.dial(now);
+        if !line.sip.is_over() {
+            self.record.leaves(leg, line.sip.call_id());
+        }
         self.tries[index(leg)] = line.try_number();
         self.send_all();
         self.hears(Input::Dialled(leg));

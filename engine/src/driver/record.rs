@@ -74,7 +74,7 @@ struct StoringCall<'a> {
 /// What is known of one leg besides what the call machine knows.
 #[derive(Clone, Debug, Default)]
 pub struct LegFacts {
-    /// The SIP Call-ID of its attempt: of the last INVITE that was stored, since no other one leaves.
+    /// The SIP Call-ID of its attempt: of the last INVITE that left, or of one that was stored and may have left.
     pub call_id: String,
     /// The last final status heard.
     pub sip_code: Option<u16>,
@@ -381,15 +381,23 @@ impl Record {
         for (leg, call_id) in &carried.invites {
             let facts = &mut self.legs[index(*leg)];
             facts.stored = true;
-            if facts.call_id != *call_id {
+            if facts.call_id.is_empty() {
                 facts.call_id.clone_from(call_id);
-                facts.sip_code = None;
             }
         }
     }
 
     fn told_is_durable(&mut self) {
         self.durable = (self.seq, self.legs.each_ref().map(|leg| leg.told));
+    }
+
+    /// An INVITE of this leg leaves.
+    pub fn leaves(&mut self, leg: LegName, call_id: &str) {
+        let facts = &mut self.legs[index(leg)];
+        if facts.call_id != call_id {
+            call_id.clone_into(&mut facts.call_id);
+            facts.sip_code = None;
+        }
     }
 
     /// One attempt that ended, charged with at most what is left of the hold.
@@ -606,7 +614,7 @@ mod tests {
 
     /// Somebody cancels while the first trunk refuses A's call and the second is to be tried.
     #[test]
-    fn a_detour_that_was_not_stored_leaves_the_cdr_with_the_call_that_was_made() {
+    fn a_detour_that_never_left_leaves_the_cdr_with_the_call_that_was_made() {
         let mut record = record();
         let mut call = Call::new(plan(), plan().slice(), Moment(0));
         let first = record.step(&call, call.snapshot(), vec![invite(A)], Vec::new(), Moment(0));
@@ -625,6 +633,12 @@ mod tests {
             (cdr.call_id, cdr.sip_code)
         };
         assert_eq!(cdr_of(refused), ("call".to_owned(), Some(503)));
+        assert_eq!(
+            cdr_of(&mut record),
+            ("call".to_owned(), Some(503)),
+            "it was stored, and hung up before it could leave"
+        );
+        record.leaves(A, "detour");
         assert_eq!(cdr_of(&mut record), ("detour".to_owned(), None));
     }
 
