@@ -74,6 +74,7 @@ pub struct Service {
 impl Service {
     /// Ready only while it can work with both: nothing new begins while one of them cannot be written to.
     pub fn needs(&self, store: &Store, queue: &Queue) {
+        store.keep_watch();
         let (store, queue) = (store.clone(), queue.clone());
         self.health.watch("store", move || store.healthy());
         self.health.watch("queue", move || queue.healthy());

@@ -2,9 +2,10 @@
 
 use ringback_tests::billing::{self, Broker};
 use ringback_tests::clock;
+use ringback_tests::http;
 use ringback_tests::judge;
 use ringback_tests::peers::Peers;
-use ringback_tests::phone::{Bank, Manner};
+use ringback_tests::phone::{Bank, Manner, Report, Who};
 use ringback_tests::site::{PIN, Part, Running, SECRET, SENDER, Site};
 use ringback_tests::sms;
 use ringback_tests::story::{millis, secs};
@@ -19,10 +20,15 @@ struct Shape {
 }
 
 fn shape(engines: u8, slots: usize, talk: u64) -> Shape {
+    shape_with(engines, slots, talk, |_| {})
+}
+
+fn shape_with(engines: u8, slots: usize, talk: u64, prepare: impl FnOnce(&mut Site)) -> Shape {
     let peers = Peers::start();
     let mut site = Site::beside(&peers);
     site.set("billing.feed.on", "true");
     site.set("engine.slots", &slots.to_string());
+    prepare(&mut site);
     let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
     phones.when("44100*", Manner::answers(millis(500)).plays(700));
     phones.when("44200*", Manner::answers(secs(3)).plays(1100).hangs_up_after(secs(talk)));
@@ -50,6 +56,16 @@ impl Shape {
 
     fn ask(&self, number: usize) {
         self.trigger.accepted(&format!("text-{number}"), &self.text(number));
+    }
+
+    /// What each process says on `/readyz`.
+    fn ready(&self) -> Vec<u16> {
+        let ready = |part: &Running| http::get(part.health(), "/readyz").map_or(0, |answer| answer.status);
+        self.engines.iter().chain([&self.trigger]).map(ready).collect()
+    }
+
+    fn all_ready(&self) -> Option<()> {
+        self.ready().iter().all(|status| *status == 200).then_some(())
     }
 
     fn talking(&self, number: usize) {
@@ -125,9 +141,62 @@ fn a_database_killed_during_ringing_and_talk_is_not_noticed_by_the_calls() {
     shape.peers.postgres.kill9();
     std::thread::sleep(secs(3)); // the time the database is away: part of the story
     shape.peers.postgres.restart().expect("PostgreSQL starts again");
+    clock::wait_for("every process to be ready", secs(10), || shape.all_ready());
     shape.ask(3);
     shape.all_is_well(3);
     assert!(shape.longest_gap(&a(1), 1100) < 300_000, "the call that was up noticed");
+}
+
+/// As after a failover to a standby that nobody has promoted: reads are answered, writes are not.
+#[test]
+fn a_database_made_read_only_lets_nothing_begin_anywhere_and_all_is_settled_afterwards() {
+    let shape = shape_with(2, 1, 60, |site| site.set("engine.hold_seconds", "10"));
+    for later in [3, 4] {
+        shape.phones.when(&b(later), Manner::answers(millis(500)).plays(1100).hangs_up_after(secs(4)));
+    }
+    shape.ask(1);
+    shape.ask(2);
+    shape.talking(1);
+    shape.talking(2);
+    shape.ask(3); // both slots are taken: it waits
+    let operator = shape.site.probe();
+    let read_only = |change: &str| {
+        operator.execute(&format!("ALTER SYSTEM {change}"));
+        operator.rows("SELECT CAST(pg_reload_conf() AS TEXT)").expect("the settings are read again");
+    };
+    read_only("SET default_transaction_read_only = on");
+    clock::wait_for("nobody to be ready", secs(4), || (shape.ready() == [503; 3]).then_some(()));
+    shape.phones.hang_up(&b(2));
+    let is_over = |call: &Report| call.ended_us.is_some();
+    shape.phones.wait_call(&a(2), "is hung up on at once", secs(5), is_over);
+    let refused = || {
+        let answer = shape.trigger.sms("text-4", &shape.text(4)).expect("the trigger listens");
+        assert_eq!((answer.status, shape.ready()), (503, vec![503; 3]), "{}", answer.body);
+    };
+    let cut = clock::wait_for("the hold to be used up", secs(30), || {
+        refused();
+        shape.phones.calls_to(&b(1)).pop().filter(is_over)
+    });
+    assert_eq!(cut.ended_by, Some(Who::Gateway), "cut where the hold ends");
+    for number in [3, 4] {
+        assert_eq!(shape.phones.calls_to(&a(number)).len(), 0, "a call began that nothing could explain");
+    }
+    read_only("RESET default_transaction_read_only");
+    clock::wait_for("every process to be ready", secs(10), || shape.all_ready());
+    shape.ask(4);
+    shape.site.wait_idle(4, secs(60));
+    let (probe, log) = (shape.site.probe(), shape.phones.log());
+    assert_eq!(probe.cdrs().len(), 8, "one CDR an attempt");
+    for cdr in probe.cdrs() {
+        let call = shape.phones.calls_to(&cdr.number).pop().expect("the phone was called");
+        let seen = judge::talk_seconds(&call).expect("the call was answered and ended");
+        let billed = cdr.billed_seconds as f64;
+        assert!(billed > 0.0 && billed <= seen.ceil(), "{} {}: {billed} s billed, {seen} s seen", cdr.number, cdr.leg);
+    }
+    let twice = judge::attempts_by_number(&log).into_iter().find(|(_, count)| *count != 1);
+    assert_eq!(twice, None, "{}", log.ladder());
+    judge::insist(&log, [judge::nothing_is_left(&shape.phones.calls())]);
+    probe.books_are_right("alice", OPENING);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The disk is full for a while: nothing new begins, who talks talks on, and once there is room all is settled by itself.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ringback_tests::clock;
 use ringback_tests::disk::Disk;
@@ -16,6 +16,8 @@ use ringback_tests::story::{A, B, OPENING, SOON, millis, secs};
 const OTHERS: [(&str, &str); 2] = [("+447700900221", "+447700900222"), ("+447700900331", "+447700900332")];
 /// As long as a person would need to notice.
 const FULL: Duration = Duration::from_secs(5);
+/// What waited is settled so soon after there is room, by the gateway's own clock.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// A small site on a disk of its own, with room for one call at a time.
 struct Scene {
@@ -50,8 +52,9 @@ impl Scene {
         ready(self.gateway.health())
     }
 
-    /// The disk is full: the second text waits for a slot already, the third is turned away, and meanwhile `happens`.
-    fn is_full(&self, happens: impl FnOnce()) {
+    /// The disk is full: the second text waits for a slot already, the third is turned away, and meanwhile `happens`. Answers when there was
+    /// room again.
+    fn is_full(&self, happens: impl FnOnce()) -> SystemTime {
         assert_eq!(self.ask(2, OTHERS[0].0, OTHERS[0].1), 202);
         self.disk.fill().expect("the disk can be filled");
         clock::wait_for("the gateway to say that it is not ready", SOON, || (self.ready() == 503).then_some(()));
@@ -65,8 +68,18 @@ impl Scene {
         for (a, _) in OTHERS {
             assert_eq!(self.phones.calls_to(a).len(), 0, "a call began that nothing could explain");
         }
+        let freed = SystemTime::now();
         self.disk.free().expect("there is room again");
         clock::wait_for("the gateway to be ready", secs(4), || (self.ready() == 200).then_some(()));
+        freed
+    }
+
+    /// When the first callback was charged, as the ledger says.
+    fn charged(&self) -> SystemTime {
+        let first = "SELECT job_id FROM callback_requests ORDER BY i_callback_request LIMIT 1";
+        let ms = "CAST(ROUND((julianday(MAX(created)) - 2440587.5) * 86400000) AS INTEGER)";
+        let charged = self.site.probe().number(&format!("SELECT {ms} FROM ledger WHERE job_id = ({first})"));
+        SystemTime::UNIX_EPOCH + millis(charged as u64)
     }
 
     /// All three callbacks come to their good end, each once, and nobody pays beyond what his phone saw.
@@ -109,11 +122,13 @@ fn who_hangs_up_while_the_disk_is_full_pays_to_that_second() {
     let phone = |hz| Manner::answers(millis(300)).plays(hz);
     let scene = Scene::begin(phone(700), phone(1100));
     scene.phones.wait_call(B, "talks", SOON, |call| call.audio.heard_ms(700) >= 500);
-    scene.is_full(|| {
+    let freed = scene.is_full(|| {
         scene.phones.hang_up(B);
         scene.phones.wait_call(A, "is hung up on at once", SOON, is_over);
     });
     scene.all_is_well();
+    let settled = scene.charged().duration_since(freed).expect("nothing was charged while the disk was full");
+    assert!(settled <= SETTLED, "{settled:?} after there was room");
 }
 
 #[test]

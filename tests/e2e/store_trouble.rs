@@ -294,11 +294,13 @@ async fn until(what: &str, ready: impl Fn() -> bool) {
     timeout(LIMIT, ready).await.unwrap_or_else(|_| panic!("{what}"));
 }
 
-/// A step that is asked for while nothing can be written is neither refused nor lost.
-async fn trouble_passes(store: &Store, begin: impl AsyncFnOnce(), end: impl AsyncFnOnce()) {
+/// A step that is asked for while nothing can be written is neither refused nor lost, and who writes nothing knows of it too.
+async fn trouble_passes(url: &str, begin: impl AsyncFnOnce(), end: impl AsyncFnOnce()) {
+    let (store, silent) = (open(url).await, open(url).await);
+    silent.keep_watch();
     let me = store.register_engine("e1").await.unwrap().me;
-    account(store).await;
-    let (job, writer) = (claimed(store, &me, 1).await, store.writer());
+    account(&store).await;
+    let (job, writer) = (claimed(&store, &me, 1).await, store.writer());
     begin().await;
     let text = rand::rng().sample_iter(Alphanumeric).take(200_000).map(char::from).collect(); // cannot be pressed together
     let request = RequestChange { snapshot: Some(text), ..RequestChange::default() };
@@ -306,6 +308,7 @@ async fn trouble_passes(store: &Store, begin: impl AsyncFnOnce(), end: impl Asyn
         .map(|_| written(&writer, Step { request: request.clone(), ..Step::new(job.clone(), &me.id, 1) }))
         .collect();
     until("the store is said to be away", || !store.healthy()).await;
+    until("another process knows it", || !silent.healthy()).await;
     assert!(matches!(store.claim_due(&me, 1).await, Err(StoreError::Unavailable(_))), "nothing new begins");
     assert!(matches!(store.take(&me, &[]).await, Err(StoreError::Unavailable(_))), "nothing new begins");
     assert!(steps.iter().any(|step| !step.is_finished()));
@@ -314,18 +317,19 @@ async fn trouble_passes(store: &Store, begin: impl AsyncFnOnce(), end: impl Asyn
     for step in steps {
         done(step).await;
     }
-    until("the store is said to be back", || store.healthy()).await;
+    until("the store is said to be back", || store.healthy() && silent.healthy()).await;
     assert!(back.elapsed() < Duration::from_secs(10), "{:?}", back.elapsed());
     store.take(&me, &[Take { job: self::job(2), claim: true }]).await.expect("things begin again");
+    silent.close().await;
+    store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_is_waited_for() {
     let server = server().await;
     let url = server.url();
-    let store = open(&url).await;
     let is_standby = async |word: &str| set(&url, &format!("default_transaction_read_only = {word}")).await;
-    trouble_passes(&store, async || is_standby("on").await, async || is_standby("off").await).await;
+    trouble_passes(&url, async || is_standby("on").await, async || is_standby("off").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -343,9 +347,8 @@ async fn a_full_disk_of_the_database_is_waited_for() {
     let space = format!("CREATE TABLESPACE small LOCATION '{}'", folder.display());
     operator.execute(AssertSqlSafe(space)).await.unwrap();
     operator.execute("CREATE DATABASE small TABLESPACE small").await.unwrap();
-    let store = open(&server.url_of("small")).await;
-    trouble_passes(&store, async || disk.fill().unwrap(), async || disk.free().unwrap()).await;
-    store.close().await;
+    let url = server.url_of("small");
+    trouble_passes(&url, async || disk.fill().unwrap(), async || disk.free().unwrap()).await;
 }
 
 /// Steps go on while an operator cancels every statement and cuts every connection, at COMMIT or anywhere: each is written once.

@@ -1,6 +1,7 @@
 //! Whether the store can be worked with, as far as this process has seen. All being well nothing is asked. What was refused or
 //! not answered once (a full disk, a standby, a database that is away) counts as away until a write that looks like real ones
-//! was answered: small ones may still find room where those of a call do not.
+//! was answered: small ones may still find room where those of a call do not. A process that seldom writes looks each second whether it
+//! could, and hears of those who could not.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -8,11 +9,11 @@ use std::time::Duration;
 
 use rand::Rng;
 use rand::distr::Alphanumeric;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions};
 use sqlx::{Connection, Database, Encode, Executor, IntoArguments, Type};
 use tokio::time::{sleep, timeout};
 
-use super::backend::Backend;
+use super::backend::{self, Backend, too_late};
 use super::error::StoreError;
 use super::{Inner, Store};
 
@@ -22,6 +23,10 @@ const PERIOD: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of it: some pages of either database.
 const PROBE: usize = 1 << 16;
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+/// Where PostgreSQL tells the others that one could not write.
+const CHANNEL: &str = "ringback_away";
 
 /// What has been seen.
 #[derive(Debug, Default)]
@@ -44,6 +49,14 @@ impl Store {
         self.healthy().then_some(()).ok_or_else(away)
     }
 
+    /// From now on this process knows within about a second that a PostgreSQL is away, read-only or full, although it writes nothing
+    /// itself. Beside an embedded database there is nobody who seldom writes: its queue is in the same file.
+    pub fn keep_watch(&self) {
+        if let Backend::Postgres(db) = &self.inner.backend {
+            tokio::spawn(watch(Arc::downgrade(&self.inner), db.options.as_ref().clone()));
+        }
+    }
+
     /// Every answer passes here.
     pub(super) fn note<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(StoreError::Unavailable(reason)) = &answer
@@ -59,7 +72,7 @@ impl Store {
 /// Ends when a write was taken, or nobody has the store any more.
 async fn probe_until_it_takes(store: Weak<Inner>) {
     loop {
-        let Some(inner) = store.upgrade().filter(|inner| !inner.backend.is_closed()) else { return };
+        let Some(inner) = held(&store) else { return };
         match timeout(PATIENCE, probe(&inner.backend)).await {
             Ok(Ok(())) => {
                 tracing::info!("the store can be written to again");
@@ -75,13 +88,60 @@ async fn probe_until_it_takes(store: Weak<Inner>) {
     }
 }
 
+/// The store, while anybody has it.
+fn held(store: &Weak<Inner>) -> Option<Arc<Inner>> {
+    store.upgrade().filter(|inner| !inner.backend.is_closed())
+}
+
+/// Ends when nobody has the store any more.
+async fn watch(store: Weak<Inner>, options: PgConnectOptions) {
+    while held(&store).is_some() {
+        let answer = look(&store, &options).await;
+        let Some(inner) = held(&store) else { return };
+        let _ = Store { inner }.note(answer);
+        sleep(LOOK).await;
+    }
+}
+
+/// On a connection of its own, until that breaks.
+async fn look(store: &Weak<Inner>, options: &PgConnectOptions) -> Result<(), StoreError> {
+    const READ_ONLY: &str = "SELECT current_setting('transaction_read_only')::boolean";
+    let mut ear = in_time(listen(options)).await?;
+    while let Some(inner) = held(store) {
+        let read_only: bool = in_time(sqlx::query_scalar(READ_ONLY).fetch_one(&mut ear)).await?;
+        let others = std::iter::from_fn(|| ear.next_buffered()).count();
+        let away = |reason: &str| Err(StoreError::Unavailable(reason.to_owned()));
+        let _ = Store { inner }.note(match (read_only, others) {
+            (true, _) => away("it is read-only"),
+            (false, 0) => Ok(()),
+            (false, _) => away("another process could not write"),
+        });
+        sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+async fn listen(options: &PgConnectOptions) -> Result<PgListener, sqlx::Error> {
+    let line = PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let mut ear = PgListener::connect_with(&line).await?;
+    ear.listen(CHANNEL).await?;
+    Ok(ear)
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    Ok(timeout(backend::PATIENCE, answer).await.map_err(|_| too_late())??)
+}
+
 /// On a connection of its own where there may be many: one that hangs keeps no other from working.
 async fn probe(backend: &Backend) -> Result<(), sqlx::Error> {
     match backend {
         Backend::Sqlite(db) => write(&mut *db.write.acquire().await?).await,
         Backend::Postgres(db) => {
             let mut connection = PgConnection::connect_with(&db.options).await?;
-            write(&mut connection).await?;
+            if let Err(error) = write(&mut connection).await {
+                sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&mut connection).await?;
+                return Err(error);
+            }
             connection.close().await
         }
     }

@@ -87,7 +87,7 @@ use wake::Wake;
 pub struct StoreConfig {
     /// `sqlite:///var/lib/ringback/data/ringback.db` or `postgres://user:password@host/database`.
     pub url: String,
-    /// Connections at most, beside those of the writer, the beat and the wake-up.
+    /// Connections at most, beside those of the writer, the beat, the wake-up and the watch.
     pub connections: u32,
     /// Tell the billing feed of money that moves outside calls too. Set from `[billing.feed]`.
     pub billing_feed: bool,
