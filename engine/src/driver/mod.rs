@@ -338,6 +338,9 @@ impl Driver {
         let world = Arc::clone(&self.world);
         let parties = [A, B].map(|leg| self.call.plan().party(leg).number.clone());
         let answer = Box::pin(async move {
+            if step.request.release {
+                world.gate.opens().await; // a BYE that was held back has to leave: else the call must be found by its adopter
+            }
             match world.writer.step(step).await {
                 Ok(Stepped::Cancelled) => Answer::Refused(why_refused(&world.store, &parties).await),
                 answer => Answer::Step(answer),

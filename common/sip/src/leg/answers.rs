@@ -239,7 +239,13 @@ impl Leg {
     pub(super) fn serve(&mut self, request: &Message, from: SocketAddr, now: Moment) {
         let is_peer = self.is_peer(from.ip());
         if let Some(talk) = self.talk.as_mut().filter(|talk| is_peer && belongs(talk, request)) {
-            return talk.receive(request, from, now, &mut self.out);
+            let before = self.out.transmits.len();
+            talk.receive(request, from, now, &mut self.out);
+            if request.method() == Method::Bye && !talk.is_acknowledged() {
+                // The phone goes on saying so until its answer is durable: else a crash would forget both.
+                self.farewell = self.out.transmits.split_off(before).pop_back();
+            }
+            return;
         }
         if is_peer && self.unwanted.iter().any(|talk| belongs(talk, request)) {
             return self.tend_unwanted(|talk, out| {

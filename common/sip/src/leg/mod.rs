@@ -59,7 +59,7 @@ pub struct Leg {
     /// ACKs of refused tries, by branch, for repeats of the refusal.
     acks: Vec<(String, Transmit)>,
     talk: Option<Talk>,
-    /// The 200 to a BYE that came before the answer it ends.
+    /// The 200 to a BYE that came before the answer it ends, or before that was durable.
     farewell: Option<Transmit>,
     /// Answers nobody wants any more: each acknowledged and hung up.
     unwanted: Vec<Talk>,
@@ -202,6 +202,7 @@ impl Leg {
             Stage::Answered => {
                 let Some(talk) = self.talk.as_mut().filter(|talk| !talk.is_acknowledged()) else { return };
                 talk.acknowledge(&mut self.out);
+                self.out.transmits.extend(self.farewell.take());
                 if let Some(reason) = self.hanging.clone() {
                     talk.hang_up(reason, now, &mut self.out);
                 }

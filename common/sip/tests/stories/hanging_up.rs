@@ -126,7 +126,7 @@ fn the_peers_bye_is_answered_and_so_are_its_repeats() {
 }
 
 #[test]
-fn a_bye_before_the_answer_is_stored_is_answered_and_the_ack_still_leaves() {
+fn a_bye_before_the_answer_is_stored_is_answered_behind_the_ack() {
     let mut story = Story::dialled();
     story.replies("INVITE", 200, "bob", &[CONTACT], Some(ANSWER));
     story.tells();
@@ -134,7 +134,7 @@ fn a_bye_before_the_answer_is_stored_is_answered_and_the_ack_still_leaves() {
     story.hears(&bye, trunk());
     assert_eq!(story.tells().len(), 2);
     story.does(|leg, now| leg.acknowledge(now));
-    assert_eq!(story.sends(), ["200 BYE", "ACK"]);
+    assert_eq!(story.sends(), ["ACK", "200 BYE"]);
 }
 
 #[test]
@@ -170,4 +170,20 @@ fn the_peer_with_guessed_tags_can_end_nothing() {
     story.hears(&guessed, phone());
     assert_eq!(story.sends(), ["481 BYE"]);
     assert!(story.tells().is_empty());
+}
+
+#[test]
+fn a_bye_is_answered_once_the_answer_that_it_ends_is_durable() {
+    let mut story = Story::dialled();
+    story.replies("INVITE", 200, "bob", &[CONTACT], Some(ANSWER));
+    story.tells();
+    let bye = story.request(Method::Bye, &[], None);
+    story.hears(&bye, trunk());
+    assert!(matches!(story.tells().first(), Some(LegEvent::RemoteHangUp { .. })), "the owner hears of it at once");
+    story.hears(&bye, trunk());
+    assert_eq!(story.sends(), [""; 0]);
+    story.does(|leg, now| leg.acknowledge(now));
+    assert_eq!(story.sends(), ["ACK", "200 BYE"]);
+    story.hears(&bye, trunk());
+    assert_eq!(story.sends(), ["200 BYE"], "the 200 got lost");
 }
