@@ -196,7 +196,7 @@ pub(super) async fn what_all_share_is_used_by_those_who_call(bench: Bench) {
     done(writer.step(Step { request: beyond, ..called.step() }).await);
     done(writer.step(ending(&called, true)).await);
     assert_eq!((counts(&victim).await, counts(&job(2, "alice")).await), ((3, 3), (1, 3)), "it was called");
-    let b = victim.b.as_ref().map(Number::to_string);
+    let b = victim.b.as_ref().map(|b| b.as_str().to_owned());
     let hotline = Application { b, ..application("hotline", AppKind::TwoWay) };
     bench.store.add_application(&hotline).await.unwrap();
     assert_eq!(counts(&victim).await, (1, 1), "a number that the operator himself has everybody connected to");
