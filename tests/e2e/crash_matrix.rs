@@ -35,7 +35,7 @@ macro_rules! points {
         mod restarted_after_1_s {
             $(#[test] fn $name() { super::crash($point, super::secs(1)).happens(); })*
         }
-        mod restarted_after_1_s_on_the_big_shape {
+        mod on_the_big_shape_restarted_after_1_s {
             $(#[test] fn $name() { super::crash($point, super::secs(1)).on_the_big_shape().happens(); })*
         }
         mod restarted_after_40_s {
