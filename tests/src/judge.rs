@@ -102,15 +102,17 @@ pub fn never_again_after_answer(log: &Log, number: &str) -> Verdict {
 }
 
 /// No new INVITE transaction to a party before the one before it is closed: by a final response the gateway stored (seen by its ACK,
-/// which a crash may delay beyond the next ring of a phone that has refused), or by the waiting time after its beginning (intent +
-/// Expires + 32 s), with a CANCEL sent.
+/// which a crash may delay beyond the next ring of a phone that has refused, or beyond the 32 s that such a phone repeats itself), or
+/// by the waiting time after its beginning (intent + Expires + 32 s), with a CANCEL sent.
 pub fn one_attempt_at_a_time(log: &Log, number: &str, waiting_us: u64) -> Verdict {
     let transactions = transactions(&log.of_number(number));
     for pair in transactions.windows(2) {
         let (earlier, later) = (&pair[0], &pair[1]);
         let between = (later.at_us - earlier.at_us) / 1000;
-        let has_refused = earlier.final_response.is_some_and(|(code, at)| code >= 300 && at <= later.at_us);
-        if earlier.closed_us.is_some_and(|at| at <= later.at_us || has_refused) {
+        let refused_us =
+            earlier.final_response.filter(|(code, at)| *code >= 300 && *at <= later.at_us).map(|(_, at)| at);
+        let is_closed = earlier.closed_us.is_some_and(|at| at <= later.at_us || refused_us.is_some());
+        if is_closed || refused_us.is_some_and(|at| later.at_us >= at + 32_000_000) {
             continue;
         }
         if later.at_us < earlier.at_us + waiting_us {
@@ -342,6 +344,12 @@ mod tests {
         let mut closed = lines.to_vec();
         closed.insert(2, (3, true, "ACK", "x", 1, "t", "g"));
         assert_eq!(one_attempt_at_a_time(&log(&closed), "441", 4_000_000), Ok(()));
+        let mut closed_late = lines.to_vec();
+        closed_late.push((3500, true, "ACK", "x", 1, "t", "g"));
+        assert_eq!(one_attempt_at_a_time(&log(&closed_late), "441", 4_000_000), Ok(()), "its ACK was late");
+        let mut silent = lines.to_vec();
+        silent[2].0 = 32_002;
+        assert_eq!(one_attempt_at_a_time(&log(&silent), "441", 42_000_000), Ok(()), "it has said no for 32 s");
     }
 
     #[test]
