@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::phone::sound::RING_BACK;
 use crate::phone::{Entry, Log, Report};
+use crate::probe::Cdr;
 
 /// A verdict: `Err` tells what was wrong, in words for whoever reads the failed test.
 pub type Verdict = Result<(), String>;
@@ -170,6 +171,16 @@ pub fn nothing_is_left(calls: &[Report]) -> Verdict {
 /// I6, seen from the phone: seconds between its 200 and the end.
 pub fn talk_seconds(call: &Report) -> Option<f64> {
     Some((call.ended_us?.saturating_sub(call.answered_us?)) as f64 / 1e6)
+}
+
+/// I6: a leg is billed no second that its phone has not talked, and not nothing for three. A phone that never talked saw none.
+pub fn billed_as_seen(cdr: &Cdr, call: &Report) -> Verdict {
+    let (billed, seen) = (cdr.billed_seconds, talk_seconds(call).unwrap_or(0.0));
+    if billed as f64 <= seen.ceil() && (billed > 0 || seen < 3.0) {
+        Ok(())
+    } else {
+        Err(format!("{}: {billed} s billed, {seen} s seen", cdr.id))
+    }
 }
 
 /// I9: no RTP later than 1 s after the end of a call. A gateway that was dead then has that second from `back_us` on, when
