@@ -350,6 +350,7 @@ impl Recovery<'_> {
             stored: None,
             storing: None,
             refused: false,
+            held_back: false,
             over: false,
         }
     }

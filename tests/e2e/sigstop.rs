@@ -101,6 +101,33 @@ fn an_adopted_engine_that_finds_the_database_away_stays_silent_until_it_has_answ
     site.probe().books_are_right("alice", OPENING);
 }
 
+#[test]
+fn whom_a_stopped_engine_hangs_up_on_hears_it_before_the_call_is_settled() {
+    let peers = Peers::start();
+    let mut site = Site::beside(&peers);
+    site.set("engine.no_answer", "6");
+    let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
+    phones.when(A, Manner::answers(millis(300)));
+    phones.when(B, Manner::rings_for_ever().heeds_expires());
+    site.account("alice", "10.00");
+    site.trunk("phones", &phones.uri(), "");
+    let mut engine = site.start_failing(Part::Engine(1), Some("bill.committed"));
+    let trigger = site.start(Part::Sms(1));
+    trigger.accepted("1", &sms::text("alice", PIN, A, B));
+    phones.wait_call(B, "rings", SOON, |call| call.ringing_us.is_some());
+
+    engine.process.signal(libc::SIGSTOP);
+    peers.postgres.freeze(true);
+    phones.wait_call(B, "has stopped ringing by itself", secs(15), |call| call.refused.is_some());
+    engine.process.signal(libc::SIGCONT);
+    std::thread::sleep(millis(1_500)); // the engine is there and knows that it may not speak: part of the story
+    peers.postgres.freeze(false);
+    engine.process.wait_killed(secs(20));
+
+    phones.wait_call(A, "was hung up on by the engine that has died since", SOON, |call| call.ended_us.is_some());
+    site.probe().books_are_right("alice", OPENING);
+}
+
 /// Whether a phone has heard this tone for half a second after that moment.
 fn heard_since(call: &ringback_tests::phone::Report, hz: u32, moment_us: u64) -> bool {
     call.audio.heard.iter().any(|h| h.hz == Some(hz) && h.until_us >= moment_us.max(h.from_us) + 500_000)

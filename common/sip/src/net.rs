@@ -223,9 +223,9 @@ impl Endpoint {
         self.shared.register(call_id)
     }
 
-    /// Sends without waiting. What the kernel does not take is lost, as any datagram may be.
-    pub fn send(&self, transmit: &Transmit) {
-        self.shared.send(transmit);
+    /// Sends without waiting. What the kernel does not take is lost, as any datagram may be. False if the gate held it back.
+    pub fn send(&self, transmit: &Transmit) -> bool {
+        self.shared.send(transmit)
     }
 
     /// Whether something has reached us that its call does not have yet.
@@ -495,7 +495,8 @@ impl Shared {
             return;
         }
         if let Some(ack) = read(&self.lingering).ack_again(&response, self.now()) {
-            return self.send(&ack);
+            self.send(&ack);
+            return;
         }
         let _ = self.foundling(Orphan { message: response, from, shared: Arc::clone(self) });
     }
@@ -512,14 +513,17 @@ impl Shared {
         Line { call_id, serial, from_socket, next: None, arrived: Instant::now(), shared: self.clone() }
     }
 
-    fn send(&self, transmit: &Transmit) {
+    /// False if the gate held it back.
+    fn send(&self, transmit: &Transmit) -> bool {
         if read(&self.gate).as_ref().is_some_and(|gate| !gate()) {
-            return count(&self.counters.gated);
+            count(&self.counters.gated);
+            return false;
         }
         match SockRef::from(&self.socket).send_to(&transmit.bytes, &transmit.to.into()) {
             Ok(_) => count(&self.counters.sent),
             Err(_) => count(&self.counters.unsent),
         }
+        true
     }
 
     /// The same request gets the same tag again, and no two calls share one.

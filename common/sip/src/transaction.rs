@@ -90,6 +90,13 @@ impl ClientTransaction {
         earliest([self.repeat.map(|(at, _)| at), self.until])
     }
 
+    /// Sends it once more, beside its repeats, unless it needs none any more.
+    pub fn again(&self, out: &mut Outbox) {
+        if self.repeat.is_some() {
+            out.send(Transmit { to: self.to, bytes: self.bytes.clone() });
+        }
+    }
+
     /// Repeats what is due. True when nobody answered in time.
     pub fn handle_timeout(&mut self, now: Moment, out: &mut Outbox) -> bool {
         if self.until.is_some_and(|until| until <= now) {
@@ -99,7 +106,7 @@ impl ClientTransaction {
         if let Some((at, interval)) = self.repeat
             && at <= now
         {
-            out.send(Transmit { to: self.to, bytes: self.bytes.clone() });
+            self.again(out);
             let doubled = interval * 2;
             let next = if self.method == Method::Invite { doubled } else { doubled.min(T2) };
             // As it was due, not as late as this one was: delays must not add up to a repeat at the end of the INVITE's life.

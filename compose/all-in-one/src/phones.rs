@@ -131,7 +131,10 @@ async fn answer(endpoint: Endpoint, arrival: Arrival, pairs: Arc<Pairs>, reports
     let moment = Moment(0);
     let call = match IncomingCall::new(&arrival.invite, arrival.from, endpoint.local_addr(), moment) {
         Ok(call) => call,
-        Err(refusal) => return endpoint.send(&refusal),
+        Err(refusal) => {
+            endpoint.send(&refusal);
+            return;
+        }
     };
     let offered = call.offer().and_then(Offered::read);
     let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await else { return };

@@ -51,6 +51,8 @@ pub struct PhoneLine {
     pub storing: Option<LegState>,
     /// Whether its INVITE was refused for good; the ACK waits for the store.
     pub refused: bool,
+    /// Whether something it had to say was held back by the gate.
+    pub held_back: bool,
     /// Whether it has said its last word.
     pub over: bool,
 }

@@ -217,6 +217,7 @@ impl Driver {
                 (leg, message, from) = line::hear(&mut self.lines) => self.heard(leg, &message, from),
                 Some(Control::Cancel) = control.recv() => self.hears(Input::Cancel),
                 Some(event) = self.audio.events.recv() => self.heard_audio(&event),
+                () = self.world.gate.opens(), if self.is_held_back() => self.hang_up_again(),
                 () = line::due(&self.world.endpoint, deadline) => self.tick(),
             }
         }
@@ -281,7 +282,12 @@ impl Driver {
         any
     }
 
+    /// The last step waits for a hang-up that the gate holds back: who died in between would leave the phone up, and nobody would
+    /// find its call.
     fn begin_next(&mut self) -> bool {
+        if matches!(self.work.front(), Some(Work::Do(Output::Finish(_)))) && self.is_held_back() {
+            return false;
+        }
         let next = self.work.pop_front().or_else(|| self.unstored_finals().then_some(Work::Note));
         next.map(|work| self.begin_work(work)).is_some()
     }
@@ -338,9 +344,6 @@ impl Driver {
         let world = Arc::clone(&self.world);
         let parties = [A, B].map(|leg| self.call.plan().party(leg).number.clone());
         let answer = Box::pin(async move {
-            if step.request.release {
-                world.gate.opens().await; // a BYE that was held back has to leave: else the call must be found by its adopter
-            }
             match world.writer.step(step).await {
                 Ok(Stepped::Cancelled) => Answer::Refused(why_refused(&world.store, &parties).await),
                 answer => Answer::Step(answer),

@@ -93,6 +93,7 @@ impl Driver {
             stored: None,
             storing: None,
             refused: false,
+            held_back: false,
             over: false,
         })
     }
@@ -138,9 +139,23 @@ impl Driver {
     pub(super) fn send_all(&mut self) {
         for line in self.lines.iter_mut().flatten() {
             while let Some(transmit) = line.sip.poll_transmit() {
-                self.world.endpoint.send(&transmit);
+                line.held_back |= !self.world.endpoint.send(&transmit);
             }
         }
+    }
+
+    /// Whether the gate has kept something from a phone.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.lines.iter().flatten().any(|line| line.held_back)
+    }
+
+    /// The gate is open: whom we wanted to hang up on hears it now, not when the next repeat is due.
+    pub(super) fn hang_up_again(&mut self) {
+        for line in self.lines.iter_mut().flatten().filter(|line| line.held_back) {
+            line.held_back = false;
+            line.sip.hang_up_again();
+        }
+        self.send_all();
     }
 
     // --- Hearing -------------------------------------------------------------------------------------------------------

@@ -238,6 +238,17 @@ impl Leg {
         }
     }
 
+    /// Says once more what ends the call, CANCEL or BYE, as long as it has no answer: for whoever knows that it did not leave.
+    pub fn hang_up_again(&mut self) {
+        if let Some(cancel) = &self.cancel {
+            cancel.again(&mut self.out);
+        }
+        if let Some(talk) = &self.talk {
+            talk.hang_up_again(&mut self.out);
+        }
+        self.tend_unwanted(|talk, out| talk.hang_up_again(out));
+    }
+
     /// Offers a new description within the answered call, from a new address if one is given.
     pub fn reinvite(&mut self, sdp: String, contact: Option<SocketAddr>, now: Moment) {
         if let Some(talk) = &mut self.talk {

@@ -141,6 +141,13 @@ impl Talk {
         }
     }
 
+    /// Sends the BYE that has no answer yet once more.
+    pub fn hang_up_again(&self, out: &mut Outbox) {
+        if let Some((bye, _)) = &self.bye {
+            bye.again(out);
+        }
+    }
+
     pub fn poll_timeout(&self) -> Option<Moment> {
         earliest([
             self.reinvite.as_ref().and_then(|(transaction, _)| transaction.poll_timeout()),
