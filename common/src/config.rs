@@ -174,6 +174,9 @@ impl Config {
                 *url = format!("sqlite://{}", folder.join(path).display());
             }
         }
+        let (store, queue) = (&mut self.store, &mut self.queue);
+        secret::into_url(&mut store.url, &store.password_file, folder, "store.password", place, mistakes);
+        secret::into_url(&mut queue.url, &queue.password_file, folder, "queue.password", place, mistakes);
         self.queue.billing_feed = self.billing.feed.on;
         self.store.billing_feed = self.billing.feed.on;
         self.queue.data_dir = self.data_folder();
@@ -194,10 +197,10 @@ impl Config {
         }
     }
 
-    /// The folder of the embedded store (`data`), or the settings' own folder when the store is elsewhere.
+    /// The folder of the embedded store (`data`), or `[service] folder` when the store is elsewhere.
     pub fn data_folder(&self) -> PathBuf {
         let file = self.store.url.strip_prefix("sqlite://").map(Path::new);
-        file.and_then(Path::parent).map_or_else(|| self.folder.clone(), Path::to_path_buf)
+        file.and_then(Path::parent).map_or_else(|| self.folder.join(&self.service.folder), Path::to_path_buf)
     }
 
     /// The file whose lock ([`crate::lock`]) says that an engine with these settings runs here: one engine at a time on an
@@ -241,6 +244,16 @@ fn texts(environment: std::env::VarsOs) -> impl Iterator<Item = (String, String)
     environment.map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
 }
 
+/// Whether the environment sets anything.
+pub fn in_environment(environment: std::env::VarsOs) -> bool {
+    texts(environment).any(|(name, _)| is_setting(&name).is_some())
+}
+
+/// The key with its underscores, where the name is one of a setting.
+fn is_setting(name: &str) -> Option<&str> {
+    name.strip_prefix("RINGBACK_").filter(|rest| rest.contains("__"))
+}
+
 /// Names in the environment that look like settings with one underscore too few, and are not read.
 pub fn overlooked(environment: std::env::VarsOs) -> Vec<String> {
     let defaults = DEFAULT_FILE.parse::<toml::Table>().unwrap_or_default();
@@ -277,7 +290,7 @@ fn overrides(
         }),
     }
     for (name, value) in environment {
-        let Some(rest) = name.strip_prefix("RINGBACK_").filter(|rest| rest.contains("__")) else { continue };
+        let Some(rest) = is_setting(&name) else { continue };
         let key = rest.to_ascii_lowercase().replace("__", ".");
         if value.contains('\u{fffd}') {
             mistakes.push(Mistake { place: name, key, what: "the value is not UTF-8".to_owned() });

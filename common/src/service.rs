@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub struct ServiceConfig {
     pub listen: Option<SocketAddr>,
     /// Seconds that live calls have to end after SIGTERM.
     pub drain_timeout: u64,
+    /// Where the process keeps its own files when the store is elsewhere; empty: beside the settings.
+    pub folder: PathBuf,
 }
 
 impl Default for ServiceConfig {
@@ -48,6 +51,7 @@ impl Default for ServiceConfig {
             log_level: "info".to_owned(),
             listen: Some(SocketAddr::from(([127, 0, 0, 1], 9090))),
             drain_timeout: 60,
+            folder: PathBuf::new(),
         }
     }
 }

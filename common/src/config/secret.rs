@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use url::Url;
 
 use super::Mistake;
 
@@ -61,4 +62,41 @@ pub(super) fn from_file(
         }
         Err(error) => wrong(format!("{} cannot be read: {error}", path.display())),
     }
+}
+
+/// Puts the password from the file that was named into each URL of a list.
+pub(super) fn into_url(
+    urls: &mut String,
+    file: &Path,
+    folder: &Path,
+    key: &str,
+    place: &str,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let (mut password, before) = (Secret::default(), mistakes.len());
+    from_file(&mut password, file, folder, key, place, mistakes);
+    if file.as_os_str().is_empty() || mistakes.len() > before {
+        return;
+    }
+    let mut wrong = |what: &str| {
+        mistakes.push(Mistake { place: place.to_owned(), key: format!("{key}_file"), what: what.to_owned() });
+    };
+    if password.is_empty() {
+        return wrong("the file is empty; write the password into it");
+    }
+    let mut with_password = Vec::new();
+    for one in urls.split(',') {
+        let url = Url::parse(one.trim()).ok().filter(|url| !url.username().is_empty());
+        let Some(mut url) = url else {
+            return wrong("the password belongs to nobody; write the URL like postgres://USER@HOST/DATABASE");
+        };
+        if url.password().is_some() {
+            return wrong("the password is given twice; keep either the one in the URL or the file");
+        }
+        if url.set_password(Some(password.reveal())).is_err() {
+            return wrong("the password belongs to no host; write the URL like postgres://USER@HOST/DATABASE");
+        }
+        with_password.push(url.to_string());
+    }
+    *urls = with_password.join(",");
 }

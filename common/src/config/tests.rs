@@ -15,6 +15,10 @@ fn the_default_file_is_the_defaults() {
     assert_eq!(config.sip.listen.port(), 5060);
     assert_eq!(config.store.url, "sqlite:///srv/ringback/data/ringback.db");
     assert_eq!(config.data_folder(), Path::new("/srv/ringback/data"));
+    for (folder, where_to) in [("", "/srv/ringback"), ("run", "/srv/ringback/run"), ("/var/lib/x", "/var/lib/x")] {
+        let text = format!("[store]\nurl='postgres://u@h/d'\n[queue]\nurl='amqp://u@h'\n[service]\nfolder='{folder}'");
+        assert_eq!(read(&text, &[]).unwrap().data_folder(), Path::new(where_to));
+    }
     assert!(!config.engine.id.is_empty());
 }
 
@@ -167,6 +171,26 @@ fn secrets_come_from_files_and_never_out_again() {
     let twice = "[sms.generic]\nsecret_file = 'sms.secret'\nsecret = 'x'\n[sms.twilio]\nauth_token_file = 'missing'";
     let told = Config::read(twice, "x", folder.path(), Role::AllInOne, []).unwrap_err().to_string();
     assert!(told.contains("given twice") && told.contains("cannot be read"), "{told}");
+}
+
+#[test]
+fn passwords_of_store_and_queue_come_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("password"), "hunter2 @/:\n").unwrap();
+    let read = |url: &str, queue: &str| {
+        let text =
+            format!("[store]\nurl='{url}'\npassword_file='password'\n[queue]\nurl='{queue}'\npassword_file='password'");
+        Config::read(&text, "x", folder.path(), Role::AllInOne, [])
+    };
+    let config = read("postgres://u@h:5432/d", "amqp://u@h:5672/v, amqp://u@i/v").unwrap();
+    assert_eq!(config.store.url, "postgres://u:hunter2%20%40%2F%3A@h:5432/d");
+    assert_eq!(config.queue.url, "amqp://u:hunter2%20%40%2F%3A@h:5672/v,amqp://u:hunter2%20%40%2F%3A@i/v");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let told = read("postgres://u:x@h/d", "amqp://h").unwrap_err().to_string();
+    assert!(told.contains("[store] password_file: the password is given twice"), "{told}");
+    assert!(told.contains("[queue] password_file: the password belongs to nobody"), "{told}");
+    std::fs::write(folder.path().join("password"), "\n").unwrap();
+    assert!(read("postgres://u@h/d", "amqp://u@h").unwrap_err().to_string().contains("the file is empty"));
 }
 
 #[test]

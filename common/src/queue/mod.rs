@@ -33,6 +33,8 @@ pub struct QueueConfig {
     /// `sqlite:///var/lib/ringback/ringback.db`, or `amqp://user:password@host:5672/vhost`; the nodes of a cluster are
     /// separated by commas.
     pub url: String,
+    /// Where the password in the URL was read from.
+    pub password_file: PathBuf,
     /// Put before the name of every exchange and queue on RabbitMQ, for several gateways on one virtual host.
     pub prefix: String,
     /// Declare exchanges and queues on RabbitMQ. Off when the user may not (least privilege); an operator does it then.
@@ -55,6 +57,7 @@ impl Default for QueueConfig {
     fn default() -> Self {
         QueueConfig {
             url: "sqlite://data/ringback.db".to_owned(),
+            password_file: PathBuf::new(),
             prefix: String::new(),
             declare: true,
             max_length: 100_000,

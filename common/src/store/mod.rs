@@ -69,6 +69,7 @@ pub use step::{
 pub use trunks::Trunk;
 pub use writer::Writer;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,8 @@ use wake::Wake;
 pub struct StoreConfig {
     /// `sqlite:///var/lib/ringback/data/ringback.db` or `postgres://user:password@host/database`.
     pub url: String,
+    /// Where the password in the URL was read from.
+    pub password_file: PathBuf,
     /// Connections at most, beside those of the writer, the beat, the wake-up and the watch.
     pub connections: u32,
     /// Tell the billing feed of money that moves outside calls too. Set from `[billing.feed]`.
@@ -102,7 +105,8 @@ impl StoreConfig {
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        StoreConfig { url: "sqlite://data/ringback.db".to_owned(), connections: 8, billing_feed: false }
+        let url = "sqlite://data/ringback.db".to_owned();
+        StoreConfig { url, password_file: PathBuf::new(), connections: 8, billing_feed: false }
     }
 }
 

@@ -858,3 +858,46 @@ fn explain_looks_at_limits_and_rates_and_says_what_it_did_not_look_at() {
     let limited = site.json(&explain);
     assert_eq!((&limited["outcome"], &limited["reason"]), (&"reject".into(), &"jobs_per_account_per_hour".into()));
 }
+
+#[test]
+fn a_container_has_no_file_and_is_asked_whether_it_is_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringback"));
+        command.args(arguments).current_dir(folder.path()).env_remove("RINGBACK_CONFIG");
+        let output = command.envs(environment.iter().copied()).output().unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = listener.local_addr().unwrap().to_string();
+    let settings = [("RINGBACK_SERVICE__LISTEN", place.as_str())];
+
+    let (code, _, errors) = run(&["check"], &[]);
+    assert!(code == 2 && errors.contains("there is no ringback.toml"), "a wrong folder is said: {errors}");
+    let (code, _, errors) = run(&["check", "--config", "other.toml"], &settings);
+    assert!(code == 2 && errors.contains("there is no other.toml"), "a file that was named has to be there: {errors}");
+    let (code, out, errors) = run(&["check"], &settings);
+    assert_eq!(code, 0, "{errors}");
+    assert!(out.contains("The environment is in order."), "{out}");
+    assert!(folder.path().join("data").exists(), "relative paths start at the working folder");
+
+    let answering = std::thread::spawn(move || {
+        for answer in ["200 OK\r\n\r\nready\n", "503 Service Unavailable\r\n\r\nnot ready: queue\n"] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 256];
+            let length = std::io::Read::read(&mut stream, &mut request).unwrap();
+            assert!(request[..length].starts_with(b"GET /readyz HTTP/1"));
+            stream.write_all(format!("HTTP/1.1 {answer}").as_bytes()).unwrap();
+        }
+    });
+    assert_eq!(run(&["ready", "--json"], &settings).1, "{\"ready\":true}\n");
+    let (code, _, errors) = run(&["ready"], &settings);
+    assert_eq!((code, errors.as_str()), (3, "ringback: not ready: queue\n"));
+    answering.join().unwrap();
+    let (code, _, errors) = run(&["ready"], &settings);
+    assert!(code == 3 && errors.contains("nobody answers at"), "{errors}");
+}

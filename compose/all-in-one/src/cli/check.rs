@@ -78,7 +78,9 @@ pub async fn check(common: &Common) -> Result<(), Fail> {
             print::line(&format!("Note: {warning}"));
         }
         if found.ok {
-            print::line(&format!("{} is in order.", common.config.display()));
+            let settings =
+                if common.config.exists() { common.config.display().to_string() } else { "The environment".into() };
+            print::line(&format!("{settings} is in order."));
         }
     }
     let told = found.problems.join("\n");

@@ -12,6 +12,7 @@ mod fail;
 mod pool;
 pub mod print;
 mod privacy;
+mod ready;
 mod routes;
 mod setup;
 mod site_key;
@@ -46,7 +47,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused or failed; 2 wrong usage
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// The settings; `ringback init` writes them
-    #[arg(long, global = true, env = "RINGBACK_CONFIG", value_name = "FILE", default_value = "ringback.toml")]
+    #[arg(long, global = true, env = "RINGBACK_CONFIG", value_name = "FILE", default_value = world::DEFAULT_NAME)]
     pub config: PathBuf,
     /// Answer in JSON (field names: docs/cli.md)
     #[arg(long, global = true)]
@@ -91,6 +92,8 @@ enum Command {
     Events(events::EventsCommand),
     /// Engines, live calls, backlog, holds and trunks
     Status,
+    /// Say whether the gateway or the part with these settings is ready for work
+    Ready,
     /// Let live calls end, take no new ones, then stop the gateway on this machine
     Drain(status::DrainArgs),
     /// Numbers that must not be rung
@@ -135,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Erase(args) => block(privacy::erase(common, args)),
         Command::SiteKey(site_key::SiteKeyCommand::Renew(_)) => block(site_key::renew(common)),
         Command::Status => block(status::status(common)),
+        Command::Ready => ready::ready(common),
         Command::Drain(args) => status::drain(common, &args),
         Command::Explain(explain::ExplainCommand::Sms(args)) => block(explain::sms(common, args)),
         Command::Explain(explain::ExplainCommand::Ani(args)) => block(explain_ani::ani(common, args)),

@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
-use ringback_common::config::{Config, Role};
+use ringback_common::config::{self, Config, Role};
 use ringback_common::opening;
 use ringback_common::queue::Queue;
 use ringback_common::secret::SiteKey;
 use ringback_common::store::Store;
 
 use super::{Common, Fail};
+
+/// The file that is read when none is named.
+pub const DEFAULT_NAME: &str = "ringback.toml";
 
 /// The settings and the open store.
 pub struct World {
@@ -55,9 +58,12 @@ impl World {
     }
 }
 
-/// Reads the settings.
+/// The settings of this name: a file, or the environment alone where it sets anything and no file was named.
 pub fn settings(file: &Path) -> Result<Config, Fail> {
     if !file.exists() {
+        if file == Path::new(DEFAULT_NAME) && config::in_environment(std::env::vars_os()) {
+            return Ok(Config::load(None, Role::AllInOne)?);
+        }
         return Err(Fail::Usage(format!(
             "there is no {}; write one with `ringback init`, or name yours with --config FILE or RINGBACK_CONFIG",
             file.display()
