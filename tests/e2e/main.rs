@@ -4,6 +4,7 @@
 mod adding_a_trigger;
 mod ani;
 mod ani_places;
+mod anywhere;
 mod bad_input;
 mod baresip_audio;
 mod big_shape;
@@ -35,3 +36,4 @@ mod sms_providers;
 mod store_postgres;
 mod store_trouble;
 mod takeover;
+mod watching;

@@ -3,6 +3,7 @@
 //!
 //! Nothing here shares code with the gateway: what the tests know of SIP, RTP and digest they know by themselves.
 
+pub mod anywhere;
 pub mod baresip;
 pub mod billing;
 pub mod browser;
