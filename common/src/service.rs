@@ -2,6 +2,8 @@
 //!
 //! `main` hands over the world, `run` uses it: a binary is `service::main("trigger-sms", &config, |service| run(...))`.
 
+mod notify;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
@@ -144,6 +146,7 @@ where
         let advice = "change [service] listen, or stop who holds it";
         return failed(name, &format!("cannot serve health and metrics on {address}: {error}; {advice}"));
     }
+    notify::start(&service);
     tracing::info!(name, version = env!("CARGO_PKG_VERSION"), "started");
     let drain = Duration::from_secs(config.drain_timeout);
     let shutdown = service.shutdown.clone();

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use ringback_tests::anywhere::{
-    compose, environment, file, image, listed, parts, said, stages, text, tool, words, yaml,
+    compose, drain_timeout, environment, file, image, listed, parts, said, stages, text, tool, words, yaml,
 };
 use ringback_tests::peers::Peers;
 use ringback_tests::phone::{Bank, Manner};
@@ -31,13 +31,6 @@ fn write_secrets(folder: &Path) {
     for (name, secret) in [("postgres", "any"), ("rabbitmq", "guest"), ("sms", "hush-hush")] {
         fs::write(folder.join(name), format!("{secret}\n")).unwrap();
     }
-}
-
-/// How long an operator grants a drain, in seconds.
-fn drain_timeout() -> u64 {
-    let defaults = text("common/src/ringback.default.toml");
-    let line = defaults.lines().find_map(|line| line.strip_prefix("drain_timeout = ")).expect("the setting");
-    line.parse().expect("seconds")
 }
 
 /// What the image sets for every part.

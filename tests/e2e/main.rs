@@ -35,5 +35,6 @@ mod sms_load;
 mod sms_providers;
 mod store_postgres;
 mod store_trouble;
+mod systemd;
 mod takeover;
 mod watching;

@@ -103,3 +103,10 @@ pub fn listed(instruction: &str) -> Vec<String> {
     let list = &instruction[instruction.find('[').expect("a JSON list")..];
     serde_json::from_str(list).unwrap_or_else(|error| panic!("{list}: {error}"))
 }
+
+/// How long an operator grants a drain, in seconds.
+pub fn drain_timeout() -> u64 {
+    let defaults = text("common/src/ringback.default.toml");
+    let line = defaults.lines().find_map(|line| line.strip_prefix("drain_timeout = ")).expect("the setting");
+    line.parse().expect("seconds")
+}
