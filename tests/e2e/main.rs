@@ -24,6 +24,7 @@ mod iif_storm;
 mod jasmin;
 mod kamailio;
 mod kannel;
+mod kubernetes;
 mod locks;
 mod metrics;
 mod one_door;
