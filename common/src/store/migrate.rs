@@ -80,6 +80,13 @@ pub async fn run(backend: &Backend) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The newest step of either schema that this program knows, by the name of the database.
+pub fn newest() -> [(&'static str, &'static str); 2] {
+    let last =
+        |steps: &mut dyn Iterator<Item = &'static Migration>| steps.map(|(name, _)| *name).max().unwrap_or("none");
+    [("sqlite", last(&mut SQLITE.iter())), ("postgres", last(&mut POSTGRES.iter().chain(FUNCTIONS)))]
+}
+
 type Migration = (&'static str, &'static str);
 
 fn versioned(name: &str, text: &str) -> String {

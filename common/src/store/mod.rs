@@ -53,6 +53,7 @@ pub use erase::{Erased, Kept};
 pub use error::StoreError;
 pub use keys::{Forgotten, Kept as KeptOfKey};
 pub use limits::{Confirmed, Lockout};
+pub use migrate::newest as newest_schema;
 pub use parts::{LongText, Part, PartPut};
 pub use pool::{AppKind, Application, Behind, Did};
 pub use postings::{Postings, Purse};

@@ -901,3 +901,20 @@ fn a_container_has_no_file_and_is_asked_whether_it_is_ready() {
     let (code, _, errors) = run(&["ready"], &settings);
     assert!(code == 3 && errors.contains("nobody answers at"), "{errors}");
 }
+
+#[test]
+fn the_version_is_told_with_its_schema() {
+    let site = Site::new();
+    let told = site.json(&["version"]);
+    assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
+    let commit = option_env!("RINGBACK_COMMIT").filter(|commit| !commit.is_empty());
+    assert_eq!(told["commit"], commit.map_or(Value::Null, Value::from));
+    let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../common/migrations");
+    for database in ["sqlite", "postgres"] {
+        let steps = std::fs::read_dir(migrations.join(database)).unwrap().map(|step| step.unwrap().file_name());
+        let newest = steps.filter_map(|step| step.to_str()?.strip_suffix(".sql").map(str::to_owned)).max().unwrap();
+        assert_eq!(told["schema"][database], newest, "{told}");
+    }
+    let told = site.ok(&["version"]);
+    assert!(told.starts_with(concat!("ringback ", env!("CARGO_PKG_VERSION"), "\ncommit ")), "{told}");
+}

@@ -17,13 +17,14 @@ mod routes;
 mod setup;
 mod site_key;
 mod status;
+mod version;
 mod view;
 mod world;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use calls::{oldest_first as view_cdrs, print_cdrs};
 pub use fail::Fail;
@@ -104,6 +105,14 @@ enum Command {
     /// The key that PINs and trunk passwords are sealed with
     #[command(subcommand)]
     SiteKey(site_key::SiteKeyCommand),
+    /// Which version this is: number, commit, and the schema it brings its database to
+    Version,
+    /// Write the manual pages and the shells' completions into a folder, for packages
+    #[command(hide = true)]
+    Pages {
+        /// The folder; it has to be there
+        folder: PathBuf,
+    },
     /// How a message would be read and what would happen; dials and books nothing
     #[command(subcommand)]
     Explain(explain::ExplainCommand),
@@ -140,6 +149,8 @@ pub fn main() -> ExitCode {
         Command::Status => block(status::status(common)),
         Command::Ready => ready::ready(common),
         Command::Drain(args) => status::drain(common, &args),
+        Command::Version => version::version(common),
+        Command::Pages { folder } => version::pages(Cli::command(), &folder),
         Command::Explain(explain::ExplainCommand::Sms(args)) => block(explain::sms(common, args)),
         Command::Explain(explain::ExplainCommand::Ani(args)) => block(explain_ani::ani(common, args)),
         Command::Explain(explain::ExplainCommand::Email(args)) => block(explain_email::email(common, args)),
