@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::Command;
 
 use ringback_tests::anywhere::{
-    compose, drain_timeout, environment, file, image, listed, parts, said, stages, text, tool, words, yaml,
+    compose, drain_timeout, environment, file, image, listed, parts, root_command, said, stages, text, tool, words,
+    yaml,
 };
 use ringback_tests::peers::Peers;
 use ringback_tests::phone::{Bank, Manner};
@@ -351,14 +352,6 @@ fn files(folder: &Path) -> Vec<String> {
     let mut files: Vec<String> = listed.lines().map(str::to_owned).collect();
     files.sort();
     files
-}
-
-/// A command as root, which `./test` is or may become.
-fn root_command(words: &[&str]) -> Command {
-    let words = if process::am_root() { words.to_vec() } else { [&["sudo", "-n", "-E"], words].concat() };
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]);
-    command
 }
 
 fn as_root(words: &[&str]) {

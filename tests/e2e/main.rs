@@ -15,6 +15,7 @@ mod chaos;
 mod contract_messages;
 mod crash;
 mod crash_matrix;
+mod debian;
 mod disk_full;
 mod email;
 mod email_broker;

@@ -110,3 +110,11 @@ pub fn drain_timeout() -> u64 {
     let line = defaults.lines().find_map(|line| line.strip_prefix("drain_timeout = ")).expect("the setting");
     line.parse().expect("seconds")
 }
+
+/// A command as root, which `./test` is or may become.
+pub fn root_command(words: &[&str]) -> Command {
+    let words = if process::am_root() { words.to_vec() } else { [&["sudo", "-n", "-E"], words].concat() };
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
+}
