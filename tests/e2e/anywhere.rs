@@ -1,5 +1,7 @@
 //! Running it anywhere: what lies in `compose` is read by the tools it is written for, and does what it says.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};

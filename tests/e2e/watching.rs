@@ -1,5 +1,7 @@
 //! What Prometheus and Grafana are given: rules that raise an alarm for what they are for, and questions about metrics that exist.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails
+
 use std::collections::BTreeSet;
 
 use ringback_tests::anywhere::{text, tool, yaml};
