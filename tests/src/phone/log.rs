@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::wire::Sip;
-use crate::clock;
 
 /// One message on the wire, seen from the phones' side.
 #[derive(Clone, Debug, Serialize)]
@@ -78,11 +77,11 @@ pub struct Log {
 }
 
 impl Log {
-    /// Adds a message at the present moment.
-    pub(crate) fn note(&mut self, text: &[u8], from_gateway: bool, gateway: &str) {
+    /// Adds a message of that moment.
+    pub(crate) fn note(&mut self, text: &[u8], from_gateway: bool, gateway: &str, at_us: u64) {
         if let Some(message) = Sip::parse(text) {
             let text = String::from_utf8_lossy(text);
-            self.entries.push(Entry::of(&message, &text, from_gateway, gateway, clock::now_us()));
+            self.entries.push(Entry::of(&message, &text, from_gateway, gateway, at_us));
         }
     }
 
