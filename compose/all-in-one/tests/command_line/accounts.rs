@@ -269,3 +269,38 @@ fn a_rate_is_set_for_one_leg_or_both() {
     site.fails(&["rate", "set", "44", "NaN"], 2, "like 10.00");
     site.fails(&["rate", "set", "gb", "0.10"], 2, "digits");
 }
+
+#[test]
+fn every_advanced_parameter_is_set_by_sippys_name() {
+    let site = Site::new();
+    site.ok(&["account", "add", "pool"]);
+    site.ok(&["trunk", "add", "main", "--sip", "sip:sip.example.net"]);
+    site.ok(&["app", "add", "hotline", "--type", "2way-callback", "--to", "+442071838750"]);
+    site.ok(&["app", "add", "missed", "--type", "ani-callback", "--application", "hotline"]);
+    let parameters = [
+        "Backoff Interval=7",
+        "Default Account Username=pool",
+        "Enable_Anonymous_Accounting=False",
+        "Delay Before Callback=0",
+        "Hangup SIP Response Code=486",
+        "Minimum Balance=2 USD",
+        "Max # Of Callback Attempts=1",
+        "Ringback Time=4",
+        "Ringback Type=earlymedia",
+        "SIP Proxy For Callback Calls=main",
+        "Scan Interval=6",
+        "Timeout=30",
+        "Fixed CLI=442071838750",
+        "Disable CLI Authentication=True",
+        "Force CLI Authentication=True",
+        "Force Default Account=True",
+        "The Reason For Diversion=deflection",
+    ];
+    let set = site.json(&[&["app", "set", "missed"], &parameters[..]].concat());
+    let kept = set["options"].as_object().unwrap();
+    assert_eq!(kept.len(), parameters.len(), "{set}");
+    for parameter in parameters {
+        let (name, value) = parameter.split_once('=').unwrap();
+        assert_eq!(kept.get(name).and_then(|kept| kept.as_str()), Some(value), "{name} in {set}");
+    }
+}

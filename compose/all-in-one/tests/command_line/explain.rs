@@ -93,3 +93,35 @@ fn explain_looks_at_limits_and_rates_and_says_what_it_did_not_look_at() {
     let limited = site.json(&explain);
     assert_eq!((&limited["outcome"], &limited["reason"]), (&"reject".into(), &"jobs_per_account_per_hour".into()));
 }
+
+#[test]
+fn parameters_of_a_request_have_31_characters_and_not_32() {
+    let site = Site::new();
+    site.ok(&["account", "add", "alice", "--balance", "5.00", "--number", "+442071838750", "--allow", "44"]);
+    std::fs::write(site.folder().join("ringback.toml"), "[iif]\naccount = 'alice'\n").unwrap();
+    let explain = |parameters: &str| {
+        let would = site.json(&["explain", "iif", &format!("REQUEST: {parameters}"), "--from", "127.0.0.1:4000"]);
+        would["reason"].as_str().unwrap_or(would["outcome"].as_str().unwrap()).to_owned()
+    };
+    let padded = |text: &str, length: usize| format!("{text:-<length$}");
+    let good = ["1234", "+442071838750", "+442079460018"];
+    for (place, name) in ["id", "user1", "user2"].into_iter().enumerate() {
+        for (length, outcome) in [(31, "job"), (32, "parameter_too_long")] {
+            let value = padded(good[place], length);
+            let all = ["id", "user1", "user2"].into_iter().zip(good);
+            let all = all.map(|(other, usual)| format!("{other}={};", if other == name { &value } else { usual }));
+            assert_eq!(explain(&all.collect::<String>()), outcome, "{name} of {length}");
+        }
+    }
+    let more = |parameter: &str| explain(&format!("id=1234;user1=+442071838750;user2=+442079460018;{parameter}"));
+    for name in ["caller1", "caller2"] {
+        assert_eq!(more(&format!("{name}={}", "1".repeat(31))), "job", "{name}");
+        assert_eq!(more(&format!("{name}={}", "1".repeat(32))), "parameter_too_long", "{name}");
+    }
+    for duration in ["0", "1", "3600", "00000000000000000000000000000000003600"] {
+        assert_eq!(more(&format!("duration={duration};")), "job", "{duration}");
+    }
+    for duration in ["-1", "long", "", "1.5"] {
+        assert_eq!(more(&format!("duration={duration};")), "bad_duration", "{duration}");
+    }
+}
