@@ -23,13 +23,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use url::Url;
 
-use crate::desk::{Desk, Outcome, Text};
+use crate::desk::Desk;
 use crate::gate::{Buckets, Strangers, peer};
-use crate::parts::{self, Parts};
-use crate::providers::{Provider, Raw, Read, Refusal, Told};
+use crate::parts::{self, Parts, Reception};
+use crate::providers::{Provider, Raw, Read, Refusal, Told, later};
 use crate::replies::Via;
 use crate::send::{Channels, Sources};
-use crate::smpp::Deliver;
+use crate::text::{Outcome, Text};
 
 /// A body may be so long.
 const MOST_BYTES: usize = 64 * 1024;
@@ -71,16 +71,16 @@ pub struct Doors {
 impl Doors {
     /// Doors before this desk.
     pub fn new(
-        deliver: &Deliver,
+        reception: &Reception,
         sources: Arc<Sources>,
         channels: Arc<Channels>,
         loopback: bool,
         proxies: Vec<IpNet>,
     ) -> Doors {
         let in_parts = sources.iter().filter(|(_, source)| source.brings_parts());
-        let parts = in_parts.map(|(via, _)| (via.clone(), Parts::new(deliver, via.clone(), parts::WITHIN))).collect();
+        let parts = in_parts.map(|(via, _)| (via.clone(), Parts::new(reception, via.clone(), parts::WITHIN))).collect();
         Doors {
-            desk: deliver.desk.clone(),
+            desk: reception.desk.clone(),
             sources,
             parts,
             channels,
@@ -326,12 +326,6 @@ async fn whole(request: Request) -> Result<Bytes, (StatusCode, &'static str, &'s
 /// What machines read when there is no outcome.
 fn problem(code: &str, message: &str) -> axum::Json<serde_json::Value> {
     axum::Json(json!({ "error": code, "message": message }))
-}
-
-/// An answer that says when to come back.
-pub fn later(status: StatusCode, wait: Duration, body: impl IntoResponse) -> Response {
-    let seconds = wait.as_secs_f64().ceil().max(1.0);
-    (status, [(header::RETRY_AFTER, format!("{seconds}"))], body).into_response()
 }
 
 /// Serves until shutdown, then lets answers under way end. From then on whoever comes is asked to come back, for as long as

@@ -13,9 +13,10 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::fields::{Parameters, at_any, international, moment, need_at, object, text};
-use super::outgoing::{at, form, json as post_json};
-use super::{Outgoing, Raw, Read, Refusal, Told, jwt};
-use crate::send::Reply;
+use super::jwt;
+use super::outgoing::{Outgoing, at, form, json as post_json};
+use super::raw::{Raw, Read, Refusal, Told};
+use crate::replies::Reply;
 use crate::sign::{same, sha256};
 
 const WINDOW: i64 = 300;

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Raw, Read, Refusal, Told};
+use super::raw::{Raw, Read, Refusal, Told};
 
 /// Names and values in the order in which they came.
 pub struct Parameters(pub Vec<(String, String)>);

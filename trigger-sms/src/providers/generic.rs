@@ -10,11 +10,11 @@ use ringback_common::config::SourceConfig;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Outgoing, Raw, Read, Refusal, Told};
-use crate::desk::Outcome;
-use crate::http::later;
-use crate::send::Reply;
+use super::outgoing::Outgoing;
+use super::raw::{Raw, Read, Refusal, Told, later};
+use crate::replies::Reply;
 use crate::sign::{self, GENERIC_HEADER, is_generic};
+use crate::text::Outcome;
 
 /// What a provider posts. Other fields are ignored.
 #[derive(Deserialize)]

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::fields::{at_any, international, json as read_json, moment};
-use super::outgoing::{at, json as post_json};
-use super::{Outgoing, Raw, Read, Refusal, Told, signed_in};
-use crate::send::{Reply, Sent};
+use super::outgoing::{Outgoing, at, json as post_json};
+use super::raw::{Raw, Read, Refusal, Told, signed_in};
+use crate::replies::Reply;
+use ringback_common::courier::Sent;
 
 #[derive(Deserialize)]
 struct Posted {

@@ -8,10 +8,10 @@ use axum::http::Request;
 use ringback_common::config::SourceConfig;
 
 use super::fields::{Parameters, bytes, text};
-use super::outgoing::{at, encoded};
-use super::{Outgoing, Raw, Read, Refusal, Told, only_by_path};
+use super::outgoing::{Outgoing, at, encoded};
+use super::raw::{Raw, Read, Refusal, Told, only_by_path};
 use crate::coding::{self, Coding, fits_gsm};
-use crate::send::Reply;
+use crate::replies::Reply;
 use crate::sign::same;
 
 /// Reads one text.

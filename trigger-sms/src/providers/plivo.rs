@@ -12,9 +12,9 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::fields::{Parameters, international, text};
-use super::outgoing::{at, basic, json as post_json};
-use super::{Outgoing, Raw, Read, Refusal, Told};
-use crate::send::Reply;
+use super::outgoing::{Outgoing, at, basic, json as post_json};
+use super::raw::{Raw, Read, Refusal, Told};
+use crate::replies::Reply;
 use crate::sign::{same, sha256};
 
 /// So many nonces are remembered.

@@ -6,9 +6,9 @@ use ringback_common::config::SourceConfig;
 use serde_json::json;
 
 use super::fields::{at_any, international, moment, need_at, object, text};
-use super::outgoing::{at, json as post_json};
-use super::{Outgoing, Raw, Read, Refusal, Told, signed_in};
-use crate::send::Reply;
+use super::outgoing::{Outgoing, at, json as post_json};
+use super::raw::{Raw, Read, Refusal, Told, signed_in};
+use crate::replies::Reply;
 
 /// Reads one text.
 pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {

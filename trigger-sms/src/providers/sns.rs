@@ -18,9 +18,10 @@ use serde::Deserialize;
 use url::Url;
 
 use super::fields::{at_any, is_any_at, moment, need_at, object, text};
-use super::outgoing::{at, encoded};
-use super::{Outgoing, Raw, Read, Refusal, Told, sigv4};
-use crate::send::Reply;
+use super::outgoing::{Outgoing, at, encoded};
+use super::raw::{Raw, Read, Refusal, Told};
+use super::sigv4;
+use crate::replies::Reply;
 
 /// Amazon repeats a request for about an hour; its timestamp stays.
 const WINDOW: i64 = 65 * 60;

@@ -9,9 +9,9 @@ use ringback_common::config::SourceConfig;
 use serde_json::json;
 
 use super::fields::{at_any, is_any_at, moment, need_at, object, text};
-use super::outgoing::{at, json as post_json};
-use super::{Outgoing, Raw, Read, Refusal, Told};
-use crate::send::Reply;
+use super::outgoing::{Outgoing, at, json as post_json};
+use super::raw::{Raw, Read, Refusal, Told};
+use crate::replies::Reply;
 
 const WINDOW: i64 = 300;
 

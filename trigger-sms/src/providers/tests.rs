@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use axum::http::HeaderName;
+use axum::http::{HeaderMap, HeaderName};
 use chrono::TimeDelta;
 use ringback_common::config::Secret;
 use ringback_common::job::JobId;

@@ -5,9 +5,9 @@
 use ringback_common::config::SourceConfig;
 
 use super::fields::{Parameters, text};
-use super::outgoing::{at, basic, form};
-use super::{Outgoing, Raw, Read, Refusal, Told};
-use crate::send::Reply;
+use super::outgoing::{Outgoing, at, basic, form};
+use super::raw::{Raw, Read, Refusal, Told};
+use crate::replies::Reply;
 use crate::sign::{TWILIO_HEADER, is_twilio};
 
 /// Reads one text. There is no timestamp in the signature: what is played again has the same message id.

@@ -12,11 +12,12 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
 use super::fields::{Parameters, international, moment, text};
-use super::outgoing::{at, form};
-use super::{Outgoing, Raw, Read, Refusal, Told};
+use super::outgoing::{Outgoing, at, form};
+use super::raw::{Raw, Read, Refusal, Told};
 use crate::coding::{Place, Reference, fits_gsm};
-use crate::send::{Reply, Sent};
+use crate::replies::Reply;
 use crate::sign::{mac, same};
+use ringback_common::courier::Sent;
 
 /// Vonage repeats a request for a day, and its timestamp says when it began to.
 const WINDOW: i64 = 25 * 3600;

@@ -7,9 +7,10 @@ use ringback_common::config::SourceConfig;
 use serde_json::json;
 
 use super::fields::{at_any, international, moment, need_at, object, text};
-use super::outgoing::{at, basic, json as post_json};
-use super::{Outgoing, Raw, Read, Refusal, Told, jwt};
-use crate::send::Reply;
+use super::jwt;
+use super::outgoing::{Outgoing, at, basic, json as post_json};
+use super::raw::{Raw, Read, Refusal, Told};
+use crate::replies::Reply;
 
 const WINDOW: i64 = 300;
 

@@ -15,5 +15,5 @@ mod status;
 mod wire;
 mod write;
 
-pub use link::{Binds, Deliver};
-pub use pdu::Message;
+pub use crate::text::Message;
+pub use link::Binds;
