@@ -1,6 +1,6 @@
 //! Going on with a request that was cut off: after our own restart, after another engine fell silent, after a panic.
 //!
-//! What was written down decides (DESIGN 5, rules 3, 5, 6): an INVITE younger than 30 s at our own address is sent again, byte
+//! What was written down decides: an INVITE younger than 30 s at our own address is sent again, byte
 //! for byte; an answered call that was silent for less than 15 s is taken up by re-INVITE; everything else is cancelled or
 //! hung up, charged until it was last known alive, and never rings a party twice.
 

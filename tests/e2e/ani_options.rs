@@ -32,7 +32,7 @@ fn an_application_says_how_often_how_long_and_by_which_trunk_its_callers_are_run
     let house = House::stage(Manner::dead(), Manner::dead(), &options, |_| {});
     let other = Bank::start(house.site.at(5075)).expect("the other trunk's address is free");
     other.when(A, Manner::rings_for_ever());
-    house.site.cli(&["trunk", "add", "other", "--sip", &other.uri(), "--priority", "9"], "");
+    house.site.cli(&["trunk", "add", "other", "--sip", &other.uri(), "--priority", "900"], "");
     let _gateway = house.site.start(Part::All);
     let caller = house.caller(5071);
     assert_eq!(caller.to_the_end(&caller.calls(A, ACCESS, ""), SOON).codes, [100, 603]);

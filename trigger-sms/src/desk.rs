@@ -14,7 +14,7 @@ use ringback_common::number::{Country, Number, read};
 use ringback_common::queue::{Destination, Message, Queue};
 use ringback_common::store::{AccountView, Carried};
 
-use crate::parse::{Act, Command, Here, Ignored, Reading, Refusal, Request, ShortCodes, parse, sender};
+use crate::parse::{Act, Command, Here, Ignored, NotUnderstood, Reading, Request, ShortCodes, parse, sender};
 use crate::patience::Patience;
 use crate::replies::{Note, REFUSAL_TYPE, Refused, Via, WaysBack};
 use crate::text::{Outcome, Text};
@@ -287,7 +287,7 @@ pub enum Understood {
     /// Somebody wants something.
     Request(Request),
     /// Not understood.
-    Refused(Refusal),
+    Refused(NotUnderstood),
 }
 
 /// What a text from this sender to one of our numbers says, and what may be written there.

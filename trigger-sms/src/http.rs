@@ -24,9 +24,9 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use crate::desk::Desk;
-use crate::gate::{Buckets, Strangers, peer};
+use crate::knock::{Buckets, Strangers, peer};
 use crate::parts::{self, Parts, Reception};
-use crate::providers::{Provider, Raw, Read, Refusal, Told, later};
+use crate::providers::{Provider, Raw, Read, Told, TurnedAway, later};
 use crate::replies::Via;
 use crate::send::{Channels, Sources};
 use crate::text::{Outcome, Text};
@@ -135,14 +135,18 @@ impl Doors {
             }
             Ok(Read::Confirm(url)) => source.answer(&self.confirm(&via, source, url).await),
             Ok(Read::Certificate { .. }) => source.answer(&Outcome::Unavailable(Duration::from_secs(5))),
-            Err(Refusal::Unproven(message)) => self.turn_away(from, StatusCode::UNAUTHORIZED, "bad_signature", message),
-            Err(Refusal::Malformed(message)) => self.correct(from, StatusCode::BAD_REQUEST, "malformed", &message),
-            Err(Refusal::NotSetUp(message)) => (StatusCode::NOT_FOUND, problem("not_found", message)).into_response(),
+            Err(TurnedAway::Unproven(message)) => {
+                self.turn_away(from, StatusCode::UNAUTHORIZED, "bad_signature", message)
+            }
+            Err(TurnedAway::Malformed(message)) => self.correct(from, StatusCode::BAD_REQUEST, "malformed", &message),
+            Err(TurnedAway::NotSetUp(message)) => {
+                (StatusCode::NOT_FOUND, problem("not_found", message)).into_response()
+            }
         }
     }
 
     /// Reads a request, once more if a certificate had to be fetched first.
-    async fn read(&self, via: &Via, source: &Provider, raw: &Raw<'_>) -> Result<Read, Refusal> {
+    async fn read(&self, via: &Via, source: &Provider, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
         let read = source.read(raw)?;
         let Read::Certificate { url, known } = &read else { return Ok(read) };
         let may_fetch = || {
@@ -150,7 +154,7 @@ impl Doors {
             strangers.take(peer(raw.from), Instant::now()).is_ok()
         };
         if !known && !may_fetch() {
-            return Err(Refusal::Unproven("this peer named too many certificates lately that are not known here"));
+            return Err(TurnedAway::Unproven("this peer named too many certificates lately that are not known here"));
         }
         match self
             .errand(via, *known, source, url)

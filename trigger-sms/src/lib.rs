@@ -26,8 +26,8 @@ use std::sync::Arc;
 
 use ringback_common::config::SmsConfig;
 use ringback_common::courier::Courier;
-use ringback_common::gate;
 use ringback_common::intake::{Intake, Rules};
+use ringback_common::knock;
 use ringback_common::number::Country;
 use ringback_common::queue::Queue;
 use ringback_common::secret::SiteKey;

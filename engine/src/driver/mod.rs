@@ -1,7 +1,7 @@
 //! The driver: does what the call machine decides, and tells it what happened. It acts and never decides.
 //!
 //! Outputs are worked off in order; one that must be durable holds up those behind it, while news from the phones still
-//! comes in and a hang-up goes out at once (DESIGN 5, rule 5: a BYE needs no store).
+//! comes in and a hang-up goes out at once: a BYE needs no store.
 
 mod clock;
 mod line;
@@ -54,8 +54,8 @@ pub enum End {
     NoFunds,
     /// Cancelled before anything was dialled; nothing is stored.
     Cancelled,
-    /// The call belongs to somebody else now: everything was dropped.
-    Fenced,
+    /// The call belongs to somebody else now, or could not be written down: everything was dropped, and who reads the store goes on.
+    Dropped,
 }
 
 /// Something that waits its turn.
@@ -409,7 +409,7 @@ impl Driver {
             Answer::NotAsked => self.hears(Input::NotAsked),
             Answer::Refused(why) => self.refused(&carried, why),
             Answer::Step(Ok(Stepped::Done { .. })) => self.durable(&carried, work),
-            Answer::Step(Ok(Stepped::Fenced)) => self.end = Some(End::Fenced),
+            Answer::Step(Ok(Stepped::Fenced)) => self.end = Some(End::Dropped),
             Answer::Step(Ok(Stepped::NoFunds)) => self.end = Some(End::NoFunds),
             Answer::Step(Ok(Stepped::Cancelled)) => self.refused(&carried, Input::Cancel),
             Answer::Step(Err(error)) => {
@@ -417,7 +417,7 @@ impl Driver {
                     self.hang_up(leg, Cause::Interrupted);
                 }
                 tracing::error!(job = %self.record.job().id, %error, "a durable point could not be written; the call is dropped for recovery");
-                self.end = Some(End::Fenced);
+                self.end = Some(End::Dropped);
             }
         }
     }

@@ -511,7 +511,7 @@ pub fn attempt_of(call: &Call, leg: LegName) -> u32 {
     }
 }
 
-/// Sippy's status string of a state (FEATURES F2); the last steps keep the one there is until all is settled.
+/// Sippy's status string of a state; the last steps keep the one there is until all is settled.
 fn status_of(state: &State) -> Option<&'static str> {
     match state {
         State::RingingCaller { .. } => Some("First leg initiated"),

@@ -33,7 +33,7 @@ use crate::sign::same;
 use crate::text::Outcome;
 
 pub use outgoing::Outgoing;
-pub use raw::{Raw, Read, Refusal, Told, later};
+pub use raw::{Raw, Read, Told, TurnedAway, later};
 
 /// One configured source.
 pub struct Provider {
@@ -88,15 +88,15 @@ impl Provider {
     ///
     /// # Errors
     /// It is turned away.
-    pub fn read(&self, raw: &Raw<'_>) -> Result<Read, Refusal> {
+    pub fn read(&self, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
         let config = &self.config;
         if !config.allow_from.is_empty() && !config.allow_from.iter().any(|net| net.contains(&raw.from.to_canonical()))
         {
-            return Err(Refusal::Unproven("requests of this source do not come from that address"));
+            return Err(TurnedAway::Unproven("requests of this source do not come from that address"));
         }
         let in_query = matches!(self.kind, Kind::Kannel) && raw.secret.is_empty();
         if !in_query && !same(config.path_secret.reveal().as_bytes(), raw.secret.as_bytes()) {
-            return Err(Refusal::Unproven("the last part of the path is not this source's path_secret"));
+            return Err(TurnedAway::Unproven("the last part of the path is not this source's path_secret"));
         }
         match &self.kind {
             Kind::Generic => generic::read(config, raw),

@@ -98,7 +98,7 @@ pub enum Read {
 
 /// Why a request is turned away.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum TurnedAway {
     /// It does not prove who sent it.
     Unproven(&'static str),
     /// It proves who sent it and makes no sense.
@@ -107,17 +107,17 @@ pub enum Refusal {
     NotSetUp(&'static str),
 }
 
-impl Refusal {
-    pub fn malformed(what: impl Into<String>) -> Refusal {
-        Refusal::Malformed(what.into())
+impl TurnedAway {
+    pub fn malformed(what: impl Into<String>) -> TurnedAway {
+        TurnedAway::Malformed(what.into())
     }
 }
 
 /// The site's user and password by HTTP Basic; where none are configured, the path's secret has been enough.
-pub fn signed_in(config: &SourceConfig, raw: &Raw<'_>) -> Result<(), Refusal> {
+pub fn signed_in(config: &SourceConfig, raw: &Raw<'_>) -> Result<(), TurnedAway> {
     let Some(user) = &config.user else {
         return if config.path_secret.is_empty() {
-            Err(Refusal::NotSetUp("this source has neither a path_secret nor user and password"))
+            Err(TurnedAway::NotSetUp("this source has neither a path_secret nor user and password"))
         } else {
             Ok(())
         };
@@ -127,14 +127,14 @@ pub fn signed_in(config: &SourceConfig, raw: &Raw<'_>) -> Result<(), Refusal> {
     if !config.password.is_empty() && sent.is_some_and(|sent| same(expected.as_bytes(), &sent)) {
         Ok(())
     } else {
-        Err(Refusal::Unproven("sign in with this source's user and password (HTTP Basic)"))
+        Err(TurnedAway::Unproven("sign in with this source's user and password (HTTP Basic)"))
     }
 }
 
 /// Providers that have nothing but the secret in the path.
-pub fn only_by_path(config: &SourceConfig) -> Result<(), Refusal> {
+pub fn only_by_path(config: &SourceConfig) -> Result<(), TurnedAway> {
     if config.path_secret.is_empty() {
-        return Err(Refusal::NotSetUp("this source has no path_secret"));
+        return Err(TurnedAway::NotSetUp("this source has no path_secret"));
     }
     Ok(())
 }

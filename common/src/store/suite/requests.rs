@@ -35,7 +35,7 @@ pub(super) async fn a_cancel_may_come_before_its_job(bench: Bench) {
     let wish = job(1, "alice");
     assert_eq!(bench.other.cancel(&wish.id).await.unwrap(), Cancelling::Remembered);
     let taken = bench.store.take(&me, &[Take { job: wish.clone(), claim: true }]).await.unwrap();
-    assert_eq!(taken, [Taken::Cancelled]);
+    assert_eq!(taken, [Taken::Ended]);
     assert!(bench.store.claim_due(&me, 10).await.unwrap().is_empty(), "a cancelled request is not run");
     let ended = bench.store.claim_ended(&me, 10).await.unwrap();
     assert_eq!(ended.len(), 1);
