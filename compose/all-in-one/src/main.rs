@@ -1,6 +1,7 @@
 //! `ringback`: the gateway in one process, and the operator's command line.
 
 mod cli;
+mod commands;
 mod demo;
 mod phones;
 mod run;
@@ -10,5 +11,5 @@ mod run;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    cli::main()
+    commands::main()
 }

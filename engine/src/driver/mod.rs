@@ -120,7 +120,7 @@ impl Driver {
         began: DateTime<Utc>,
     ) -> Driver {
         let clock = CallClock::showing(Moment(0));
-        let keeper = world.keeper(epoch);
+        let keeper = Keeper::of(&world, epoch);
         let purse = Purse { account_id: admitted.account_id, held: Money::ZERO };
         let mut record = Record::begin(keeper, job, purse, admitted.currency, admitted.hold, seq, began);
         record.minutes = admitted.minutes;
@@ -430,7 +430,7 @@ impl Driver {
         self.lines.iter_mut().flatten().for_each(PhoneLine::durable);
         self.fail_after(carried, &work);
         for leaving in self.leaving.iter_mut().filter_map(Option::take) {
-            self.world.say_goodbye(leaving, now);
+            leaving.say_goodbye(&self.world.endpoint, now);
         }
         for (leg, code) in &carried.finals {
             if let Some(line) = &mut self.lines[index(*leg)] {

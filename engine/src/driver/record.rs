@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use crate::call::{Call, CallPlan, Cause, Ending, Snapshot, State, Verdict};
 use crate::events::{Herald, Outcome};
+use crate::world::World;
 
 /// The version of [`StoredCall`] that is written; what has none is of the first. It is raised when a field or a state comes whose
 /// meaning a reader must not miss: engines of two versions share a database, and each reads what the other wrote.
@@ -176,6 +177,13 @@ pub struct Keeper {
     pub billing: bool,
     /// The epoch of this ownership.
     pub epoch: i64,
+}
+
+impl Keeper {
+    /// Of a call of this epoch.
+    pub fn of(world: &World, epoch: i64) -> Keeper {
+        Keeper { engine: world.me.id.clone(), billing: world.billing, epoch }
+    }
 }
 
 impl Record {
