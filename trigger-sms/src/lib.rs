@@ -1,7 +1,7 @@
 //! Ringback's SMS trigger: a text becomes a job, the outcome becomes a text.
 //!
-//! [`http`] has the doors; [`providers`] reads what comes through them, one file a provider; [`desk`] says what becomes of a text;
-//! [`parse`] reads it; [`answer`] tells the sender how it ended. A new provider is one more file in `providers`.
+//! `http` has the doors; `providers` reads what comes through them, one file a provider; `desk` says what becomes of a text;
+//! [`parse`] reads it; `answer` tells the sender how it ended. A new provider is one more file in `providers`.
 
 mod answer;
 pub mod coding;

@@ -1,5 +1,8 @@
 //! `ringback`: the gateway in one process, and the operator's command line.
 
+// What is said of an argument is help for a terminal, where [service] is a section of the settings.
+#![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
+
 mod cli;
 mod commands;
 mod demo;
