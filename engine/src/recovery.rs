@@ -1,6 +1,6 @@
 //! Going on with a request that was cut off: after our own restart, after another engine fell silent, after a panic.
 //!
-//! What was written down decides (DESIGN 5, rules 3, 5, 6): an INVITE younger than 30 s at our own address is sent again, byte
+//! What was written down decides: an INVITE younger than 30 s at our own address is sent again, byte
 //! for byte; an answered call that was silent for less than 15 s is taken up by re-INVITE; everything else is cancelled or
 //! hung up, charged until it was last known alive, and never rings a party twice.
 
@@ -20,7 +20,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::admission::Refusal;
 use crate::call::{Call, Cause, Input, RESUME_WINDOW, Snapshot, State, Track, Verdict};
-use crate::driver::{Audio, CallClock, Driver, PhoneLine, Record, StoredCall, Welcome, attempt_of, index, reason_of};
+use crate::driver::{
+    Audio, CallClock, Driver, Keeper, PhoneLine, Record, StoredCall, Welcome, attempt_of, index, reason_of,
+};
 use crate::sdp::LocalSdp;
 use crate::worker::why_ended;
 use crate::world::World;
@@ -152,7 +154,7 @@ impl Recovery<'_> {
         let clock = CallClock::showing(self.now);
         let held = request.hold.map(|purse| purse.held).unwrap_or_default();
         let mut record =
-            Record::resume(self.world.keeper(request.row.epoch), request.row.job.clone(), &self.stored, held);
+            Record::resume(Keeper::of(self.world, request.row.epoch), request.row.job.clone(), &self.stored, held);
         let audio = Audio::new(self.world, &record);
         let answered = self.answered_meanwhile(&request);
         let mut snapshot = self.stored.call.clone();

@@ -37,8 +37,8 @@ impl Trunks {
         self.0.iter().find(|trunk| trunk.name == name)
     }
 
-    /// The ways to `number`, best first; `shown` is what the called one sees, usually the other party's number (S4), unless the
-    /// trunk shows its own. A listed extension goes only to a trunk that names it (DESIGN 4).
+    /// The ways to `number`, best first; `shown` is what the called one sees, usually the other party's number, unless the
+    /// trunk shows its own. A listed extension goes only to a trunk that names it.
     pub fn routes(&self, number: &Number, shown: &str) -> Vec<Route> {
         let found = self.0.iter().filter(|trunk| trunk.address.is_some());
         let mut ways: Vec<(usize, i64, &Trunk)> =

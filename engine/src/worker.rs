@@ -186,7 +186,7 @@ impl Worker {
         failpoint("job.before_ack");
         join_all(held.into_iter().map(Delivery::ack)).await; // one after the other, each would wake the broker's connection
         failpoint("job.ack_lost");
-        let ended = taken.contains(&Taken::Cancelled);
+        let ended = taken.contains(&Taken::Ended);
         for ((take, taken), slot) in takes.into_iter().zip(taken).zip(slots) {
             metrics::counter!("ringback_jobs_total", "outcome" => taken_word(&taken)).increment(1);
             match (taken, slot) {
@@ -339,7 +339,7 @@ impl Worker {
         let refusal = match self.drive(Box::new(driver), control).await {
             End::NoFunds => no(Verdict::NoFunds, "there is not enough money on the account"),
             End::Cancelled => self.cancelled_or_stopped(&job).await,
-            End::Settled | End::Fenced => return,
+            End::Settled | End::Dropped => return,
         };
         self.refuse(&job, epoch, seq, refusal).await;
     }
@@ -512,6 +512,6 @@ fn taken_word(taken: &Taken) -> &'static str {
         Taken::Claimed { .. } => "claimed",
         Taken::Waiting => "waiting",
         Taken::Known => "known",
-        Taken::Cancelled => "cancelled",
+        Taken::Ended => "ended",
     }
 }

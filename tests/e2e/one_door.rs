@@ -9,6 +9,8 @@ use ringback_common::event::{Envelope, RequestEvent};
 use ringback_common::job::{JOB_TYPE, Job, JobId, JobKind, Quote};
 use ringback_common::money::Money;
 use ringback_common::queue::{Destination, Message, Queue, QueueConfig, Source};
+use ringback_tests::clock;
+use ringback_tests::http::Received;
 use ringback_tests::phone::{Manner, Who};
 use ringback_tests::site::{Part, SENDER, Site};
 use ringback_tests::story::{A, B, SOON, Story, millis, secs};
@@ -193,7 +195,7 @@ fn while_its_trunks_host_is_not_found_a_wish_waits_and_is_not_refused() {
     let _gateway = site.start(Part::All);
     let (trigger, call) = (Trigger::of(&site), job("1", "test"));
     trigger.publish(std::slice::from_ref(&call));
-    ringback_tests::clock::wait_for("the request to be put off", SOON, || {
+    clock::wait_for("the request to be put off", SOON, || {
         let shown = site.json(&["request", "show", call.id.as_str()]);
         let epoch = site.probe().requests().first().map(|request| request.epoch)?;
         (epoch > 1 && shown["request"]["result"].is_null()).then_some(())
@@ -248,4 +250,36 @@ fn a_wish_that_came_too_late_has_expired_and_its_sender_is_told() {
     story.site.wait_idle(1, SOON);
     assert!(story.phones.calls().is_empty(), "nobody is called any more");
     story.site.probe().books_are_right("alice", 10_000_000);
+}
+
+#[test]
+fn what_a_text_asks_is_answered_by_a_text() {
+    let story =
+        Story::begin(Manner::answers(millis(100)), Manner::answers(millis(100)).hangs_up_after(secs(2)), |_| {});
+    let hears = |id: &str, text: &str, answer: &str| {
+        let taken = story.gateway.sms(id, text).unwrap();
+        assert!(matches!(taken.status, 200 | 202), "{text}: {}", taken.body);
+        let said = |reply: &Received| reply.json()["text"].as_str().unwrap_or_default().starts_with(answer);
+        clock::wait_for(&format!("{answer:?} in answer to {text}"), SOON, || {
+            story.site.replies().received().iter().any(said).then_some(())
+        });
+    };
+    hears("1", "BAL", "You have 10.00 USD.");
+    hears("2", "LAST", "You have made no call yet.");
+    hears("3", "RATE +442071838750", "A minute costs 0.20 USD: 0.10 USD for your phone, 0.10 USD for theirs.");
+    story.ask("4");
+    story.site.wait_idle(4, SOON);
+    hears("5", "last", "Your last call lasted ");
+    let left = Money(story.site.probe().balance("alice"));
+    assert!(left < Money(10_000_000));
+    hears("6", "bal", "You have 9.99 USD.");
+    hears("7", "RE", "Your call lasted ");
+    story.site.wait_idle(7, SOON);
+    assert_eq!([A, B].map(|number| story.phones.calls_to(number).len()), [2, 2], "once more");
+    story.phones.when(A, Manner::rings_for_ever());
+    story.ask("8");
+    clock::wait_for("A to ring", SOON, || story.phones.calls_to(A).get(2)?.ringing_us);
+    hears("9", "X", "Your call is cancelled.");
+    clock::wait_for("A to be cancelled", SOON, || story.phones.calls_to(A).get(2)?.canceled_us);
+    hears("10", "HELP", "You can send: ");
 }

@@ -92,7 +92,7 @@ fn taken(answer: &[i64]) -> Taken {
     match answer[0] {
         0 => Taken::Waiting,
         1 => Taken::Known,
-        2 => Taken::Cancelled,
+        2 => Taken::Ended,
         claimed => Taken::Claimed { epoch: claimed - 2, account_id: Some(answer[1]).filter(|id| *id >= 0) },
     }
 }

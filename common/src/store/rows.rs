@@ -45,8 +45,9 @@ pub enum Taken {
     Waiting,
     /// Seen before; its row says the rest.
     Known,
-    /// Cancelled before it came, or this account's same call is under way already: stored so, and handed out by [`Store::claim_ended`](super::Store::claim_ended) to be finished.
-    Cancelled,
+    /// Over before it began: cancelled before it came, or this account's same call is under way already. Stored so, and handed out by
+    /// [`Store::claim_ended`](super::Store::claim_ended) to be finished.
+    Ended,
 }
 
 /// A live call's sign of life.

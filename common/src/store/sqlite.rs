@@ -75,7 +75,7 @@ async fn take_one(tx: &mut SqliteConnection, me: &Me, take: &Take, same_call: Du
     .await?;
     Ok(match (inserted.rows_affected(), cancelled || doubled, claimed) {
         (0, _, _) => Taken::Known,
-        (_, true, _) => Taken::Cancelled,
+        (_, true, _) => Taken::Ended,
         (_, _, true) => Taken::Claimed { epoch: 1, account_id },
         _ => Taken::Waiting,
     })

@@ -58,6 +58,14 @@ pub struct PhoneLine {
 }
 
 impl PhoneLine {
+    /// The last a refused leg does: its ACK.
+    pub fn say_goodbye(mut self, endpoint: &Endpoint, now: Moment) {
+        self.sip.acknowledge(now);
+        while let Some(transmit) = self.sip.poll_transmit() {
+            endpoint.send(&transmit);
+        }
+    }
+
     /// The number of its present try within the attempt.
     pub fn try_number(&self) -> u32 {
         self.tries_before + self.sip.invite().try_number

@@ -138,7 +138,7 @@ pub(super) async fn a_request_that_called_nobody_was_not_asked_lately(bench: Ben
 
     bench.running(&me, &of("sms", 2, "alice")).await;
     let twin = of("web", 2, "alice");
-    assert_eq!(take(&bench.other, &me, &twin).await, Taken::Cancelled);
+    assert_eq!(take(&bench.other, &me, &twin).await, Taken::Ended);
     assert!(asked("sms").await && !asked("web").await, "a twin calls nobody");
     let unwanted = of("sms", 2, "alice").id;
     bench.store.cancel(&unwanted).await.unwrap();
@@ -171,7 +171,7 @@ pub(super) async fn the_same_call_by_two_triggers_is_one(bench: Bench) {
     let call = bench.running(&me, &first).await;
     let twin = by("email", 1, &first);
     for again in [&twin, &by("sms", 2, &first)] {
-        assert_eq!(take(&bench.other, &me, again).await, Taken::Cancelled, "{:?} while it is under way", again.id);
+        assert_eq!(take(&bench.other, &me, again).await, Taken::Ended, "{:?} while it is under way", again.id);
     }
     assert!(bench.store.claim_due(&me, 9).await.unwrap().is_empty(), "a twin is never dialled");
     let ended = bench.store.claim_ended(&me, 9).await.unwrap();
@@ -192,7 +192,7 @@ pub(super) async fn the_same_call_by_two_triggers_is_one(bench: Bench) {
     assert_eq!((lately("email").await, lately("sms").await), (true, false));
     assert_eq!(
         take(&bench.store, &me, &by("email", 2, &first)).await,
-        Taken::Cancelled,
+        Taken::Ended,
         "within the window, though it ended"
     );
     let window = std::time::Duration::ZERO;
@@ -207,7 +207,7 @@ pub(super) async fn the_same_call_by_two_triggers_is_one(bench: Bench) {
     );
     let other_b = Job { b: None, ..by("web", 1, &first) };
     assert!(matches!(take(&bench.store, &me, &other_b).await, Taken::Claimed { .. }), "another call");
-    assert_eq!(take(&bench.store, &me, &Job { b: None, ..by("web", 2, &first) }).await, Taken::Cancelled);
+    assert_eq!(take(&bench.store, &me, &Job { b: None, ..by("web", 2, &first) }).await, Taken::Ended);
 }
 
 pub(super) async fn two_triggers_at_the_same_moment_get_one_call(bench: Bench) {
@@ -219,7 +219,7 @@ pub(super) async fn two_triggers_at_the_same_moment_get_one_call(bench: Bench) {
         let answers = tokio::join!(take(&bench.store, &me, &sms), take(&bench.other, &me, &email));
         let claimed = [answers.0, answers.1].iter().filter(|taken| matches!(taken, Taken::Claimed { .. })).count();
         assert_eq!(claimed, 1, "{answers:?}");
-        assert!([answers.0, answers.1].contains(&Taken::Cancelled), "{answers:?}");
+        assert!([answers.0, answers.1].contains(&Taken::Ended), "{answers:?}");
     }
     let refused = Job { account: "nobody".to_owned(), ..job(99, "alice") };
     for n in 1..=2 {

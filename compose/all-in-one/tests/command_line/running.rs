@@ -1,0 +1,108 @@
+//! What runs, and what waits for it.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::{Site, keys};
+
+#[test]
+fn a_call_is_accepted_without_a_running_gateway_and_waits() {
+    let site = Site::new();
+    site.ok(&["account", "add", "alice", "--balance", "5.00", "--number", "+442071838750"]);
+    let call = ["call", "+442071838750", "+442079460018", "--account", "alice"];
+    let accepted = site.json(&call);
+    assert_eq!(accepted["outcome"], "accepted");
+    let job = accepted["job"].as_str().unwrap();
+    assert_eq!(job.len(), 32);
+    let status = site.json(&["status"]);
+    let documented = [
+        "engines",
+        "live",
+        "backlog",
+        "scheduled",
+        "queued",
+        "unpublished",
+        "oldest_unpublished_seconds",
+        "holds",
+        "trunks",
+    ];
+    for field in documented {
+        assert!(status.get(field).is_some(), "{field} in {status}");
+    }
+    assert_eq!(status["queued"], 1);
+    site.fails(&["request", "show", job], 4, "when an engine takes it");
+    assert_eq!(site.json(&["request", "cancel", job])["cancel"], "remembered");
+    assert_eq!(site.json(&["request", "list"]), serde_json::json!([]));
+    assert_eq!(site.json(&["cdr", "list"]), serde_json::json!([]));
+    site.fails(&["call", "+442071838750", "+442079460018", "--account", "nobody"], 4, "account list");
+    site.fails(&["call", "+442071838750", "911", "--account", "alice"], 1, "");
+    site.fails(&["call", "+442071838750", "+9799123456", "--account", "alice"], 1, "second number");
+}
+
+#[test]
+fn a_part_that_cannot_run_says_what_is_missing() {
+    let site = Site::new();
+    site.fails(&["run", "--only", "iif"], 2, "[iif] account is empty");
+    site.fails(&["run", "--only", "email"], 2, "no mail can come in");
+    site.fails(&["run", "--only", "fax"], 2, "no such part");
+    site.fails(&["drain"], 1, "no engine");
+    site.fails(&["frobnicate"], 2, "unrecognized subcommand");
+}
+
+#[test]
+fn one_engine_at_a_time_runs_on_an_embedded_store() {
+    let site = Site::new();
+    let _lock = ringback_common::lock::EngineLock::take(&site.folder().join("data/engine.lock")).unwrap();
+    site.fails(&["run"], 1, "another engine");
+    site.fails(&["run", "--only", "engine"], 1, &format!("process {}", std::process::id()));
+}
+
+#[test]
+fn a_running_gateway_drains_and_leaves_in_good_order() {
+    let site = Site::new();
+    let anywhere = |key: &str| (format!("RINGBACK_{key}__LISTEN"), "127.0.0.1:0");
+    let mut gateway = Command::new(env!("CARGO_BIN_EXE_ringback"))
+        .arg("run")
+        .current_dir(site.folder())
+        .envs(["SIP", "SMS", "WEB", "SERVICE"].map(anywhere))
+        .env_remove("RINGBACK_CONFIG")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufReader::new(gateway.stderr.take().unwrap());
+    let mut lines = std::io::BufRead::lines(lines).map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("the engine takes jobs")), "it ended before it was ready");
+    let engines = site.json(&["status"])["engines"].clone();
+    assert_eq!((engines[0]["retired"].clone(), engines[0]["live"].clone()), (false.into(), 0.into()));
+    let drained = site.json(&["drain", "--timeout", "30"]);
+    assert_eq!((&drained["stopped"], &drained["process"]), (&true.into(), &gateway.id().into()));
+    assert_eq!(gateway.wait().unwrap().code(), Some(0));
+    assert_eq!(site.json(&["status"])["engines"][0]["retired"], true);
+    site.fails(&["drain"], 1, "no engine");
+}
+
+#[test]
+fn the_demo_makes_one_callback_and_judges_it() {
+    let site = Site(tempfile::tempdir().unwrap());
+    let story = site.ok(&["demo", "--once"]);
+    for step in ["requested", "ringing A", "A answered", "ringing B", "talking", "over", "Both talked"] {
+        assert!(story.contains(step), "{step} in {story}");
+    }
+    assert_eq!(story.matches(" heard the other's tone").count(), 2, "{story}");
+    assert!(story.contains(":a:1") && story.contains(":b:1"), "both records: {story}");
+    assert!(!story.contains('\u{1b}'), "plain lines when piped");
+    assert_eq!(std::fs::read_dir(site.folder()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn the_demo_answers_a_machine_in_one_json_value() {
+    let site = Site(tempfile::tempdir().unwrap());
+    let told: Value = serde_json::from_str(&site.ok(&["demo", "--once", "--json"])).unwrap();
+    assert_eq!(keys(&told), ["cdrs", "cost", "heard", "job", "result", "talked_seconds", "wrong"]);
+    assert_eq!((&told["result"], &told["wrong"]), (&"Successful".into(), &serde_json::json!([])));
+    let (cost, currency) = told["cost"].as_str().unwrap().split_once(' ').unwrap();
+    assert_eq!((cost.split_once('.').unwrap().1.len(), currency), (2, "USD"), "as people pay: {told}");
+    assert_eq!(told["cdrs"].as_array().unwrap().len(), 2);
+    site.fails(&["demo", "--json"], 2, "--json goes with --once");
+}
