@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::phone::wire::Sip;
-use crate::process;
+use crate::{process, second_reader};
 
 /// What a SIPp hears before it is refused where it rings by audio.
 const EARLY: &str = r#"<recv response="183"><action>
@@ -116,11 +116,12 @@ impl Caller {
         )
     }
 
-    /// The next message.
+    /// The next message; a second reader of SIP must read it too.
     pub fn hears(&self, limit: Duration) -> Option<Sip> {
         self.socket.set_read_timeout(Some(limit.max(Duration::from_millis(1)))).expect("a time limit");
         let mut buffer = [0; 65_536];
         let (length, _) = self.socket.recv_from(&mut buffer).ok()?;
+        second_reader::agrees(&buffer[..length]).unwrap_or_else(|why| panic!("{why}"));
         Sip::parse(&buffer[..length])
     }
 

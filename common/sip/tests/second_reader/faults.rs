@@ -98,7 +98,7 @@ pub const FAULTS: &[Fault] = &[
         is_in: |message, field| params(message, field).any(|part| !is_plain(part.trim())),
     },
     Fault {
-        name: "no white space beside semicolon, equals sign or slash", section: "25.1 (SEMI, EQUAL, SLASH)", misread: Some(Field::Via),
+        name: "no white space beside a separator", section: "25.1 (SEMI, EQUAL, SLASH, COLON)", misread: Some(Field::Via),
         example: &[("Via", "Via: SIP/2.0/UDP 10.0.0.1:5068 ;branch=z9hG4bKb")],
         is_in: |message, field| has_white_space(value(message, field)),
     },
@@ -197,7 +197,7 @@ fn has_white_space(value: &str) -> bool {
         value.split(mark).skip(1).any(|part| part.starts_with([' ', '\t']))
             || value.rsplit(mark).skip(1).any(|part| part.ends_with([' ', '\t']))
     };
-    [';', '=', '/'].into_iter().any(beside)
+    [';', '=', '/', ':'].into_iter().any(beside)
 }
 
 fn is_transport(name: &str) -> bool {

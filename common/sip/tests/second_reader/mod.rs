@@ -91,7 +91,8 @@ pub fn differ(datagram: &[u8]) -> Option<String> {
     if !has_legal_lines(&message) {
         return None;
     }
-    let Second::Read(differences) = second(&message) else { return None };
+    let Second::Read(mut differences) = second(&message) else { return None };
+    differences.retain(|difference| has_readable_uri(&message, difference.field));
     unexcused(&message, &differences).map(ToString::to_string)
 }
 
@@ -101,6 +102,17 @@ fn has_legal_lines(message: &Message) -> bool {
     let head = bytes.windows(4).position(|four| four == b"\r\n\r\n").map_or(&bytes[..], |end| &bytes[..end + 4]);
     let text = String::from_utf8_lossy(head).replace("\r\n", "").replace('\t', " ");
     !text.contains(|c: char| c.is_ascii_control())
+}
+
+/// Nobody acts upon a party whose URI we cannot read, so it may be anything to others.
+fn has_readable_uri(message: &Message, field: Field) -> bool {
+    let party = match field {
+        Field::From => message.from(),
+        Field::To => message.to(),
+        Field::Contact => message.contact(),
+        _ => return true,
+    };
+    party.and_then(|party| Uri::parse(party.uri)).is_some()
 }
 
 fn unexcused<'a>(message: &Message, differences: &'a [Difference]) -> Option<&'a Difference> {
