@@ -342,7 +342,7 @@ fn acceptable<'a>(invite: &'a Message, session: &mut SessionTimer, now: Moment) 
 fn accepts_sdp(invite: &Message) -> bool {
     let lines = invite.headers().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
     lines.flat_map(|(_, value)| split_list(value)).any(|kind| {
-        let kind = kind.split(';').next().unwrap_or_default().trim();
+        let kind = kind.split(';').next().unwrap_or_default().trim_ascii();
         ["application/sdp", "application/*", "*/*"].iter().any(|fine| fine.eq_ignore_ascii_case(kind))
     })
 }

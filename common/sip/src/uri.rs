@@ -120,7 +120,7 @@ pub struct NameAddr<'a> {
 impl<'a> NameAddr<'a> {
     /// Reads one value (not a list). None for unbalanced quotes or brackets and for what is no URI.
     pub fn parse(text: &'a str) -> Option<NameAddr<'a>> {
-        let text = text.trim();
+        let text = text.trim_ascii();
         let quoted = if text.starts_with('"') { end_of_quoted(text)? } else { 0 };
         // behind a quotation mark it stands in a parameter of a bare URI
         let first = text[quoted..].find(['<', '"']).map(|at| at + quoted);
@@ -129,15 +129,15 @@ impl<'a> NameAddr<'a> {
                 return None;
             }
             let (uri, params) = split_at_char(text, ';');
-            let uri = uri.trim_end();
+            let uri = uri.trim_ascii_end();
             return has_scheme(uri).then_some(NameAddr { display: "", uri, params });
         };
-        let display = text[..open].trim();
+        let display = text[..open].trim_ascii();
         if quoted > 0 && display.len() != quoted || quoted == 0 && !is_plain_display(display) {
             return None;
         }
         let close = text[open..].find('>')? + open;
-        let (uri, rest) = (&text[open + 1..close], text[close + 1..].trim_start());
+        let (uri, rest) = (&text[open + 1..close], text[close + 1..].trim_ascii_start());
         let params = match rest.strip_prefix(';') {
             Some(params) => params,
             None if rest.is_empty() => "",
@@ -205,14 +205,14 @@ fn split_at_char(text: &str, mark: char) -> (&str, &str) {
 
 /// The values of a list header, split at commas outside quotes and angle brackets.
 pub fn split_list(text: &str) -> impl Iterator<Item = &str> {
-    split_outside(text, b',').map(str::trim).filter(|value| !value.is_empty())
+    split_outside(text, b',').map(str::trim_ascii).filter(|value| !value.is_empty())
 }
 
 /// A parameter by name, case-insensitively; quotes around the value stay.
 pub(crate) fn param<'a>(params: &'a str, name: &str) -> Option<&'a str> {
     split_outside(params, b';').find_map(|param| {
         let (key, value) = param.split_once('=').unwrap_or((param, ""));
-        key.trim().eq_ignore_ascii_case(name).then_some(value.trim())
+        key.trim_ascii().eq_ignore_ascii_case(name).then_some(value.trim_ascii())
     })
 }
 

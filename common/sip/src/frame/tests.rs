@@ -116,6 +116,15 @@ fn what_phones_and_proxies_write_is_read() {
     }
 }
 
+/// RFC 3261 25.1, LWS: what Unicode or Latin-1 has besides is a letter, and an answer has to give it back.
+#[test]
+fn space_and_tab_are_the_only_white_space() {
+    let text = String::from_utf8(with("")).unwrap();
+    let text = text.replace("Call-ID: x", "Call-ID: x\u{a0} \t").replace("tag=1", "tag=1\u{2003}");
+    let message = accepted(text.as_bytes());
+    assert_eq!((message.call_id(), message.from_tag()), ("x\u{a0}", "1\u{2003}"));
+}
+
 #[test]
 fn numbers_are_digits() {
     for (good, bad) in [("CSeq: 1 ", "CSeq: +1 "), (":5060;", ":+5060;"), ("CSeq: 1 ", "CSeq: 2147483648 ")] {

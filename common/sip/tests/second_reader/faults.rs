@@ -95,7 +95,7 @@ pub const FAULTS: &[Fault] = &[
     Fault {
         name: "values of header parameters are tokens, and what follows another is lost or refused", section: "25.1 (gen-value)", misread: Some(Field::Via),
         example: &[("Via", "Via: SIP/2.0/UDP 10.0.0.1:5068;note=\"x\";branch=z9hG4bKb")],
-        is_in: |message, field| params(message, field).any(|part| !is_plain(part.trim())),
+        is_in: |message, field| params(message, field).any(|part| !is_plain(part.trim_ascii())),
     },
     Fault {
         name: "no white space beside a separator", section: "25.1 (SEMI, EQUAL, SLASH, COLON)", misread: Some(Field::Via),
