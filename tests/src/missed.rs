@@ -11,7 +11,7 @@ use crate::phone::wire::Sip;
 use crate::phone::{Bank, Manner};
 use crate::site::Site;
 use crate::story::{A, B, millis, secs};
-use crate::{clock, process};
+use crate::{clock, process, second_reader};
 
 /// The number that is rung.
 pub const ACCESS: &str = "+12065550100";
@@ -185,11 +185,12 @@ impl Caller {
         )
     }
 
-    /// The next message.
+    /// The next message; a second reader of SIP must read it too.
     pub fn hears(&self, limit: Duration) -> Option<Sip> {
         self.socket.set_read_timeout(Some(limit.max(Duration::from_millis(1)))).expect("a time limit");
         let mut buffer = [0; 65_536];
         let (length, _) = self.socket.recv_from(&mut buffer).ok()?;
+        second_reader::agrees(&buffer[..length]).unwrap_or_else(|why| panic!("{why}"));
         Sip::parse(&buffer[..length])
     }
 
