@@ -113,6 +113,10 @@ pub fn go_on(world: &Arc<World>, request: OwnedRequest, way: Way, slot: Option<O
     if request.invites.iter().any(remains::is_accepted) {
         return refuse(&request, Verdict::Interrupted); // somebody answered while nobody was there: never rung again
     }
+    if let Some(cause) = request.invites.iter().find_map(remains::said_no) {
+        let reason = reason_of(Verdict::Rejected, cause).to_owned();
+        return Next::Refuse { seq: last_seq(&request), refusal: Refusal { verdict: Verdict::Rejected, reason }, job };
+    }
     let attempts = u32::try_from(request.row.call_count).unwrap_or(u32::MAX);
     Next::Start { job, attempts, seq: last_seq(&request), slot }
 }
