@@ -573,21 +573,44 @@ fn one_engine_at_a_time_runs_on_an_embedded_store() {
     site.fails(&["run", "--only", "engine"], 1, &format!("process {}", std::process::id()));
 }
 
-#[test]
-fn a_running_gateway_drains_and_leaves_in_good_order() {
-    let site = Site::new();
+/// `ringback run` at sockets of its own, once its engine takes jobs.
+fn gateway(folder: &Path) -> std::process::Child {
     let anywhere = |key: &str| (format!("RINGBACK_{key}__LISTEN"), "127.0.0.1:0");
     let mut gateway = Command::new(env!("CARGO_BIN_EXE_ringback"))
         .arg("run")
-        .current_dir(site.folder())
+        .current_dir(folder)
         .envs(["SIP", "SMS", "WEB", "SERVICE"].map(anywhere))
         .env_remove("RINGBACK_CONFIG")
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = std::io::BufReader::new(gateway.stderr.take().unwrap());
+    let lines = std::io::BufReader::new(gateway.stderr.as_mut().unwrap());
     let mut lines = std::io::BufRead::lines(lines).map_while(Result::ok);
     assert!(lines.any(|line| line.contains("the engine takes jobs")), "it ended before it was ready");
+    gateway
+}
+
+/// No file is written and none is there: the sockets are variables, the rest are the defaults.
+#[test]
+fn a_gateway_runs_by_its_environment_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut gateway = gateway(folder.path());
+    let drain = Command::new(env!("CARGO_BIN_EXE_ringback"))
+        .args(["drain", "--timeout", "30"])
+        .current_dir(folder.path())
+        .env_remove("RINGBACK_CONFIG")
+        .env("RINGBACK_SERVICE__LISTEN", "127.0.0.1:0")
+        .output()
+        .unwrap();
+    assert_eq!(drain.status.code(), Some(0), "{}", String::from_utf8_lossy(&drain.stderr));
+    assert_eq!(gateway.wait().unwrap().code(), Some(0));
+    assert!(!folder.path().join("ringback.toml").exists() && folder.path().join("data/ringback.db").exists());
+}
+
+#[test]
+fn a_running_gateway_drains_and_leaves_in_good_order() {
+    let site = Site::new();
+    let mut gateway = gateway(site.folder());
     let engines = site.json(&["status"])["engines"].clone();
     assert_eq!((engines[0]["retired"].clone(), engines[0]["live"].clone()), (false.into(), 0.into()));
     let drained = site.json(&["drain", "--timeout", "30"]);
@@ -842,7 +865,7 @@ fn the_demo_answers_a_machine_in_one_json_value() {
 }
 
 #[test]
-fn explain_looks_at_limits_and_rates_and_says_what_it_did_not_look_at() {
+fn explain_looks_at_limits_rates_and_trunks_and_says_what_it_did_not_look_at() {
     let site = Site::new();
     let account = ["account", "add", "alice", "--balance", "9", "--number", "+442071838750", "--pin-stdin"];
     site.ok_with(&account, b"1234");
@@ -851,9 +874,17 @@ fn explain_looks_at_limits_and_rates_and_says_what_it_did_not_look_at() {
     let explain = ["explain", "sms", "--from", "+442071838750", text];
     let free = site.json(&explain);
     assert_eq!((&free["outcome"], &free["price_a"]), (&"job".into(), &"0.015".into()), "{free}");
-    assert!(free["not_looked_at"].as_array().is_some_and(|all| all.contains(&"route".into())), "{free}");
+    assert_eq!((&free["trunks_a"], &free["trunks_b"]), (&serde_json::json!([]), &serde_json::json!([])));
+    site.ok(&["trunk", "add", "all", "--sip", "sip:192.0.2.1:5060"]);
+    site.ok(&["trunk", "add", "uk", "--sip", "sip:192.0.2.2:5060", "--prefix", "44"]);
+    let carried = site.json(&explain);
+    assert_eq!(carried["trunks_a"], serde_json::json!(["uk", "all"]), "the longest prefix first: {carried}");
+    assert_eq!(carried["trunks_b"], serde_json::json!(["all"]));
     let told = site.ok(&explain);
-    assert!(told.contains("a minute of A 0.015 USD") && told.contains("Not looked at: route"), "{told}");
+    assert!(told.contains("a minute of A 0.015 USD") && told.contains("for A uk, then all; for B all"), "{told}");
+    assert!(told.contains("Not looked at: whether the trunks are there, countries"), "{told}");
+    site.ok(&["trunk", "disable", "all"]);
+    assert_eq!(site.json(&explain)["trunks_b"], serde_json::json!([]));
     site.ok(&["account", "set", "alice", "--limit", "jobs_per_account_per_hour=0"]);
     let limited = site.json(&explain);
     assert_eq!((&limited["outcome"], &limited["reason"]), (&"reject".into(), &"jobs_per_account_per_hour".into()));
