@@ -5,6 +5,7 @@ pub mod answer;
 pub mod binary;
 pub mod config;
 pub mod courier;
+pub mod end_reason;
 pub mod event;
 pub mod failpoint;
 pub mod guard;

@@ -122,7 +122,7 @@ pub fn go_on(world: &Arc<World>, request: OwnedRequest, way: Way, slot: Option<O
 }
 
 fn refuse(request: &OwnedRequest, verdict: Verdict) -> Next {
-    let reason = reason_of(verdict, Cause::Interrupted).to_owned();
+    let reason = reason_of(verdict, Cause::Interrupted);
     Next::Refuse { job: request.row.job.clone(), seq: last_seq(request), refusal: Refusal { verdict, reason } }
 }
 

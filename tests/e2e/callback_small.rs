@@ -291,7 +291,7 @@ fn a_destination_that_asks_not_to_be_called_while_a_rings_is_not_called_and_a_pa
          WHERE job_id = '{job}'"
     ));
     let row: Vec<_> = row.expect("the job has a row").remove(0).into_iter().flatten().collect();
-    assert_eq!(row, ["Blocked", "this number must not be dialled", "answered"]);
+    assert_eq!(row, ["Blocked", "blocked", "answered"]);
     let legs: Vec<_> = probe.cdrs().iter().map(|c| (c.leg.clone(), c.connected, c.billed_seconds)).collect();
     assert_eq!(legs, [("a".to_owned(), true, 1)]);
     assert!(story.phones.calls_to(B).is_empty(), "B was called");

@@ -284,7 +284,7 @@ fn phones_show_the_callers_that_the_request_names_and_talk_as_long_as_it_says() 
         let callers = [shown(&a), shown(&b)];
         let response = server.hears(secs(20));
         assert_eq!(value(&response, "result"), Some("Successful"), "{response}");
-        assert_eq!(value(&response, "cause"), Some("the longest allowed time was reached"));
+        assert_eq!(value(&response, "cause"), Some("time_limit"));
         let seconds =
             |call: &Report| call.ended_us.zip(call.answered_us).map(|(end, start)| (end - start) as f64 / 1e6);
         let calls: Vec<Report> = [&a, &b].map(|number| house.phones.calls_to(number).remove(0)).into();

@@ -13,6 +13,7 @@ use super::requests::{clean, writable};
 use super::rows::{Me, Peer, Take, Taken};
 use super::step::{DialogState, FinalResponse, NewInvite, OutboxEvent, Settlement, Step, Stepped, cdr_id, unique_id};
 use super::writer::Numbered;
+use crate::end_reason::EndReason;
 use crate::event::LegName;
 use crate::failpoint::failpoint;
 use crate::job::JobKind;
@@ -343,7 +344,7 @@ impl<'a> StepJson<'a> {
             release: change.release,
             status: change.status.as_deref(),
             result: change.result.as_deref(),
-            reason: change.reason.as_deref(),
+            reason: change.reason.map(EndReason::code),
             snapshot: change.snapshot.as_ref().map(|snapshot| lay(texts, snapshot.as_str())),
             next_call: change.next_call,
             call_count: change.call_count,

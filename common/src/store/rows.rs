@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::boot::BootMoment;
 use super::postings::Purse;
 use super::step::{DialogState, FinalResponse, NewInvite, Outlet};
+use crate::end_reason::EndReason;
 use crate::event::LegName;
 use crate::job::{Job, JobId};
 use crate::money::Money;
@@ -78,8 +79,8 @@ pub struct RequestRow {
     pub status: String,
     /// Sippy's result string, or one of our own.
     pub result: Option<String>,
-    /// Why it ended, in plain words.
-    pub reason: Option<String>,
+    /// Why it ended.
+    pub reason: Option<EndReason>,
     /// Somebody wants it ended.
     pub canceled: bool,
     /// The same call was asked for before: this one is never dialled.

@@ -15,6 +15,7 @@ use super::rows::{Me, Take, Taken};
 use super::step::{EventMoney, Step, Stepped};
 use super::till::{self, Posted};
 use super::writer::Numbered;
+use crate::end_reason::EndReason;
 use crate::failpoint::failpoint;
 use crate::job::JobKind;
 use crate::money::Money;
@@ -205,7 +206,7 @@ async fn write_request(tx: &mut SqliteConnection, numbered: &Numbered) -> Result
     .bind(change.alive_ms)
     .bind(change.release)
     .bind(step.job.as_str())
-    .bind(&change.reason)
+    .bind(change.reason.map(EndReason::code))
     .execute(tx)
     .await?;
     Ok(())

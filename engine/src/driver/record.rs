@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use ringback_common::end_reason::EndReason;
 use ringback_common::event::LegName::{self, A, B};
 use ringback_common::job::Job;
 use ringback_common::json;
@@ -344,7 +345,7 @@ impl Record {
                 let cost = step.settlements.iter().map(|settlement| settlement.cost).sum();
                 let outcome = Outcome {
                     result: verdict.as_str().to_owned(),
-                    reason: reason_of(verdict, cause).to_owned(),
+                    reason: Some(reason_of(verdict, cause)),
                     talk_seconds: call.talked_for().as_secs(),
                     cost,
                     attempts: (verdict == Verdict::OutOfRetries).then_some(call.plan().attempt),
@@ -354,7 +355,7 @@ impl Record {
                 self.seq = herald.seq;
                 step.request.status = Some("Finished".to_owned());
                 step.request.result = Some(verdict.as_str().to_owned());
-                step.request.reason = Some(outcome.reason);
+                step.request.reason = outcome.reason;
                 step.request.finished = Some(true);
             }
             Ending::Retry(_, at) => {
@@ -529,31 +530,31 @@ fn status_of(state: &State) -> Option<&'static str> {
     }
 }
 
-/// Why it ended, for the person who asked.
-pub fn reason_of(verdict: Verdict, cause: Cause) -> &'static str {
+/// Why it ended.
+pub fn reason_of(verdict: Verdict, cause: Cause) -> EndReason {
     match (verdict, cause) {
-        (Verdict::Successful, Cause::OutOfFunds) => "the money ran out",
-        (Verdict::Successful, Cause::TimeLimit) => "the longest allowed time was reached",
-        (Verdict::Successful, Cause::MediaLost) => "the line went silent",
-        (Verdict::Successful, _) => "both talked",
-        (Verdict::OutOfRetries, Cause::Busy) => "your phone was busy each time we called",
-        (Verdict::OutOfRetries, Cause::TrunkFailed) => "your phone could not be reached",
-        (Verdict::OutOfRetries, _) => "you did not answer when we called",
-        (Verdict::FirstLegAborted, _) => "you hung up before your friend answered",
-        (Verdict::SecondLegFailed, Cause::Busy) => "your friend's line is busy",
-        (Verdict::SecondLegFailed, Cause::NoAnswer) => "your friend did not answer",
-        (Verdict::SecondLegFailed, Cause::Rejected) => "your friend declined the call",
-        (Verdict::SecondLegFailed, Cause::NoSuchNumber) => "your friend's number does not exist",
-        (Verdict::SecondLegFailed, _) => "your friend could not be reached",
-        (Verdict::Canceled, _) => "it was cancelled",
-        (Verdict::Interrupted, _) => "our service was interrupted",
-        (Verdict::Answered, _) => "it was answered",
-        (Verdict::Expired, _) => "the request was too old to be tried",
-        (Verdict::NoFunds, _) => "there is not enough money on the account",
-        (Verdict::Rejected, Cause::NoSuchNumber) => "your own number does not exist",
-        (Verdict::Rejected, _) => "your phone declined our call",
-        (Verdict::Blocked, _) => "this number must not be dialled",
-        (Verdict::Poisoned, _) => "the request could not be handled",
+        (Verdict::Successful, Cause::OutOfFunds) => EndReason::MoneyUsedUp,
+        (Verdict::Successful, Cause::TimeLimit) => EndReason::TimeLimit,
+        (Verdict::Successful, Cause::MediaLost) => EndReason::LineSilent,
+        (Verdict::Successful, _) => EndReason::Talked,
+        (Verdict::OutOfRetries, Cause::Busy) => EndReason::ABusy,
+        (Verdict::OutOfRetries, Cause::TrunkFailed) => EndReason::AUnreachable,
+        (Verdict::OutOfRetries, _) => EndReason::ANoAnswer,
+        (Verdict::FirstLegAborted, _) => EndReason::AHungUp,
+        (Verdict::SecondLegFailed, Cause::Busy) => EndReason::BBusy,
+        (Verdict::SecondLegFailed, Cause::NoAnswer) => EndReason::BNoAnswer,
+        (Verdict::SecondLegFailed, Cause::Rejected) => EndReason::BDeclined,
+        (Verdict::SecondLegFailed, Cause::NoSuchNumber) => EndReason::BNoSuchNumber,
+        (Verdict::SecondLegFailed, _) => EndReason::BUnreachable,
+        (Verdict::Canceled, _) => EndReason::Cancelled,
+        (Verdict::Interrupted, _) => EndReason::Interrupted,
+        (Verdict::Answered, _) => EndReason::Answered,
+        (Verdict::Expired, _) => EndReason::Expired,
+        (Verdict::NoFunds, _) => EndReason::NoFunds,
+        (Verdict::Rejected, Cause::NoSuchNumber) => EndReason::ANoSuchNumber,
+        (Verdict::Rejected, _) => EndReason::ADeclined,
+        (Verdict::Blocked, _) => EndReason::Blocked,
+        (Verdict::Poisoned, _) => EndReason::Poisoned,
     }
 }
 

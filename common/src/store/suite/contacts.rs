@@ -1,6 +1,7 @@
 //! Last digits, numbers added later, the do-not-call list, refusals, what a sender asked for.
 
 use super::*;
+use crate::end_reason::EndReason;
 
 async fn reachable(bench: &Bench, name: &str, numbers: &[&str], dids: &[&str]) -> Account {
     let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect();
@@ -158,7 +159,7 @@ pub(super) fn ending(call: &Call, dialled: bool) -> Step {
     let mut step = call.step();
     step.request.finished = Some(true);
     step.request.release = true;
-    step.request.reason = Some("both talked".to_owned());
+    step.request.reason = Some(EndReason::Talked);
     step.request.setup_time = dialled.then(moment);
     step
 }
@@ -181,7 +182,7 @@ pub(super) async fn the_same_call_by_two_triggers_is_one(bench: Bench) {
         done(writer.step(ending(&twin, false)).await);
     }
     done(writer.step(ending(&call, true)).await);
-    assert_eq!(bench.other.find(&first.id).await.unwrap().unwrap().reason.as_deref(), Some("both talked"));
+    assert_eq!(bench.other.find(&first.id).await.unwrap().unwrap().reason, Some(EndReason::Talked));
 
     let (a, b) = (first.a.as_str(), first.b.as_ref().map(Number::as_str));
     let lately = async |source: &str| {

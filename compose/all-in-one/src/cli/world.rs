@@ -55,15 +55,24 @@ impl World {
     }
 }
 
-/// Reads the settings.
+/// Reads the settings. Where nobody named a file and there is none, the environment alone can say them: a first variable of ours
+/// shows that somebody means it.
 pub fn settings(file: &Path) -> Result<Config, Fail> {
     if !file.exists() {
+        if file == Path::new("ringback.toml") && is_set_by_environment() {
+            return Ok(Config::load(None, Role::AllInOne)?);
+        }
         return Err(Fail::Usage(format!(
             "there is no {}; write one with `ringback init`, or name yours with --config FILE or RINGBACK_CONFIG",
             file.display()
         )));
     }
     Ok(Config::load(Some(file), Role::AllInOne)?)
+}
+
+fn is_set_by_environment() -> bool {
+    let is_key = |name: &str| name.strip_prefix("RINGBACK_").is_some_and(|key| key.contains("__"));
+    std::env::vars_os().any(|(name, _)| name.to_str().is_some_and(is_key))
 }
 
 /// Makes the folder of an embedded store.

@@ -77,7 +77,7 @@ fn explaining_at_a_new_site_makes_no_site_key() {
 }
 
 #[test]
-fn explain_looks_at_limits_and_rates_and_says_what_it_did_not_look_at() {
+fn explain_looks_at_limits_rates_and_trunks_and_says_what_it_did_not_look_at() {
     let site = Site::new();
     let account = ["account", "add", "alice", "--balance", "9", "--number", "+442071838750", "--pin-stdin"];
     site.ok_with(&account, b"1234");
@@ -86,9 +86,17 @@ fn explain_looks_at_limits_and_rates_and_says_what_it_did_not_look_at() {
     let explain = ["explain", "sms", "--from", "+442071838750", text];
     let free = site.json(&explain);
     assert_eq!((&free["outcome"], &free["price_a"]), (&"job".into(), &"0.015".into()), "{free}");
-    assert!(free["not_looked_at"].as_array().is_some_and(|all| all.contains(&"route".into())), "{free}");
+    assert_eq!((&free["trunks_a"], &free["trunks_b"]), (&serde_json::json!([]), &serde_json::json!([])));
+    site.ok(&["trunk", "add", "all", "--sip", "sip:192.0.2.1:5060"]);
+    site.ok(&["trunk", "add", "uk", "--sip", "sip:192.0.2.2:5060", "--prefix", "44"]);
+    let carried = site.json(&explain);
+    assert_eq!(carried["trunks_a"], serde_json::json!(["uk", "all"]), "the longest prefix first: {carried}");
+    assert_eq!(carried["trunks_b"], serde_json::json!(["all"]));
     let told = site.ok(&explain);
-    assert!(told.contains("a minute of A 0.015 USD") && told.contains("Not looked at: route"), "{told}");
+    assert!(told.contains("a minute of A 0.015 USD") && told.contains("for A uk, then all; for B all"), "{told}");
+    assert!(told.contains("Not looked at: whether the trunks are there, countries"), "{told}");
+    site.ok(&["trunk", "disable", "all"]);
+    assert_eq!(site.json(&explain)["trunks_b"], serde_json::json!([]));
     site.ok(&["account", "set", "alice", "--limit", "jobs_per_account_per_hour=0"]);
     let limited = site.json(&explain);
     assert_eq!((&limited["outcome"], &limited["reason"]), (&"reject".into(), &"jobs_per_account_per_hour".into()));

@@ -1,5 +1,6 @@
 //! What runs, and what waits for it.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -58,21 +59,44 @@ fn one_engine_at_a_time_runs_on_an_embedded_store() {
     site.fails(&["run", "--only", "engine"], 1, &format!("process {}", std::process::id()));
 }
 
-#[test]
-fn a_running_gateway_drains_and_leaves_in_good_order() {
-    let site = Site::new();
+/// `ringback run` at sockets of its own, once its engine takes jobs.
+fn gateway(folder: &Path) -> std::process::Child {
     let anywhere = |key: &str| (format!("RINGBACK_{key}__LISTEN"), "127.0.0.1:0");
     let mut gateway = Command::new(env!("CARGO_BIN_EXE_ringback"))
         .arg("run")
-        .current_dir(site.folder())
+        .current_dir(folder)
         .envs(["SIP", "SMS", "WEB", "SERVICE"].map(anywhere))
         .env_remove("RINGBACK_CONFIG")
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = std::io::BufReader::new(gateway.stderr.take().unwrap());
+    let lines = std::io::BufReader::new(gateway.stderr.as_mut().unwrap());
     let mut lines = std::io::BufRead::lines(lines).map_while(Result::ok);
     assert!(lines.any(|line| line.contains("the engine takes jobs")), "it ended before it was ready");
+    gateway
+}
+
+/// No file is written and none is there: the sockets are variables, the rest are the defaults.
+#[test]
+fn a_gateway_runs_by_its_environment_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut gateway = gateway(folder.path());
+    let drain = Command::new(env!("CARGO_BIN_EXE_ringback"))
+        .args(["drain", "--timeout", "30"])
+        .current_dir(folder.path())
+        .env_remove("RINGBACK_CONFIG")
+        .env("RINGBACK_SERVICE__LISTEN", "127.0.0.1:0")
+        .output()
+        .unwrap();
+    assert_eq!(drain.status.code(), Some(0), "{}", String::from_utf8_lossy(&drain.stderr));
+    assert_eq!(gateway.wait().unwrap().code(), Some(0));
+    assert!(!folder.path().join("ringback.toml").exists() && folder.path().join("data/ringback.db").exists());
+}
+
+#[test]
+fn a_running_gateway_drains_and_leaves_in_good_order() {
+    let site = Site::new();
+    let mut gateway = gateway(site.folder());
     let engines = site.json(&["status"])["engines"].clone();
     assert_eq!((engines[0]["retired"].clone(), engines[0]["live"].clone()), (false.into(), 0.into()));
     let drained = site.json(&["drain", "--timeout", "30"]);

@@ -175,8 +175,8 @@ fn every_reason_can_be_said_in_every_language() {
         [Cause::Busy, Cause::NoAnswer, Cause::Rejected, Cause::NoSuchNumber, Cause::TrunkFailed, Cause::HungUp];
     for (verdict, cause) in verdicts.into_iter().flat_map(|verdict| causes.map(|cause| (verdict, cause))) {
         let mut herald = Herald { engine: "e", job: &job, currency: "USD", billing: false, seq: 0, now: job.created };
-        let reason = reason_of(verdict, cause).to_owned();
-        let outcome = Outcome { result: "unknown".to_owned(), reason: reason.clone(), ..Outcome::default() };
+        let reason = reason_of(verdict, cause);
+        let outcome = Outcome { result: "unknown".to_owned(), reason: Some(reason), ..Outcome::default() };
         let told = herald.finished(&outcome).remove(0).body;
         let event = serde_json::from_str::<serde_json::Value>(&told).unwrap()["data"].take();
         let event: RequestEvent = serde_json::from_value(event).unwrap();
