@@ -144,7 +144,7 @@ mod tests {
 
     fn log(text: &str, from_gateway: bool) -> Log {
         let mut log = Log::default();
-        log.note(text.as_bytes(), from_gateway, "127.0.0.2:5068");
+        log.note(text.as_bytes(), from_gateway, "127.0.0.2:5068", 0);
         log
     }
 

@@ -105,7 +105,7 @@ async fn wait(common: &Common, world: &World, job: &JobId) -> Result<(), Fail> {
         }
         tokio::time::sleep(LOOK).await;
     };
-    let (result, reason) = (row.result.clone().unwrap_or_default(), row.reason.clone());
+    let (result, reason) = (row.result.clone().unwrap_or_default(), row.reason);
     show_story(common, world, row).await?;
     if result == "Successful" {
         return Ok(());
