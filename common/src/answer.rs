@@ -17,6 +17,7 @@ use unicode_normalization::UnicodeNormalization;
 pub use language::Language;
 pub use why::{How, Why};
 
+use crate::end_reason::EndReason;
 use crate::event::RequestEvent;
 use crate::job::Quote;
 use crate::money::Money;
@@ -96,7 +97,7 @@ impl Speaker {
             let paid = cost.filter(|_| !free).map(|cost| self.fill("paid", &[("cost", cost)]));
             let failed = match why {
                 Some(key) => self.fill("failed", &[("why", self.end(key, end))]),
-                None => self.failed_otherwise(end),
+                None => self.phrase("failed-bare"),
             };
             return self.text([Some(failed), why.and_then(|key| self.advice(key)), paid, left]);
         }
@@ -107,6 +108,11 @@ impl Speaker {
             None => self.fill("talked", &[("length", length)]),
         };
         self.text([Some(told), why::of_cut(end).map(|key| self.phrase(key)), left])
+    }
+
+    /// Why a callback ended, without its facts: for whoever looks at one. `None` where there is nothing to say.
+    pub fn ended(self, reason: EndReason) -> Option<String> {
+        why::of_reason(reason).map(|key| self.phrase(key))
     }
 
     /// Why there is no callback, and how to write it where that helps.
@@ -207,16 +213,6 @@ impl Speaker {
                 self.format("end-a-no-answer-after", None, &counting("tries", u64::from(tries)))
             }
             _ => self.phrase(key),
-        }
-    }
-
-    /// An ending that nobody has a sentence for: its reason, which is English.
-    fn failed_otherwise(self, end: &RequestEvent) -> String {
-        match end.reason.as_deref().map(|reason| reason.trim().trim_end_matches('.')) {
-            Some(reason) if self.language == Language::English && !reason.is_empty() => {
-                self.fill("failed", &[("why", reason.to_owned())])
-            }
-            _ => self.phrase("failed-bare"),
         }
     }
 

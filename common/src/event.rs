@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::end_reason::EndReason;
 use crate::job::{JobId, Quote};
 use crate::money::Money;
 use crate::number::Number;
@@ -106,9 +107,9 @@ pub struct RequestEvent {
     /// Sippy's result string, once finished: `Successful`, `Out of retries`, ... or one of our own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
-    /// Why, in plain words, once finished.
+    /// Why, once finished: a code, and its facts are the fields beside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub reason: Option<EndReason>,
     /// First party.
     pub a: Number,
     /// Second party.

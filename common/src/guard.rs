@@ -37,7 +37,7 @@ const NANP_CARIBBEAN: [&str; 27] = [
 ];
 
 /// Why a number is not called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Block {
     /// An emergency number.
     NeverDial,
@@ -52,6 +52,10 @@ pub enum Block {
 }
 
 impl Block {
+    /// Each of them.
+    pub const ALL: [Block; 5] =
+        [Block::NeverDial, Block::HardBlocked, Block::CaribbeanReview, Block::Country, Block::DoNotCall];
+
     /// The name of the rule.
     pub fn code(self) -> &'static str {
         match self {
@@ -117,29 +121,48 @@ pub fn check_country(number: &Number, allow: &[String], registered: &[String]) -
     if within { Ok(()) } else { Err(Block::Country) }
 }
 
+/// The limits of [`limit_reached`], by their names in the settings.
+const LIMITS: [&str; 11] = [
+    "concurrent_calls_per_account",
+    "jobs_per_account_per_minute",
+    "jobs_per_account_per_hour",
+    "jobs_per_account_per_day",
+    "distinct_b_numbers_per_account_per_hour",
+    "same_b_number_all_accounts_per_10min",
+    "same_prefix7_all_accounts_per_10min",
+    "minutes_per_account_per_day",
+    "spend_per_account_per_hour",
+    "spend_per_account_per_day",
+    "system_spend_per_hour_stop",
+];
+
 /// The limit that this much use goes beyond, by its name in the settings; `counts` include the job in question.
 pub fn limit_reached(counts: &Counts, limits: &Limits) -> Option<&'static str> {
-    let numbers = [
-        ("concurrent_calls_per_account", counts.active, limits.concurrent_calls_per_account),
-        ("jobs_per_account_per_minute", counts.jobs_minute, limits.jobs_per_account_per_minute),
-        ("jobs_per_account_per_hour", counts.jobs_hour, limits.jobs_per_account_per_hour),
-        ("jobs_per_account_per_day", counts.jobs_day, limits.jobs_per_account_per_day),
-        (
-            "distinct_b_numbers_per_account_per_hour",
-            counts.distinct_b_hour,
-            limits.distinct_b_numbers_per_account_per_hour,
-        ),
-        ("same_b_number_all_accounts_per_10min", counts.same_b_10min, limits.same_b_number_all_accounts_per_10min),
-        ("same_prefix7_all_accounts_per_10min", counts.same_prefix7_10min, limits.same_prefix7_all_accounts_per_10min),
+    let beyond = |count: i64, limit: u32| count > i64::from(limit);
+    let reached = [
+        beyond(counts.active, limits.concurrent_calls_per_account),
+        beyond(counts.jobs_minute, limits.jobs_per_account_per_minute),
+        beyond(counts.jobs_hour, limits.jobs_per_account_per_hour),
+        beyond(counts.jobs_day, limits.jobs_per_account_per_day),
+        beyond(counts.distinct_b_hour, limits.distinct_b_numbers_per_account_per_hour),
+        beyond(counts.same_b_10min, limits.same_b_number_all_accounts_per_10min),
+        beyond(counts.same_prefix7_10min, limits.same_prefix7_all_accounts_per_10min),
+        counts.seconds_day >= i64::from(limits.minutes_per_account_per_day) * 60,
+        spent(counts.spend_hour, limits.spend_per_account_per_hour),
+        spent(counts.spend_day, limits.spend_per_account_per_day),
+        spent(counts.system_spend_hour, limits.system_spend_per_hour_stop),
     ];
-    let used_up = [
-        ("minutes_per_account_per_day", counts.seconds_day >= i64::from(limits.minutes_per_account_per_day) * 60),
-        ("spend_per_account_per_hour", spent(counts.spend_hour, limits.spend_per_account_per_hour)),
-        ("spend_per_account_per_day", spent(counts.spend_day, limits.spend_per_account_per_day)),
-        ("system_spend_per_hour_stop", spent(counts.system_spend_hour, limits.system_spend_per_hour_stop)),
-    ];
-    let beyond = numbers.into_iter().find(|(_, count, limit)| *count > i64::from(*limit)).map(|(name, ..)| name);
-    beyond.or_else(|| used_up.into_iter().find(|(_, reached)| *reached).map(|(name, _)| name))
+    LIMITS.into_iter().zip(reached).find(|(_, reached)| *reached).map(|(name, _)| name)
+}
+
+/// The names of all limits.
+pub fn limit_names() -> impl Iterator<Item = &'static str> {
+    LIMITS.into_iter()
+}
+
+/// The limit of this name.
+pub fn limit_named(name: &str) -> Option<&'static str> {
+    limit_names().find(|limit| *limit == name)
 }
 
 fn spent(amount: Money, limit: Money) -> bool {

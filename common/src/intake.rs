@@ -26,8 +26,8 @@ use tokio::sync::Semaphore;
 
 use crate::event::Envelope;
 use crate::failpoint::failpoint;
-use crate::gate::Buckets;
 use crate::job::{JOB_TYPE, Job, JobId, JobKind, MAX_JOB_BYTES};
+use crate::knock::Buckets;
 use crate::number::Number;
 use crate::queue::{Destination, Message, PublishError, Queue};
 use crate::secret::SiteKey;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use jsonschema::Validator;
+use ringback_common::end_reason::EndReason;
 use ringback_common::event::{
     BALANCE_TYPE, BalanceEvent, CDR_TYPE, CONTENT_TYPE, CdrEvent, Envelope, LEG_STATES, LegEvent, LegName,
     REQUEST_STATES, RequestEvent,
@@ -164,7 +165,7 @@ fn a_request(finished: bool) -> RequestEvent {
         account: job.account,
         status: if finished { "Finished" } else { "First leg initiated" }.to_owned(),
         result: finished.then(|| "Successful".to_owned()),
-        reason: finished.then(|| "both talked".to_owned()),
+        reason: finished.then_some(EndReason::Talked),
         a: job.a,
         b: job.b,
         quote: None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use ringback_common::config::{EngineConfig, Limits, TariffConfig};
+use ringback_common::end_reason::EndReason;
 use ringback_common::event::LegName;
 use ringback_common::guard;
 use ringback_common::job::Job;
@@ -65,8 +66,8 @@ pub struct Admitted {
 pub struct Refusal {
     /// The result of the request.
     pub verdict: Verdict,
-    /// In plain words, for the sender.
-    pub reason: String,
+    /// Why.
+    pub reason: EndReason,
 }
 
 /// Why a callback is not made now.
@@ -84,30 +85,31 @@ impl From<Refusal> for Denial {
     }
 }
 
-fn no(verdict: Verdict, reason: impl Into<String>) -> Refusal {
-    Refusal { verdict, reason: reason.into() }
+/// A refusal.
+pub fn no(verdict: Verdict, reason: EndReason) -> Refusal {
+    Refusal { verdict, reason }
 }
 
 /// Yes with a plan and a hold, or no with a reason, or not now.
 pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Denial> {
     let Situation { job, engine, .. } = situation;
     if situation.now > job.not_after {
-        return Err(no(Verdict::Expired, "the request was too old to be tried").into());
+        return Err(no(Verdict::Expired, EndReason::Expired).into());
     }
-    let account = situation.account.ok_or_else(|| no(Verdict::Rejected, "there is no such account"))?;
+    let account = situation.account.ok_or_else(|| no(Verdict::Rejected, EndReason::UnknownAccount))?;
     if !account.enabled {
-        return Err(no(Verdict::Rejected, "the account is disabled").into());
+        return Err(no(Verdict::Rejected, EndReason::AccountDisabled).into());
     }
     let b = job.b.as_ref();
-    let b = b.ok_or_else(|| no(Verdict::Rejected, "asking for the number by voice is not in this version"))?;
+    let b = b.ok_or_else(|| no(Verdict::Rejected, EndReason::ByVoice))?;
     if job.a == *b {
-        return Err(no(Verdict::Rejected, "both numbers are the same").into());
+        return Err(no(Verdict::Rejected, EndReason::SameNumber).into());
     }
     for number in [&job.a, b].into_iter().chain(&job.terms.forwards) {
         may_be_dialled(number, account)?;
     }
     let limits =
-        situation.limits.overridden(&account.limits).map_err(|error| no(Verdict::Rejected, error.to_string()))?;
+        situation.limits.overridden(&account.limits).map_err(|_| no(Verdict::Rejected, EndReason::AccountUnusable))?;
     within_limits(situation.counts, &limits)?;
 
     let Terms { cli_a, cli_b, .. } = &job.terms;
@@ -116,7 +118,7 @@ pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Denial> {
     if let Some(trunk) = &job.terms.trunk_a {
         a.routes.retain(|route| route.trunk == *trunk);
         if a.routes.is_empty() {
-            let reason = "the trunk that is to carry the first call does not carry this number now";
+            let reason = EndReason::NotThisTrunk;
             return Err(not_carried(situation, &job.a, Some(trunk), reason));
         }
     }
@@ -135,7 +137,7 @@ pub fn admit(situation: &Situation<'_>) -> Result<Admitted, Denial> {
     };
     let hold = plan.slice().min(account.available);
     if account.available <= Money::ZERO || hold < hold_for(plan.a.tariff, plan.b.tariff, LEAST_SECONDS) {
-        return Err(no(Verdict::NoFunds, "there is not enough money on the account").into());
+        return Err(no(Verdict::NoFunds, EndReason::NoFunds).into());
     }
     let minutes = minutes_for(account.available, plan.a.tariff, plan.b.tariff, plan.max_call);
     Ok(Admitted { plan, account_id: account.id, currency: account.currency.clone(), hold, minutes })
@@ -156,13 +158,13 @@ pub fn minutes_for(available: Money, a: Tariff, b: Tariff, longest: Duration) ->
 pub fn may_be_dialled(number: &Number, account: &AccountView) -> Result<(), Refusal> {
     guard::check(number, &account.allow)
         .and_then(|()| guard::check_country(number, &account.allow, &account.numbers))
-        .map_err(|block| no(Verdict::Blocked, block.to_string()))
+        .map_err(|block| no(Verdict::Blocked, EndReason::Forbidden(block)))
 }
 
 /// The limits are checked once, when the job is first run: its own retries are not new jobs. The counts include this job.
 fn within_limits(counts: Option<&Counts>, limits: &Limits) -> Result<(), Refusal> {
     match counts.and_then(|counts| guard::limit_reached(counts, limits)) {
-        Some(limit) => Err(no(Verdict::Rejected, format!("too many requests: the limit {limit} is reached"))),
+        Some(limit) => Err(no(Verdict::Rejected, EndReason::Limit(limit))),
         None => Ok(()),
     }
 }
@@ -176,15 +178,15 @@ fn party(
 ) -> Result<Party, Denial> {
     let routes = situation.trunks.routes(number, shown);
     if routes.is_empty() {
-        return Err(not_carried(situation, number, None, "no trunk carries this number now"));
+        return Err(not_carried(situation, number, None, EndReason::NoTrunk));
     }
     let tariff = tariff_of(situation.rates, situation.tariff, account, leg, number)
-        .ok_or_else(|| no(Verdict::Rejected, "there is no price for this number"))?;
+        .ok_or_else(|| no(Verdict::Rejected, EndReason::NoPrice))?;
     Ok(Party { number: number.clone(), routes, tariff })
 }
 
 /// No trunk that was found carries this number: one that was not found yet may, after all.
-fn not_carried(situation: &Situation<'_>, number: &Number, named: Option<&str>, reason: &str) -> Denial {
+fn not_carried(situation: &Situation<'_>, number: &Number, named: Option<&str>, reason: EndReason) -> Denial {
     match situation.trunks.is_awaited(number, named) {
         true => Denial::NotNow,
         false => no(Verdict::Rejected, reason).into(),

@@ -1,6 +1,7 @@
 //! News of one callback: events are numbered per job, written with the change they tell of, and published later by a drain.
 
 use chrono::{DateTime, Utc};
+use ringback_common::end_reason::EndReason;
 use ringback_common::event::{CDR_TYPE, CdrEvent, Envelope, LegEvent, LegName, RequestEvent};
 use ringback_common::job::Job;
 use ringback_common::json;
@@ -14,8 +15,8 @@ use serde::Serialize;
 pub struct Outcome {
     /// Sippy's result string or one of ours.
     pub result: String,
-    /// Why, in plain words.
-    pub reason: String,
+    /// Why.
+    pub reason: Option<EndReason>,
     /// Seconds both talked.
     pub talk_seconds: u64,
     /// What both legs cost in all attempts of this run.
@@ -91,7 +92,7 @@ impl Herald<'_> {
     pub fn finished(&mut self, outcome: &Outcome) -> Vec<OutboxEvent> {
         let mut data = self.request_data("Finished");
         data.result = Some(outcome.result.clone());
-        data.reason = Some(outcome.reason.clone());
+        data.reason = outcome.reason;
         data.talk_seconds = Some(outcome.talk_seconds);
         data.attempts = outcome.attempts;
         data.cost = Some(outcome.cost);

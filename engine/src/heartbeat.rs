@@ -1,4 +1,4 @@
-//! The engine's beat: proof of life, and the licence to send (DESIGN 5, rule 4).
+//! The engine's beat: proof of life, and the licence to send.
 //!
 //! Each second the engine raises its beat. A beat that was written opens the gate for four seconds, counted from before the
 //! statement was sent, by a clock that goes on while the process is stopped. When the gate has closed, nothing is sent until

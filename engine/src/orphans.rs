@@ -2,8 +2,8 @@
 //!
 //! They speak to its address. Whoever stands there now, the same engine restarted or another, finds the INVITE in the store by its
 //! Call-ID, writes down that it was answered, and only then acknowledges and hangs up. The owner of the call, whoever that is by
-//! then, reads it before it would ring that party again ([`crate::recovery`]). A refusal whose ACK got lost in the crash gets it now,
-//! if it was stored; else its owner has yet to hear it.
+//! then, reads it before it would ring that party again ([`crate::recovery`]). So it goes with a no that nobody may ask twice. A refusal
+//! whose ACK got lost in the crash gets it now, if it is stored; any other has yet to be heard by its owner.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ impl Orphanage {
             return orphan.turn_away();
         };
         if !orphan.message.is_request() && orphan.message.code() >= 300 {
-            if called.invite.final_response.is_some() {
+            if self.is_written(&called, &orphan.message).await {
                 orphan.acknowledge(Leg::stored(&invite).refusal_ack(&orphan.message));
             }
             return;
@@ -80,6 +80,22 @@ impl Orphanage {
             self.answer(&called, invite, &orphan.message, place);
         }
         orphan.accept();
+    }
+
+    /// Whether this refusal is stored, as one that forbids to ring again is now if it was not.
+    async fn is_written(&mut self, called: &Called, refusal: &Message) -> bool {
+        if called.invite.final_response.is_some() {
+            return true;
+        }
+        let has_owner_here = self.is_ours_to_run(called) && !self.has_waited(called);
+        if has_owner_here || !Cause::of_status(refusal.code()).is_no() {
+            return false;
+        }
+        let marked = self.world.store.mark_refused(called, refusal.code(), refusal.bytes()).await;
+        if let Err(error) = &marked {
+            tracing::debug!(%error, "that a phone has said no cannot be written now");
+        }
+        marked.is_ok()
     }
 
     fn is_ours_to_run(&self, called: &Called) -> bool {

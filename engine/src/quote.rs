@@ -3,13 +3,14 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use ringback_common::config::TariffConfig;
+use ringback_common::end_reason::EndReason;
 use ringback_common::event::LegName::{self, A, B};
 use ringback_common::job::{Job, Quote};
 use ringback_common::money::Money;
 use ringback_common::number::Number;
 use ringback_common::store::{AccountView, CdrRow, Rate};
 
-use crate::admission::{Refusal, may_be_dialled, minutes_for, tariff_of};
+use crate::admission::{Refusal, may_be_dialled, minutes_for, no, tariff_of};
 use crate::call::Verdict;
 use crate::events::Answer;
 use std::time::Duration;
@@ -30,34 +31,30 @@ pub struct Question<'a> {
     pub last: &'a [CdrRow],
 }
 
-fn no(verdict: Verdict, reason: &str) -> Refusal {
-    Refusal { verdict, reason: reason.to_owned() }
-}
-
 /// The answer, or why there is none. The balance is put into it by the store.
 ///
 /// # Errors
 /// No such account, a disabled one, no price.
 pub fn answer(question: &Question<'_>) -> Result<Answer, Refusal> {
-    let account = question.account.ok_or_else(|| no(Verdict::Rejected, "there is no such account"))?;
+    let account = question.account.ok_or_else(|| no(Verdict::Rejected, EndReason::UnknownAccount))?;
     if !account.enabled {
-        return Err(no(Verdict::Rejected, "the account is disabled"));
+        return Err(no(Verdict::Rejected, EndReason::AccountDisabled));
     }
     match question.job.quote {
         Some(Quote::Balance) => Ok(Answer::default()),
         Some(Quote::Rate) => rate(question, account),
         Some(Quote::LastCall) => Ok(last_call(question.last)),
-        None => Err(no(Verdict::Rejected, "the question is not understood")),
+        None => Err(no(Verdict::Rejected, EndReason::BadQuestion)),
     }
 }
 
 fn rate(question: &Question<'_>, account: &AccountView) -> Result<Answer, Refusal> {
     let a = &question.job.a;
-    let b = question.job.b.as_ref().ok_or_else(|| no(Verdict::Rejected, "the question names no number"))?;
+    let b = question.job.b.as_ref().ok_or_else(|| no(Verdict::Rejected, EndReason::BadQuestion))?;
     may_be_dialled(b, account)?;
     let price = |leg: LegName, number: &Number| {
         let tariff = tariff_of(question.rates, question.tariff, account, leg, number);
-        tariff.ok_or_else(|| no(Verdict::Rejected, "there is no price for this number"))
+        tariff.ok_or_else(|| no(Verdict::Rejected, EndReason::NoPrice))
     };
     let (a, b) = (price(A, a)?, price(B, b)?);
     Ok(Answer {

@@ -1,6 +1,6 @@
 //! Going on with a request that was cut off: after our own restart, after another engine fell silent, after a panic.
 //!
-//! What was written down decides (DESIGN 5, rules 3, 5, 6): an INVITE younger than 30 s at our own address is sent again, byte
+//! What was written down decides: an INVITE younger than 30 s at our own address is sent again, byte
 //! for byte; an answered call that was silent for less than 15 s is taken up by re-INVITE; everything else is cancelled or
 //! hung up, charged until it was last known alive, and never rings a party twice.
 
@@ -20,7 +20,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::admission::Refusal;
 use crate::call::{Call, Cause, Input, RESUME_WINDOW, Snapshot, State, Track, Verdict};
-use crate::driver::{Audio, CallClock, Driver, PhoneLine, Record, StoredCall, Welcome, attempt_of, index, reason_of};
+use crate::driver::{
+    Audio, CallClock, Driver, Keeper, PhoneLine, Record, StoredCall, Welcome, attempt_of, index, reason_of,
+};
 use crate::sdp::LocalSdp;
 use crate::worker::why_ended;
 use crate::world::World;
@@ -111,12 +113,16 @@ pub fn go_on(world: &Arc<World>, request: OwnedRequest, way: Way, slot: Option<O
     if request.invites.iter().any(remains::is_accepted) {
         return refuse(&request, Verdict::Interrupted); // somebody answered while nobody was there: never rung again
     }
+    if let Some(cause) = request.invites.iter().find_map(remains::said_no) {
+        let reason = reason_of(Verdict::Rejected, cause).to_owned();
+        return Next::Refuse { seq: last_seq(&request), refusal: Refusal { verdict: Verdict::Rejected, reason }, job };
+    }
     let attempts = u32::try_from(request.row.call_count).unwrap_or(u32::MAX);
     Next::Start { job, attempts, seq: last_seq(&request), slot }
 }
 
 fn refuse(request: &OwnedRequest, verdict: Verdict) -> Next {
-    let reason = reason_of(verdict, Cause::Interrupted).to_owned();
+    let reason = reason_of(verdict, Cause::Interrupted);
     Next::Refuse { job: request.row.job.clone(), seq: last_seq(request), refusal: Refusal { verdict, reason } }
 }
 
@@ -152,7 +158,7 @@ impl Recovery<'_> {
         let clock = CallClock::showing(self.now);
         let held = request.hold.map(|purse| purse.held).unwrap_or_default();
         let mut record =
-            Record::resume(self.world.keeper(request.row.epoch), request.row.job.clone(), &self.stored, held);
+            Record::resume(Keeper::of(self.world, request.row.epoch), request.row.job.clone(), &self.stored, held);
         let audio = Audio::new(self.world, &record);
         let answered = self.answered_meanwhile(&request);
         let mut snapshot = self.stored.call.clone();

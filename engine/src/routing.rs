@@ -37,19 +37,24 @@ impl Trunks {
         self.0.iter().find(|trunk| trunk.name == name)
     }
 
-    /// The ways to `number`, best first; `shown` is what the called one sees, usually the other party's number (S4), unless the
-    /// trunk shows its own. A listed extension goes only to a trunk that names it (DESIGN 4).
+    /// The ways to `number`, best first; `shown` is what the called one sees, usually the other party's number, unless the
+    /// trunk shows its own. A listed extension goes only to a trunk that names it.
     pub fn routes(&self, number: &Number, shown: &str) -> Vec<Route> {
-        let found = self.0.iter().filter(|trunk| trunk.address.is_some());
-        let mut ways: Vec<(usize, i64, &Trunk)> =
-            found.filter_map(|trunk| Some((trunk.carries(number)?, trunk.priority, trunk))).collect();
-        ways.sort_by_key(|(length, priority, trunk)| (std::cmp::Reverse(*length), *priority, trunk.name.clone()));
-        ways.into_iter()
-            .map(|(_, _, trunk)| Route {
+        self.carriers(number)
+            .filter(|trunk| trunk.address.is_some())
+            .map(|trunk| Route {
                 trunk: trunk.name.clone(),
                 cli: trunk.cli.clone().unwrap_or_else(|| shown.to_owned()),
             })
             .collect()
+    }
+
+    /// The trunks that carry `number`, best first, found or not.
+    pub fn carriers(&self, number: &Number) -> impl Iterator<Item = &Trunk> {
+        let mut ways: Vec<(usize, i64, &Trunk)> =
+            self.0.iter().filter_map(|trunk| Some((trunk.carries(number)?, trunk.priority, trunk))).collect();
+        ways.sort_by_key(|(length, priority, trunk)| (std::cmp::Reverse(*length), *priority, trunk.name.clone()));
+        ways.into_iter().map(|(_, _, trunk)| trunk)
     }
 
     /// Whether a trunk that carries this number is still to be found; where a name is given, that trunk.

@@ -1,4 +1,4 @@
-//! The engine's main: bind, register, recover, and only then take jobs (DESIGN 5, rule 9).
+//! The engine's main: bind, register, recover, and only then take jobs.
 
 use std::sync::Arc;
 use std::time::Duration;

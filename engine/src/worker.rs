@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use futures::FutureExt;
 use futures::future::join_all;
+use ringback_common::end_reason::EndReason;
 use ringback_common::event::Envelope;
 use ringback_common::failpoint::failpoint;
 use ringback_common::job::{JOB_TYPE, Job, JobId, JobKind, MAX_JOB_BYTES};
@@ -20,7 +21,7 @@ use ringback_common::store::{AccountView, Alive, OwnedRequest, StoreError, Take,
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use crate::admission::{self, Admitted, Denial, Refusal, Situation};
+use crate::admission::{self, Admitted, Denial, Situation, no};
 use crate::call::Verdict;
 use crate::driver::{Control, Driver, End, Pulse};
 use crate::due::DueMoments;
@@ -28,7 +29,6 @@ use crate::recovery;
 use crate::views::is_rich;
 use crate::world::World;
 
-use settle::no;
 pub use settle::why_ended;
 
 /// Deliveries in hand at a time.
@@ -186,7 +186,7 @@ impl Worker {
         failpoint("job.before_ack");
         join_all(held.into_iter().map(Delivery::ack)).await; // one after the other, each would wake the broker's connection
         failpoint("job.ack_lost");
-        let ended = taken.contains(&Taken::Cancelled);
+        let ended = taken.contains(&Taken::Ended);
         for ((take, taken), slot) in takes.into_iter().zip(taken).zip(slots) {
             metrics::counter!("ringback_jobs_total", "outcome" => taken_word(&taken)).increment(1);
             match (taken, slot) {
@@ -337,9 +337,9 @@ impl Worker {
         };
         let driver = Driver::begin(Arc::clone(&self.world), job.clone(), admitted, epoch, seq, slot, Utc::now());
         let refusal = match self.drive(Box::new(driver), control).await {
-            End::NoFunds => no(Verdict::NoFunds, "there is not enough money on the account"),
+            End::NoFunds => no(Verdict::NoFunds, EndReason::NoFunds),
             End::Cancelled => self.cancelled_or_stopped(&job).await,
-            End::Settled | End::Fenced => return,
+            End::Settled | End::Dropped => return,
         };
         self.refuse(&job, epoch, seq, refusal).await;
     }
@@ -384,8 +384,7 @@ impl Worker {
                 }
                 Err(error) => {
                     tracing::error!(job = %job.id, %error, "the account cannot be used");
-                    let reason = "the account cannot be used; ask its operator".to_owned();
-                    return Err(Refusal { verdict: Verdict::Rejected, reason }.into());
+                    return Err(no(Verdict::Rejected, EndReason::AccountUnusable).into());
                 }
             }
         }
@@ -512,6 +511,6 @@ fn taken_word(taken: &Taken) -> &'static str {
         Taken::Claimed { .. } => "claimed",
         Taken::Waiting => "waiting",
         Taken::Known => "known",
-        Taken::Cancelled => "cancelled",
+        Taken::Ended => "ended",
     }
 }

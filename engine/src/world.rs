@@ -7,11 +7,9 @@ use std::time::Duration;
 use ringback_common::config::{Config, EngineConfig, Limits, SipConfig, TariffConfig};
 use ringback_common::queue::Queue;
 use ringback_common::store::{Me, Rate, Store, Writer};
-use ringback_sip::Moment;
 use ringback_sip::net::Endpoint;
 use tokio::sync::watch;
 
-use crate::driver::{Keeper, PhoneLine};
 use crate::gate::Gate;
 use crate::media::Media;
 use crate::routing::Trunks;
@@ -97,19 +95,6 @@ impl World {
             tables,
             views: Views::default(),
             calls: AtomicU64::new(1),
-        }
-    }
-
-    /// Who keeps the record of a call of this epoch.
-    pub fn keeper(&self, epoch: i64) -> Keeper {
-        Keeper { engine: self.me.id.clone(), billing: self.billing, epoch }
-    }
-
-    /// The last a refused leg does: its ACK.
-    pub fn say_goodbye(&self, mut line: PhoneLine, now: Moment) {
-        line.sip.acknowledge(now);
-        while let Some(transmit) = line.sip.poll_transmit() {
-            self.endpoint.send(&transmit);
         }
     }
 

@@ -20,6 +20,7 @@ fn phone(hz: u32) -> Manner {
 fn a_text_brings_two_phones_together_and_is_answered_with_the_price() {
     let b = Manner::answers(millis(2500)).plays(1100).hangs_up_after(secs(4));
     let story = Story::begin(phone(700), b, |site| site.set("sms.announce", "true"));
+    let asked = clock::now_us();
     let job = story.ask("text-1");
     assert_eq!(story.ask("text-1"), job, "the same text again is the same job");
 
@@ -29,6 +30,10 @@ fn a_text_brings_two_phones_together_and_is_answered_with_the_price() {
     story.phones.wait_call(A, "is hung up on after B", SOON, |call| call.ended_by == Some(Who::Gateway));
     assert_eq!(story.b().ended_by, Some(Who::Phone));
     story.wait_over(SOON);
+    let (a, b) = (story.a(), story.b());
+    let connected = b.answered_us.expect("B answered") - asked;
+    assert!(connected < 5_000_000, "connected after {connected} us, of which they let it ring for 2.8 s");
+    assert!(a.from.contains(B) && b.from.contains(A), "each sees the other's number: {} {}", a.from, b.from);
 
     let probe = story.site.probe();
     let request = probe.request(&job).expect("the job has a row");
@@ -146,6 +151,22 @@ fn a_busy_destination_ends_the_callback_and_charges_only_a() {
     let cdrs = story.site.probe().cdrs();
     let legs: BTreeSet<_> = cdrs.iter().map(|c| (c.leg.as_str(), c.connected, c.cost > 0)).collect();
     assert_eq!(legs, BTreeSet::from([("a", true, true), ("b", false, false)]));
+    story.site.probe().books_are_right("alice", OPENING);
+}
+
+#[test]
+fn where_the_first_call_is_free_the_second_alone_is_charged() {
+    let (site, phones) = Story::stage(phone(700), phone(1100).hangs_up_after(secs(2)), |_| {});
+    site.cli(&["rate", "set", "44", "0", "--leg", "a"], "");
+    site.cli(&["rate", "set", "44", "0.60", "--leg", "b"], "");
+    let story = Story { gateway: site.start(Part::All), site, phones };
+    story.ask("text-1");
+    story.wait_over(SOON);
+    let costs: Vec<_> =
+        story.site.probe().cdrs().iter().map(|cdr| (cdr.leg.clone(), cdr.billed_seconds, cdr.cost)).collect();
+    let [(_, a_seconds, 0), (_, b_seconds, b_cost)] = costs[..] else { panic!("{costs:?}") };
+    assert!(a_seconds >= b_seconds && (2..=3).contains(&b_seconds), "{costs:?}");
+    assert_eq!(b_cost, b_seconds * 10_000, "a cent a second");
     story.site.probe().books_are_right("alice", OPENING);
 }
 
@@ -270,7 +291,7 @@ fn a_destination_that_asks_not_to_be_called_while_a_rings_is_not_called_and_a_pa
          WHERE job_id = '{job}'"
     ));
     let row: Vec<_> = row.expect("the job has a row").remove(0).into_iter().flatten().collect();
-    assert_eq!(row, ["Blocked", "this number must not be dialled", "answered"]);
+    assert_eq!(row, ["Blocked", "blocked", "answered"]);
     let legs: Vec<_> = probe.cdrs().iter().map(|c| (c.leg.clone(), c.connected, c.billed_seconds)).collect();
     assert_eq!(legs, [("a".to_owned(), true, 1)]);
     assert!(story.phones.calls_to(B).is_empty(), "B was called");
@@ -304,6 +325,10 @@ fn a_call_is_cut_when_the_money_is_gone() {
     assert_eq!(answer.status, 202, "{}", answer.body);
     let b = story.phones.wait_call(B, "is hung up on", secs(40), |call| call.ended_by == Some(Who::Gateway));
     story.wait_over(SOON);
+    let a = story.a();
+    assert_eq!(a.ended_by, Some(Who::Gateway));
+    let apart = a.ended_us.zip(b.ended_us).map(|(a, b)| a.abs_diff(b)).expect("both are over");
+    assert!(apart < 500_000, "both are cut at one instant, not {apart} us apart");
     let probe = story.site.probe();
     let cost: i64 = probe.cdrs().iter().map(|c| c.cost).sum();
     assert!((38_000..=50_000).contains(&cost), "0.05 were there, {cost} micro-units were spent");

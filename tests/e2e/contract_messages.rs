@@ -90,6 +90,10 @@ fn every_message_of_a_callback_fits_its_schema() {
     log.iter().for_each(|message| contract.insist(message));
     let told: BTreeSet<&str> = log.iter().map(|message| message.kind.as_str()).collect();
     assert_eq!(told, TYPES[1..].iter().map(|(kind, _)| *kind).collect(), "what the log tells of");
+    let states = log.iter().filter_map(|message| message.kind.strip_prefix("ringback.request."));
+    let states: Vec<&str> = states.map(|state| state.trim_end_matches(".v1")).collect();
+    let in_order = ["admitted", "calling_a", "waiting", "calling_a", "calling_b", "talking", "finished"];
+    assert_eq!(states, in_order, "B's answer is told before the end, and each in its turn");
     every_number_is_there(&log, &job);
     assert!(jobs[0].body["data"]["reply"].is_string(), "somebody waits for an answer");
     let noted = log.iter().find(|message| !message.body["data"]["reply"].is_null());

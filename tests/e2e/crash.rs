@@ -70,12 +70,15 @@ fn an_invite_to_b_that_was_sent_rings_b_once() {
 }
 
 #[test]
-fn two_who_talk_are_joined_again_or_both_hung_up_on() {
+fn two_who_talk_are_joined_again_and_talk_on() {
     let aftermath = Crash::at("talk.bridged", secs(1)).happens();
-    once(&aftermath);
-    let talked = aftermath.phones.calls().iter().all(|call| call.refreshes > 0);
-    let hung_up = aftermath.phones.calls().iter().all(|call| call.ended_us.is_some());
-    assert!(talked || hung_up, "{}", aftermath.phones.log().ladder());
+    once_and_well(&aftermath);
+    let ladder = aftermath.phones.log().ladder();
+    assert!(aftermath.phones.calls().iter().all(|call| call.refreshes > 0), "each is asked for: {ladder}");
+    let b = &aftermath.phones.calls_to(B)[0];
+    assert_eq!(b.ended_by, Some(Who::Phone), "nobody cut it: {ladder}");
+    assert!(b.ended_us.is_some_and(|end| end > aftermath.back_us), "{ladder}");
+    assert!(b.audio.heard_ms(700) >= 3_000, "B heard A for more than the second before the crash: {:?}", b.audio);
 }
 
 #[test]

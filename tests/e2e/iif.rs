@@ -127,7 +127,7 @@ fn senders_that_never_read_an_answer_are_served() {
 
     let mut nc = Command::new("nc");
     nc.args(["-u", "-w", "1", "-s", &ip, &ip, "5080"]);
-    let (_, said, _) = process::run(nc, "REQUEST: id=1235;user1=100;user2=101;duration=3600;\n", secs(20));
+    let (_, said, _) = process::run(nc, "REQUEST: id=1235;user1=100;user2=101", secs(20));
     assert!(said.starts_with("ACK: id=1235;sid=") && said.contains(";code=ok;"), "{said}");
     house.phones.wait("both calls to be over", SOON, |calls| {
         let over = calls.iter().filter(|call| call.number == USER2 && call.ended_us.is_some()).count();
@@ -227,6 +227,43 @@ fn a_release_ends_a_call_in_every_state_and_is_answered_by_its_response() {
     assert_eq!(server.has_heard(), None, "a RELEASE of what is over changes nothing");
 }
 
+#[test]
+fn whoever_hangs_up_releases_the_other_and_is_reported() {
+    let house = House::stage(Manner::dead(), Manner::dead(), |_| {});
+    let answers = || Manner::answers(millis(100)).plays(700);
+    let hangs_up = || answers().hangs_up_after(millis(2_500));
+    for (n, user1, user2) in [(1, hangs_up(), answers()), (2, answers(), hangs_up())] {
+        let [a, b] = pair(n);
+        house.phones.when(&a, user1);
+        house.phones.when(&b, user2);
+    }
+    let _gateway = house.site.start(Part::All);
+    let server = house.server(4000);
+    for (n, first) in [(1, 0), (2, 1)] {
+        let sid = sid_of(&server.asks(&request(n)));
+        let ended = |party: usize, by: Who| {
+            house.phones.wait_call(&pair(n)[party], "is over", SOON, |call| call.ended_by.is_some_and(|who| who == by))
+        };
+        ended(first, Who::Phone);
+        ended(1 - first, Who::Gateway);
+        assert_eq!(server.hears(SOON), format!("RESPONSE: id=call-{n};sid={sid};real_duration=2;"));
+    }
+}
+
+#[test]
+fn a_line_with_a_number_of_its_own_shows_that_where_nobody_names_a_caller() {
+    let phone = || Manner::answers(millis(100)).mute();
+    let house = House::stage(phone(), phone().hangs_up_after(millis(300)), |_| {});
+    house.site.cli(&["trunk", "set", "phones", "--cli", "+442071838700"], "");
+    let _gateway = house.site.start(Part::All);
+    let server = house.server(4000);
+    server.asks(EXAMPLE);
+    for user in [USER1, USER2] {
+        let call = house.phones.wait_call(user, "is called", SOON, |_| true);
+        assert_eq!(user_of(&call.from), "+442071838700", "{user}");
+    }
+}
+
 /// What a phone shows of a From address.
 fn user_of(from: &str) -> String {
     from.trim_start_matches("sip:").split('@').next().unwrap_or_default().to_owned()
@@ -247,7 +284,7 @@ fn phones_show_the_callers_that_the_request_names_and_talk_as_long_as_it_says() 
         let callers = [shown(&a), shown(&b)];
         let response = server.hears(secs(20));
         assert_eq!(value(&response, "result"), Some("Successful"), "{response}");
-        assert_eq!(value(&response, "cause"), Some("the longest allowed time was reached"));
+        assert_eq!(value(&response, "cause"), Some("time_limit"));
         let seconds =
             |call: &Report| call.ended_us.zip(call.answered_us).map(|(end, start)| (end - start) as f64 / 1e6);
         let calls: Vec<Report> = [&a, &b].map(|number| house.phones.calls_to(number).remove(0)).into();

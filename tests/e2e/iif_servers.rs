@@ -62,6 +62,13 @@ fn each_application_server_hears_only_its_own_responses_also_after_a_restart() {
     let _trigger = house.site.start(Part::OnlyIif);
     let (first, second) = (one.hears(SOON), two.hears(SOON));
     assert!(first.starts_with("RESPONSE: id=call-1;real_duration="), "{first}");
+    for (response, number) in [(&first, "442000000001"), (&second, "442000000002")] {
+        let call = house.phones.calls_to(number).remove(0);
+        let talked =
+            call.ended_us.zip(call.answered_us).map(|(end, start)| (end - start) as f64 / 1e6).expect("it talked");
+        let told: f64 = value(response, "real_duration").and_then(|told| told.parse().ok()).expect("a duration");
+        assert!(told <= talked && talked < told + 1.5, "{told} s told, {talked} s talked");
+    }
     assert!(second.starts_with("RESPONSE: id=call-1;sid="), "{second}");
     assert_eq!(value(&second, "sid"), value(&ack, "sid"));
     assert_eq!(two.asks(&request(1).replace("000001", "000002")), ack, "and a repeat hears what it heard before");
@@ -154,6 +161,10 @@ fn the_port_is_closed_by_zero_and_changed_without_a_restart() {
     listen(0);
     trigger.signal(SIGHUP);
     logged("the IIF port is closed", 2);
+    drop(old);
+    for port in [5081, 5082] {
+        std::net::UdpSocket::bind(house.site.at(port)).unwrap_or_else(|error| panic!("{port} is still open: {error}"));
+    }
 }
 
 /// Writes the site's first settings with another [iif] listen.
@@ -280,6 +291,7 @@ fn hostile_datagrams_are_answered_as_stated_or_not_at_all_and_cost_little() {
     fails(b"REQUEST: id=call-1;user1=100;user2=\xff\xfe;", "call-1");
     fails(b"REQUEST: user1=100;user2=101;", "");
     fails(b"REQUEST: id=call-1;user2=101;", "call-1");
+    fails(b"REQUEST: id=call-1;user1=100;", "call-1");
     fails(b"REQUEST: id=call-1;user1=100;user2=101;duration=-1;", "call-1");
     fails(b"REQUEST: id=call-1;user1=100;user2=101;ann_id1=3;", "call-1");
     fails(format!("REQUEST: id={};user1=100;user2=101;", "i".repeat(32)).as_bytes(), &"i".repeat(32));

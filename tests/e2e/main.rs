@@ -3,6 +3,7 @@
 
 mod adding_a_trigger;
 mod ani;
+mod ani_options;
 mod ani_places;
 mod anywhere;
 mod bad_input;
@@ -12,6 +13,7 @@ mod broker_and_database_down;
 mod browser;
 mod callback_small;
 mod chaos;
+mod columns;
 mod contract_messages;
 mod crash;
 mod crash_matrix;

@@ -41,7 +41,7 @@ fn every_queue_is_durable_and_refuses_rather_than_drops(rabbit: &Rabbit) {
         let line = listing.lines().find(|line| line.starts_with(&format!("{name}\t")));
         line.unwrap_or_else(|| panic!("{name} is missing in\n{listing}")).to_owned()
     };
-    for name in ["callback.jobs", "callback.replies.sms", "callback.replies.web", "billing"] {
+    for name in ["callback.jobs", "callback.replies.sms", "callback.replies.email", "billing"] {
         let queue = of(&format!("billing.{name}"));
         for wanted in
             ["true", "quorum", "reject-publish", "at-least-once", "{\"x-delivery-limit\",20}", "billing.callback.dead"]

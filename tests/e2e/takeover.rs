@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ringback_tests::peers::Peers;
-use ringback_tests::phone::{Bank, Manner, Who};
+use ringback_tests::phone::{Bank, Manner, Report, Who};
 use ringback_tests::site::{PIN, Part, Running, Site};
 use ringback_tests::sms;
 use ringback_tests::story::{A, B, OPENING, SOON, millis, secs};
@@ -108,15 +108,19 @@ fn a_ringing_phone_goes_on_ringing_when_the_address_moves() {
     stage.all_is_booked(2);
 }
 
-/// A rings; its engine dies and is adopted at another address, where nobody hears that A answers meanwhile.
-fn answered_by_nobody(a: Manner) -> (Stage, Running) {
+/// A rings; its engine dies and is adopted at another address, where nobody hears what A says meanwhile.
+fn heard_by_nobody(a: Manner, says: impl Fn(&Report) -> bool) -> (Stage, Running) {
     let mut stage = stage(vec![a], Manner::answers(millis(300)), 5);
     stage.phones.wait_call(A, "rings", SOON, |call| call.ringing_us.is_some());
     stage.old.process.kill9();
     let survivor = stage.site.start(Part::Engine(2));
-    stage.phones.wait_call(A, "answers", SOON, |call| call.answered_us.is_some());
+    stage.phones.wait_call(A, "says its word", SOON, says);
     stage.phones.wait_call(A, "is cancelled by the survivor", secs(25), |call| call.canceled_us.is_some());
     (stage, survivor)
+}
+
+fn has_answered(call: &Report) -> bool {
+    call.answered_us.is_some()
 }
 
 impl Stage {
@@ -127,28 +131,29 @@ impl Stage {
         next
     }
 
-    fn never_rings_again(&self) {
+    fn never_rings_again(&self, result: &str) {
         self.site.wait_idle(1, secs(90));
         let log = self.phones.log();
         assert_eq!(judge::attempts(&log.of_number(A)).len(), 1, "{}", log.ladder());
-        assert_eq!(self.site.probe().request(&self.job).map(|r| r.result).as_deref(), Some("Interrupted"));
+        assert_eq!(self.site.probe().request(&self.job).map(|r| r.result).as_deref(), Some(result));
         self.all_is_booked(1);
     }
 }
 
 #[test]
 fn who_answers_a_dead_engine_is_hung_up_on_at_its_address_and_never_rung_again() {
-    let (stage, _survivor) = answered_by_nobody(Manner::answers(secs(2)).plays(700));
+    let (stage, _survivor) = heard_by_nobody(Manner::answers(secs(2)).plays(700), has_answered);
     let mut dying = stage.moves_in(Some("orphan.marked"));
     dying.process.wait_killed(secs(20));
     let _next = stage.moves_in(None);
     stage.phones.wait_call(A, "is hung up on", secs(10), |call| call.ended_by == Some(Who::Gateway));
-    stage.never_rings_again();
+    stage.never_rings_again("Interrupted");
 }
 
 #[test]
 fn who_hangs_up_on_a_dead_engine_is_answered_at_its_address_and_never_rung_again() {
-    let (stage, _survivor) = answered_by_nobody(Manner::answers(secs(2)).plays(700).hangs_up_after(secs(25)));
+    let (stage, _survivor) =
+        heard_by_nobody(Manner::answers(secs(2)).plays(700).hangs_up_after(secs(25)), has_answered);
     stage.phones.wait_call(A, "hangs up", secs(30), |call| call.ended_us.is_some());
     let _next = stage.moves_in(None);
     let status = clock::wait_for("the BYE to be answered", secs(10), || {
@@ -156,5 +161,15 @@ fn who_hangs_up_on_a_dead_engine_is_answered_at_its_address_and_never_rung_again
         log.entries.iter().filter(|e| e.from_gateway && e.method == "BYE").find_map(|e| e.status)
     });
     assert_eq!(status, 200, "{}", stage.phones.log().ladder());
-    stage.never_rings_again();
+    stage.never_rings_again("Interrupted");
+}
+
+#[test]
+fn who_declines_to_a_dead_engine_is_heard_at_its_address_and_never_rung_again() {
+    let (stage, _survivor) = heard_by_nobody(Manner::refuses(secs(2), 603), |call| call.refused.is_some());
+    let _next = stage.moves_in(None);
+    clock::wait_for("the refusal to be acknowledged", secs(20), || {
+        judge::attempts(&stage.phones.log().of_number(A))[0].closed_us
+    });
+    stage.never_rings_again("Rejected");
 }

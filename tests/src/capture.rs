@@ -60,7 +60,8 @@ impl Capture {
     }
 }
 
-/// The SIP messages among the packets, as a log; `gateway` is the address whose messages count as the gateway's.
+/// The SIP messages among the packets, as a log; `gateway` is the address whose messages count as the gateway's. Those are read by a
+/// second reader too.
 pub fn sip_log(packets: &[Packet], gateway: impl Fn(&SocketAddr) -> bool) -> Log {
     let entry = |packet: &Packet| {
         let message = Sip::parse(&packet.payload)?;
@@ -69,7 +70,9 @@ pub fn sip_log(packets: &[Packet], gateway: impl Fn(&SocketAddr) -> bool) -> Log
         let text = String::from_utf8_lossy(&packet.payload);
         Some(Entry::of(&message, &text, ours, &address.to_string(), packet.at_us))
     };
-    Log { entries: packets.iter().filter(|p| !p.is_rtp()).filter_map(entry).collect() }
+    let log = Log { entries: packets.iter().filter(|p| !p.is_rtp()).filter_map(entry).collect() };
+    log.is_read_alike();
+    log
 }
 
 /// Reads a pcap file with Ethernet frames; what is no UDP over IPv4 is passed over.

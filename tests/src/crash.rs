@@ -233,7 +233,7 @@ impl Aftermath {
         self.queues_are_right(probe.cdrs().len());
     }
 
-    /// I7: no job waits, none is dead, every CDR reached billing under an id of its own, and billing can follow the account.
+    /// No job waits, none is dead, every CDR reached billing under an id of its own, and billing can follow the account.
     fn queues_are_right(&self, cdrs: usize) {
         let feed = match &self.peers {
             None => {
@@ -255,7 +255,7 @@ impl Aftermath {
         assert_eq!(billing::read_feed(&feed).len(), cdrs, "every CDR reached billing, each id once");
     }
 
-    /// I3: as many CDRs as attempts were dialled (one Call-ID each, however often it was tried), each with its number. One more may be
+    /// As many CDRs as attempts were dialled (one Call-ID each, however often it was tried), each with its number. One more may be
     /// there, and free, for an INVITE that was written down and not sent before the crash.
     fn one_cdr_per_attempt(&self) -> Verdict {
         let log = self.phones.log();
@@ -272,7 +272,7 @@ impl Aftermath {
         Ok(())
     }
 
-    /// I6: charged seconds are at most what the phone saw, rounded up.
+    /// Charged seconds are at most what the phone saw, rounded up.
     fn nobody_paid_too_much(&self) {
         for cdr in self.site.probe().cdrs() {
             let calls = self.phones.calls_to(&cdr.number);

@@ -1,6 +1,4 @@
 //! The judge: invariants of a crash, asked of the log of what went over the wire. Pure; every verdict names its culprit.
-//!
-//! The names I1, I2, I5, I9, I10 are those of the plan of crash points.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -76,7 +74,7 @@ fn transaction(log: &Log, invite: &Entry) -> Attempt {
     }
 }
 
-/// I1: at most one INVITE transaction to this number got a 2xx. (Forks of one transaction count once.)
+/// At most one INVITE transaction to this number got a 2xx. (Forks of one transaction count once.)
 pub fn answered_at_most_once(log: &Log, number: &str) -> Verdict {
     let answered: Vec<_> = attempts(&log.of_number(number)).into_iter().filter(Attempt::answered).collect();
     if answered.len() <= 1 {
@@ -86,7 +84,7 @@ pub fn answered_at_most_once(log: &Log, number: &str) -> Verdict {
     }
 }
 
-/// I2: no new INVITE transaction to a party after that party's 2xx.
+/// No new INVITE transaction to a party after that party's 2xx.
 pub fn never_again_after_answer(log: &Log, number: &str) -> Verdict {
     let attempts = attempts(&log.of_number(number));
     let Some(answer) =
@@ -144,7 +142,7 @@ pub fn no_stale_invite(log: &Log) -> Verdict {
     Ok(())
 }
 
-/// I5: every answered call ended within `limit_us` after the crash.
+/// Every answered call ended within `limit_us` after the crash.
 pub fn ended_in_time(calls: &[Report], crash_us: u64, limit_us: u64) -> Verdict {
     for call in calls.iter().filter(|c| c.answered_us.is_some_and(|at| at <= crash_us)) {
         match call.ended_us {
@@ -168,12 +166,12 @@ pub fn nothing_is_left(calls: &[Report]) -> Verdict {
     }
 }
 
-/// I6, seen from the phone: seconds between its 200 and the end.
+/// Seconds between its 200 and the end.
 pub fn talk_seconds(call: &Report) -> Option<f64> {
     Some((call.ended_us?.saturating_sub(call.answered_us?)) as f64 / 1e6)
 }
 
-/// I6: a leg is billed no second that its phone has not talked, and not nothing for three. A phone that never talked saw none.
+/// A leg is billed no second that its phone has not talked, and not nothing for three. A phone that never talked saw none.
 pub fn billed_as_seen(cdr: &Cdr, call: &Report) -> Verdict {
     let (billed, seen) = (cdr.billed_seconds, talk_seconds(call).unwrap_or(0.0));
     if billed as f64 <= seen.ceil() && (billed > 0 || seen < 3.0) {
@@ -183,7 +181,7 @@ pub fn billed_as_seen(cdr: &Cdr, call: &Report) -> Verdict {
     }
 }
 
-/// I9: no RTP later than 1 s after the end of a call. A gateway that was dead then has that second from `back_us` on, when
+/// No RTP later than 1 s after the end of a call. A gateway that was dead then has that second from `back_us` on, when
 /// it was there again (0: it was never away).
 pub fn silent_after_the_end(calls: &[Report], back_us: u64) -> Verdict {
     for call in calls {
@@ -196,7 +194,7 @@ pub fn silent_after_the_end(calls: &[Report], back_us: u64) -> Verdict {
     Ok(())
 }
 
-/// I9: a phone heard nobody but its own other party (and the ring-back tone).
+/// A phone heard nobody but its own other party (and the ring-back tone).
 pub fn heard_only(call: &Report, tones: &[u32]) -> Verdict {
     let foreign =
         call.audio.heard.iter().find(|h| {
@@ -208,7 +206,7 @@ pub fn heard_only(call: &Report, tones: &[u32]) -> Verdict {
     }
 }
 
-/// I10: within a dialog, CSeq of the gateway's new requests only rises; once another address of the gateway has had a
+/// Within a dialog, CSeq of the gateway's new requests only rises; once another address of the gateway has had a
 /// request accepted, none from the address before is accepted any more.
 pub fn one_owner_at_a_time(log: &Log) -> Verdict {
     one_owner_unless_lost(log, |_, _, _| false)

@@ -1,7 +1,8 @@
 //! Ringback from outside, against real peers: phones, proxies, brokers and databases that run as children of a test,
 //! and the judge who reads what went over the wire.
 //!
-//! Nothing here shares code with the gateway: what the tests know of SIP, RTP and digest they know by themselves.
+//! Nothing here shares code with the gateway: what the tests know of SIP, RTP and digest they know by themselves. Only the second reader
+//! of SIP knows the gateway's, to hold it against somebody else's on every message that comes from the gateway.
 
 pub mod anywhere;
 pub mod baresip;
@@ -24,6 +25,8 @@ pub mod phone;
 pub mod probe;
 pub mod process;
 pub mod providers;
+#[path = "../../common/sip/tests/second_reader/mod.rs"]
+mod second_reader;
 pub mod sipp;
 pub mod site;
 pub mod sms;

@@ -7,9 +7,14 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::clock;
 use crate::phone::wire::Sip;
-use crate::process;
+use crate::phone::{Bank, Manner};
+use crate::site::Site;
+use crate::story::{A, B, millis, secs};
+use crate::{clock, process, second_reader};
+
+/// The number that is rung.
+pub const ACCESS: &str = "+12065550100";
 
 /// What a SIPp hears before it is refused where it rings by audio.
 const EARLY: &str = r#"<recv response="183"><action>
@@ -17,6 +22,70 @@ const EARLY: &str = r#"<recv response="183"><action>
   </action></recv><Reference variables="audio"/>"#;
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
+
+/// A small site that is called by its trunk: A's missed call to [`ACCESS`] is a callback that connects A and B.
+pub struct House {
+    /// The site.
+    pub site: Site,
+    /// The phones of its trunk.
+    pub phones: Bank,
+}
+
+impl House {
+    /// The same with phones that behave so and these options, as `prepare` sets it up; not yet running.
+    pub fn stage(a: Manner, b: Manner, options: &[&str], prepare: impl FnOnce(&mut Site)) -> House {
+        let mut site = Site::small();
+        site.set("numbers.extensions", r#"["801"]"#);
+        prepare(&mut site);
+        let phones = Bank::start(site.at(5070)).expect("the phones' address is free");
+        phones.when(A, a);
+        phones.when(B, b);
+        site.trunk("phones", &phones.uri(), "");
+        site.cli(
+            &["account", "add", "alice", "--balance", "10.00", "--number", A, "--allow", "44,33", "--limits", "off"],
+            "",
+        );
+        site.cli(&["app", "add", "hotline", "--type", "2way-callback", "--to", B], "");
+        let mut missed = vec!["app", "add", "missed", "--type", "ani-callback", "--application", "hotline"];
+        missed.extend(options.iter().flat_map(|option| ["--set", *option]));
+        site.cli(&missed, "");
+        site.cli(&["did", "add", ACCESS, "--app", "missed"], "");
+        House { site, phones }
+    }
+
+    /// A answers, B hangs up after a second.
+    pub fn usual(options: &[&str]) -> House {
+        House::stage(
+            Manner::answers(millis(200)),
+            Manner::answers(millis(200)).hangs_up_after(secs(1)),
+            options,
+            |_| {},
+        )
+    }
+
+    /// The number of another caller who can pay.
+    pub fn customer(&self, n: usize) -> String {
+        let (name, number) = (format!("customer{n}"), format!("+447700901{n:03}"));
+        let with = ["--balance", "5.00", "--number", &number, "--allow", "44,33", "--limits", "off"];
+        self.site.cli(&[&["account", "add", &name][..], &with].concat(), "");
+        number
+    }
+
+    /// The trunk, calling from this port.
+    pub fn caller(&self, port: u16) -> Caller {
+        let caller = Caller::start(self.site.at(port), self.site.at(5060));
+        caller.wait_answered();
+        caller
+    }
+
+    /// The columns of all requests, oldest first.
+    pub fn rows(&self, columns: &str) -> Vec<Vec<String>> {
+        let columns: Vec<String> = columns.split(", ").map(|column| format!("CAST({column} AS TEXT)")).collect();
+        let sql = format!("SELECT {} FROM callback_requests ORDER BY i_callback_request", columns.join(", "));
+        let rows = self.site.probe().rows(&sql).unwrap_or_else(|e| panic!("{sql}: {e}"));
+        rows.into_iter().map(|row| row.into_iter().map(Option::unwrap_or_default).collect()).collect()
+    }
+}
 
 /// A trunk on a UDP port of its own, for calls to the gateway.
 pub struct Caller {
@@ -116,11 +185,12 @@ impl Caller {
         )
     }
 
-    /// The next message.
+    /// The next message; a second reader of SIP must read it too.
     pub fn hears(&self, limit: Duration) -> Option<Sip> {
         self.socket.set_read_timeout(Some(limit.max(Duration::from_millis(1)))).expect("a time limit");
         let mut buffer = [0; 65_536];
         let (length, _) = self.socket.recv_from(&mut buffer).ok()?;
+        second_reader::agrees(&buffer[..length]).unwrap_or_else(|why| panic!("{why}"));
         Sip::parse(&buffer[..length])
     }
 

@@ -262,7 +262,7 @@ impl Probe {
         ))
     }
 
-    /// I3, I4 and I6 at rest: every request has one end, every CDR is unique, the ledger sums to zero, the balance is the
+    /// At rest: every request has one end, every CDR is unique, the ledger sums to zero, the balance is the
     /// opening one less the CDRs' costs, no charge without a CDR and none twice.
     pub fn books_are_right(&self, account: &str, opening: i64) {
         let cdrs = self.cdrs();

@@ -1,6 +1,6 @@
 //! The words of a mail: its first text part, without what it quotes and without its signature.
 //!
-//! A walk of our own through the parts, because it has to end: at [`DEEPEST`] levels, [`MOST_PARTS`] parts, [`LONGEST_PART`] bytes.
+//! A walk of our own through the parts, because it has to end: at `DEEPEST` levels, `MOST_PARTS` parts, `LONGEST_PART` bytes.
 //! Only a text part is given to the library, which undoes transfer encoding and character set. Attached mails are not entered.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 

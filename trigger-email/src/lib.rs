@@ -1,10 +1,7 @@
 //! Ringback's e-mail trigger: a mail becomes a job, the outcome becomes an answer.
 //!
-//! [`imap`](watch) and [`lmtp`](serve) bring mails; the desk says what becomes of one: [`mail`] reads it, [`form`] finds what it
+//! `imap` and `lmtp` bring mails; the desk says what becomes of one: [`mail`] reads it, [`form`] finds what it
 //! asks for, [`verify`] finds out who sent it and [`trust`] judges that. `answer` tells the sender how it ended.
-//!
-//! [`imap`]: run
-//! [`lmtp`]: run
 
 mod answer;
 pub mod authres;

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use ringback_common::gate::Buckets;
+use ringback_common::knock::Buckets;
 
 use crate::mail::Mail;
 use crate::trust::organisation;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ringback_common::config::Dialect;
 use ringback_common::courier::{Channel, Sent, Unread};
+use ringback_common::end_reason::EndReason;
 use ringback_common::event::{Envelope, RequestEvent};
 use ringback_common::job::JobId;
 use ringback_common::store::Store;
@@ -122,9 +123,8 @@ impl Channel for ByUdp {
 
 fn reply(event: &RequestEvent, note: &Note, setup: &Setup) -> Reply {
     let dialect = if note.v1 { Dialect::V1 } else { Dialect::V2 };
-    let said = |text: &Option<String>| text.clone().unwrap_or_default();
-    let (result, cause) = (said(&event.result), said(&event.reason));
-    let ending = setup.extended.then_some((result.as_str(), cause.as_str()));
+    let (result, cause) = (event.result.as_deref().unwrap_or_default(), event.reason.map_or("", EndReason::code));
+    let ending = setup.extended.then_some((result, cause));
     let text = response(dialect, &note.id, sid(&event.job), event.talk_seconds.unwrap_or(0), ending);
     let (server, secret) = (note.server.clone(), setup.secret(&note.server));
     let unsignable = note.signed && secret.is_none();
@@ -144,7 +144,7 @@ mod tests {
             "time": "2026-03-01T12:00:00Z", "datacontenttype": "application/json",
             "data": {
                 "job": "0123456789abcdef0123456789abcdef", "seq": 9, "source": "iif", "account": "alice", "status": "Finished",
-                "result": "Successful", "reason": "both talked; one hung up", "a": "100", "b": "101", "talk_seconds": 180,
+                "result": "Successful", "reason": "talked", "a": "100", "b": "101", "talk_seconds": 180,
             },
         });
         event["data"]["reply"] = note.map_or(Value::Null, Value::from);
@@ -169,11 +169,7 @@ mod tests {
         assert_eq!(old.text, "RESPONSE: id=1234;real_duration=180;");
         let wordy = channel("[iif]\naccount = 'alice'\nextended = true");
         let reply = wordy.response_to(FINISHED_TYPE, &ended(Some(&note("")))).unwrap().unwrap();
-        assert!(
-            reply.text.ends_with("real_duration=180;result=Successful;cause=both talked, one hung up;"),
-            "{}",
-            reply.text
-        );
+        assert!(reply.text.ends_with("real_duration=180;result=Successful;cause=talked;"), "{}", reply.text);
         assert!(matches!(plain.send(&reply).await, Sent::NotYet(_)), "the port is closed: later");
     }
 

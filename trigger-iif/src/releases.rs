@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ringback_common::gate::Buckets;
 use ringback_common::intake::Intake;
 use ringback_common::job::JobId;
+use ringback_common::knock::Buckets;
 use ringback_common::store::StoreError;
 use tokio::sync::Notify;
 

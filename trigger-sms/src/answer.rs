@@ -10,8 +10,8 @@ use ringback_common::notice::{NOTICE_TYPE, Notice};
 use ringback_common::number::{Country, Number};
 use ringback_common::store::Store;
 
-use crate::replies::{ADMITTED_TYPE, FINISHED_TYPE, Note, REFUSAL_TYPE, Refused, Via};
-use crate::send::{Channels, Reply};
+use crate::replies::{ADMITTED_TYPE, FINISHED_TYPE, Note, REFUSAL_TYPE, Refused, Reply, Via};
+use crate::send::Channels;
 
 /// Replies by SMS.
 pub struct BySms {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use ringback_common::answer::{Channel, Language, Speaker, Why, is_ours};
 use ringback_common::event::Envelope;
 use ringback_common::guard::{self, Block};
@@ -13,50 +13,14 @@ use ringback_common::job::JobId;
 use ringback_common::number::{Country, Number, read};
 use ringback_common::queue::{Destination, Message, Queue};
 use ringback_common::store::{AccountView, Carried};
-use serde_json::Value;
 
-use crate::parse::{Act, Command, Here, Ignored, Reading, Refusal, Request, ShortCodes, parse, sender};
+use crate::parse::{Act, Command, Here, Ignored, NotUnderstood, Reading, Request, ShortCodes, parse, sender};
 use crate::patience::Patience;
-use crate::replies::{Note, REFUSAL_TYPE, Refused, Via};
-use crate::send::Channels;
+use crate::replies::{Note, REFUSAL_TYPE, Refused, Via, WaysBack};
+use crate::text::{Outcome, Text};
 
 /// The name of this trigger: `source` of its jobs, and where its replies go.
 pub const SOURCE: &str = "sms";
-
-/// A text as a door hands it over.
-pub struct Text {
-    /// The source.
-    pub via: Via,
-    /// The provider's id of the message.
-    pub id: String,
-    /// The sender, as the provider writes it.
-    pub from: String,
-    /// Our number, as the provider writes it.
-    pub to: String,
-    /// What it says.
-    pub body: String,
-    /// When the provider received it, if it says so.
-    pub received: Option<DateTime<Utc>>,
-    /// The provider's own data.
-    pub metadata: BTreeMap<String, Value>,
-}
-
-/// What the provider is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// There is a job, or was before.
-    Accepted(JobId),
-    /// There is none, and why.
-    Rejected(&'static str),
-    /// A command was carried out: `help`, `registered`, `cancelled`, `stopped`, `started`.
-    Done(&'static str),
-    /// Nobody is answered, and why.
-    Ignored(&'static str),
-    /// Too many requests at this door; nothing was read of it.
-    Limited(&'static str, Duration),
-    /// Not now.
-    Unavailable(Duration),
-}
 
 /// What may become of a command, and is not done again for a repeat of its message.
 const CARRIED_OUT: [&str; 5] = ["help", "registered", "cancelled", "stopped", "started"];
@@ -65,7 +29,7 @@ const CARRIED_OUT: [&str; 5] = ["help", "registered", "cancelled", "stopped", "s
 pub struct Desk {
     intake: Intake,
     queue: Queue,
-    channels: Arc<Channels>,
+    ways: Arc<dyn WaysBack>,
     codes: ShortCodes,
     patience: Mutex<Patience>,
 }
@@ -81,9 +45,9 @@ struct Say {
 }
 
 impl Desk {
-    /// A desk before this intake; the channels say which senders can be answered, the codes what may be written where.
-    pub fn new(intake: Intake, queue: Queue, channels: Arc<Channels>, codes: ShortCodes) -> Desk {
-        Desk { intake, queue, channels, codes, patience: Mutex::new(Patience::new()) }
+    /// A desk before this intake; the ways back say which senders can be answered, the codes what may be written where.
+    pub fn new(intake: Intake, queue: Queue, ways: Arc<dyn WaysBack>, codes: ShortCodes) -> Desk {
+        Desk { intake, queue, ways, codes, patience: Mutex::new(Patience::new()) }
     }
 
     /// Takes one text. The same text twice has the same outcome.
@@ -307,7 +271,7 @@ impl Desk {
 
     /// How to answer this text, if its door has a way back and the sender can be answered.
     fn note(&self, text: &Text, from: &Number) -> Option<Note> {
-        let reached = self.channels.answers(&text.via, from.is_extension());
+        let reached = self.ways.answers(&text.via, from.is_extension());
         let dear = matches!(guard::check(from, &[]), Err(Block::NeverDial | Block::HardBlocked));
         let short_enough = text.to.len() <= 64;
         (reached && !dear && short_enough).then(|| Note {
@@ -323,7 +287,7 @@ pub enum Understood {
     /// Somebody wants something.
     Request(Request),
     /// Not understood.
-    Refused(Refusal),
+    Refused(NotUnderstood),
 }
 
 /// What a text from this sender to one of our numbers says, and what may be written there.

@@ -23,13 +23,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use url::Url;
 
-use crate::desk::{Desk, Outcome, Text};
-use crate::gate::{Buckets, Strangers, peer};
-use crate::parts::{self, Parts};
-use crate::providers::{Provider, Raw, Read, Refusal, Told};
+use crate::desk::Desk;
+use crate::knock::{Buckets, Strangers, peer};
+use crate::parts::{self, Parts, Reception};
+use crate::providers::{Provider, Raw, Read, Told, TurnedAway, later};
 use crate::replies::Via;
 use crate::send::{Channels, Sources};
-use crate::smpp::Deliver;
+use crate::text::{Outcome, Text};
 
 /// A body may be so long.
 const MOST_BYTES: usize = 64 * 1024;
@@ -71,16 +71,16 @@ pub struct Doors {
 impl Doors {
     /// Doors before this desk.
     pub fn new(
-        deliver: &Deliver,
+        reception: &Reception,
         sources: Arc<Sources>,
         channels: Arc<Channels>,
         loopback: bool,
         proxies: Vec<IpNet>,
     ) -> Doors {
         let in_parts = sources.iter().filter(|(_, source)| source.brings_parts());
-        let parts = in_parts.map(|(via, _)| (via.clone(), Parts::new(deliver, via.clone(), parts::WITHIN))).collect();
+        let parts = in_parts.map(|(via, _)| (via.clone(), Parts::new(reception, via.clone(), parts::WITHIN))).collect();
         Doors {
-            desk: deliver.desk.clone(),
+            desk: reception.desk.clone(),
             sources,
             parts,
             channels,
@@ -135,14 +135,18 @@ impl Doors {
             }
             Ok(Read::Confirm(url)) => source.answer(&self.confirm(&via, source, url).await),
             Ok(Read::Certificate { .. }) => source.answer(&Outcome::Unavailable(Duration::from_secs(5))),
-            Err(Refusal::Unproven(message)) => self.turn_away(from, StatusCode::UNAUTHORIZED, "bad_signature", message),
-            Err(Refusal::Malformed(message)) => self.correct(from, StatusCode::BAD_REQUEST, "malformed", &message),
-            Err(Refusal::NotSetUp(message)) => (StatusCode::NOT_FOUND, problem("not_found", message)).into_response(),
+            Err(TurnedAway::Unproven(message)) => {
+                self.turn_away(from, StatusCode::UNAUTHORIZED, "bad_signature", message)
+            }
+            Err(TurnedAway::Malformed(message)) => self.correct(from, StatusCode::BAD_REQUEST, "malformed", &message),
+            Err(TurnedAway::NotSetUp(message)) => {
+                (StatusCode::NOT_FOUND, problem("not_found", message)).into_response()
+            }
         }
     }
 
     /// Reads a request, once more if a certificate had to be fetched first.
-    async fn read(&self, via: &Via, source: &Provider, raw: &Raw<'_>) -> Result<Read, Refusal> {
+    async fn read(&self, via: &Via, source: &Provider, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
         let read = source.read(raw)?;
         let Read::Certificate { url, known } = &read else { return Ok(read) };
         let may_fetch = || {
@@ -150,7 +154,7 @@ impl Doors {
             strangers.take(peer(raw.from), Instant::now()).is_ok()
         };
         if !known && !may_fetch() {
-            return Err(Refusal::Unproven("this peer named too many certificates lately that are not known here"));
+            return Err(TurnedAway::Unproven("this peer named too many certificates lately that are not known here"));
         }
         match self
             .errand(via, *known, source, url)
@@ -326,12 +330,6 @@ async fn whole(request: Request) -> Result<Bytes, (StatusCode, &'static str, &'s
 /// What machines read when there is no outcome.
 fn problem(code: &str, message: &str) -> axum::Json<serde_json::Value> {
     axum::Json(json!({ "error": code, "message": message }))
-}
-
-/// An answer that says when to come back.
-pub fn later(status: StatusCode, wait: Duration, body: impl IntoResponse) -> Response {
-    let seconds = wait.as_secs_f64().ceil().max(1.0);
-    (status, [(header::RETRY_AFTER, format!("{seconds}"))], body).into_response()
 }
 
 /// Serves until shutdown, then lets answers under way end. From then on whoever comes is asked to come back, for as long as

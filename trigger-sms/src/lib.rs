@@ -1,7 +1,7 @@
 //! Ringback's SMS trigger: a text becomes a job, the outcome becomes a text.
 //!
-//! [`http`] has the doors; [`providers`] reads what comes through them, one file a provider; [`desk`] says what becomes of a text;
-//! [`parse`] reads it; [`answer`] tells the sender how it ended. A new provider is one more file in `providers`.
+//! `http` has the doors; `providers` reads what comes through them, one file a provider; `desk` says what becomes of a text;
+//! [`parse`] reads it; `answer` tells the sender how it ended. A new provider is one more file in `providers`.
 
 mod answer;
 pub mod coding;
@@ -18,6 +18,7 @@ mod replies;
 mod send;
 mod sign;
 pub mod smpp;
+pub mod text;
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,8 +26,8 @@ use std::sync::Arc;
 
 use ringback_common::config::SmsConfig;
 use ringback_common::courier::Courier;
-use ringback_common::gate;
 use ringback_common::intake::{Intake, Rules};
+use ringback_common::knock;
 use ringback_common::number::Country;
 use ringback_common::queue::Queue;
 use ringback_common::secret::SiteKey;
@@ -39,10 +40,11 @@ use crate::desk::{Desk, SOURCE};
 use crate::http::Doors;
 use crate::jasmin::Jasmin;
 use crate::parse::ShortCodes;
+use crate::parts::Reception;
 use crate::providers::Provider;
 use crate::replies::Via;
 use crate::send::{Channels, Sources};
-use crate::smpp::{Binds, Deliver};
+use crate::smpp::Binds;
 
 /// What the trigger works with.
 pub struct World {
@@ -120,8 +122,8 @@ pub async fn run_on(
     let courier = Courier::new(SOURCE, world.store.clone(), by_sms, shutdown.clone());
     let intake = Intake::new(world.store.clone(), world.queue.clone(), world.site_key.clone(), world.rules);
     let desk = Arc::new(Desk::new(intake, world.queue.clone(), channels.clone(), codes));
-    let deliver = Deliver { desk, store: world.store, site_key: world.site_key };
-    let doors = Arc::new(Doors::new(&deliver, sources, channels, address.ip().is_loopback(), config.proxies));
+    let reception = Reception { desk, store: world.store, site_key: world.site_key };
+    let doors = Arc::new(Doors::new(&reception, sources, channels, address.ip().is_loopback(), config.proxies));
     tracing::info!(%address, "texts are taken");
     let answered = Shutdown::new();
     let answering = async {
@@ -129,7 +131,7 @@ pub async fn run_on(
         answered.begin();
     };
     let jasmin = Box::pin(async {
-        if let Some(jasmin) = Jasmin::new(&config.jasmin, &deliver) {
+        if let Some(jasmin) = Jasmin::new(&config.jasmin, &reception) {
             jasmin.run(&shutdown).await;
         }
     });
@@ -138,7 +140,7 @@ pub async fn run_on(
         http::serve(listener, http::routes(doors.clone()), shutdown.clone()),
         doors.watch_parts(&shutdown),
         answering,
-        Box::pin(binds.run(&deliver, &shutdown, &answered))
+        Box::pin(binds.run(&reception, &shutdown, &answered))
     );
     Ok(())
 }

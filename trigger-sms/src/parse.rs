@@ -39,7 +39,7 @@ pub enum Reading {
     /// Somebody wants something.
     Request(Request),
     /// Not understood; the sender is told how to write it.
-    Refused(Refusal),
+    Refused(NotUnderstood),
     /// Nobody wants an answer.
     Ignored(Ignored),
 }
@@ -92,7 +92,7 @@ impl fmt::Debug for Request {
 
 /// Why a text is not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum NotUnderstood {
     /// Too long to be a request.
     TooLong,
     /// Something is missing.
@@ -105,15 +105,15 @@ pub enum Refusal {
     NotUnderstood,
 }
 
-impl Refusal {
+impl NotUnderstood {
     /// Stable, in snake_case; `common::answer` has the sentence.
     pub fn code(self) -> &'static str {
         match self {
-            Refusal::TooLong => "too_long",
-            Refusal::TooFewWords => "too_few_words",
-            Refusal::TooManyWords => "too_many_words",
-            Refusal::AmbiguousText => "ambiguous_text",
-            Refusal::NotUnderstood => "not_understood",
+            NotUnderstood::TooLong => "too_long",
+            NotUnderstood::TooFewWords => "too_few_words",
+            NotUnderstood::TooManyWords => "too_many_words",
+            NotUnderstood::AmbiguousText => "ambiguous_text",
+            NotUnderstood::NotUnderstood => "not_understood",
         }
     }
 }
@@ -148,7 +148,7 @@ enum Read {
     /// It is of this form.
     Yes(Request),
     /// It begins as this form does, and goes on otherwise.
-    Almost(Refusal),
+    Almost(NotUnderstood),
     /// It is not of this form.
     No,
 }
@@ -171,7 +171,7 @@ pub fn sender(from: &str, site: &Dialling<'_>) -> Result<Number, Ignored> {
 /// Reads a text sent here by somebody whose numbers are written like `from` says.
 pub fn parse(text: &str, from: &Dialling<'_>, here: &Here) -> Reading {
     if text.chars().count() > LONGEST_TEXT {
-        return Reading::Refused(Refusal::TooLong);
+        return Reading::Refused(NotUnderstood::TooLong);
     }
     let text = text.trim_matches(words::is_between);
     let all = words::words(text);
@@ -181,7 +181,7 @@ pub fn parse(text: &str, from: &Dialling<'_>, here: &Here) -> Reading {
     if all.is_empty() && !here.has(Form::Blank) {
         return Reading::Ignored(Ignored::Empty);
     }
-    let Some(text) = here.without_keyword(text) else { return Reading::Refused(Refusal::NotUnderstood) };
+    let Some(text) = here.without_keyword(text) else { return Reading::Refused(NotUnderstood::NotUnderstood) };
     let words = words::words(text);
     if let Read::Yes(request) = commands::everywhere(&words) {
         return Reading::Request(request);
@@ -189,7 +189,7 @@ pub fn parse(text: &str, from: &Dialling<'_>, here: &Here) -> Reading {
     let reads: Vec<Read> = here.forms().iter().map(|form| form.read(text, &words, from)).collect();
     choose(reads, from).unwrap_or_else(|| {
         let missing = if here.has(Form::Words) { words::read(&words, from).err() } else { None };
-        Reading::Refused(missing.unwrap_or(Refusal::NotUnderstood))
+        Reading::Refused(missing.unwrap_or(NotUnderstood::NotUnderstood))
     })
 }
 
@@ -214,7 +214,7 @@ fn choose(reads: Vec<Read>, from: &Dialling<'_>) -> Option<Reading> {
     }
     match (found.pop(), found.is_empty(), almost) {
         (Some((only, _)), true, _) => Some(Reading::Request(only)),
-        (Some(_), false, _) => Some(Reading::Refused(Refusal::AmbiguousText)),
+        (Some(_), false, _) => Some(Reading::Refused(NotUnderstood::AmbiguousText)),
         (None, _, Some(refusal)) => Some(Reading::Refused(refusal)),
         (None, _, None) => None,
     }

@@ -13,10 +13,10 @@ use ringback_common::service::Shutdown;
 use ringback_common::store::{LongText, Part, PartPut, Store};
 
 use crate::coding::{Piece, Place, Raw, piece, text_of};
-use crate::desk::{Desk, Outcome, Text};
+use crate::desk::Desk;
 use crate::join::{is_too_long, text_at};
 use crate::replies::Via;
-use crate::smpp::{Deliver, Message};
+use crate::text::{Message, Outcome, Text};
 
 /// How long the parts of a text have to come together, where nobody says otherwise.
 pub const WITHIN: Duration = Duration::from_secs(120);
@@ -26,6 +26,17 @@ const REMEMBERED: TimeDelta = TimeDelta::minutes(10);
 const BEAT: Duration = Duration::from_secs(1);
 /// What becomes of a part that cannot be kept, or whose text cannot be taken now.
 const NOT_NOW: Outcome = Outcome::Unavailable(RETRY_AFTER);
+
+/// Where texts are received: the desk, and where their parts wait for one another.
+#[derive(Clone)]
+pub struct Reception {
+    /// Takes texts.
+    pub desk: Arc<Desk>,
+    /// Keeps parts.
+    pub store: Store,
+    /// Seals them.
+    pub site_key: SiteKey,
+}
 
 /// The parts of one source's texts.
 #[derive(Clone)]
@@ -39,8 +50,8 @@ pub struct Parts {
 
 impl Parts {
     /// Parts that have so long to come together.
-    pub fn new(deliver: &Deliver, via: Via, within: Duration) -> Parts {
-        let Deliver { desk, store, site_key } = deliver;
+    pub fn new(reception: &Reception, via: Via, within: Duration) -> Parts {
+        let Reception { desk, store, site_key } = reception;
         let within = TimeDelta::from_std(within).unwrap_or(TimeDelta::minutes(2));
         Parts { store: store.clone(), site_key: site_key.clone(), desk: desk.clone(), via, within }
     }

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use crate::gate::Buckets;
+use crate::knock::Buckets;
 
 /// What senders were told lately.
 pub struct Patience {

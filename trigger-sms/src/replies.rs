@@ -52,6 +52,24 @@ pub struct Note {
     pub from: String,
 }
 
+/// A reply to one sender.
+pub struct Reply {
+    /// The job it belongs to.
+    pub job: JobId,
+    /// `final`: how the callback ended. `refused`: why there was none.
+    pub kind: &'static str,
+    /// Where to.
+    pub note: Note,
+    /// What to say.
+    pub text: String,
+}
+
+/// The ways back to the senders.
+pub trait WaysBack: Send + Sync {
+    /// Whether a sender at this source can be answered; `short` says that it has a short number of our own site.
+    fn answers(&self, via: &Via, short: bool) -> bool;
+}
+
 /// A refusal on its way to the sender.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {

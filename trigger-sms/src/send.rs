@@ -6,28 +6,15 @@ use std::time::Duration;
 
 use chrono::Utc;
 use reqwest::{Client, Response};
-pub use ringback_common::courier::Sent;
-use ringback_common::job::JobId;
+use ringback_common::courier::Sent;
 use url::Url;
 
 use crate::providers::Provider;
-use crate::replies::{Note, Via};
+use crate::replies::{Reply, Via, WaysBack};
 use crate::smpp::Binds;
 
 /// So much of an answer is read.
 const MOST_BYTES: usize = 64 * 1024;
-
-/// A reply to one sender.
-pub struct Reply {
-    /// The job it belongs to.
-    pub job: JobId,
-    /// `final`: how the callback ended. `refused`: why there was none.
-    pub kind: &'static str,
-    /// Where to.
-    pub note: Note,
-    /// What to say.
-    pub text: String,
-}
 
 /// The sources by their names.
 pub type Sources = HashMap<Via, Provider>;
@@ -53,14 +40,6 @@ impl Channels {
             .pool_max_idle_per_host(0)
             .build()?;
         Ok(Channels { client, sources, binds })
-    }
-
-    /// Whether a sender at this source can be answered; `short` says that it has a short number of our own site.
-    pub fn answers(&self, via: &Via, short: bool) -> bool {
-        if let Some(bind) = via.bind() {
-            return !short && self.binds.answer(bind);
-        }
-        self.sources.get(via).is_some_and(|source| source.answers() && (!short || source.reaches_short_numbers()))
     }
 
     /// Whether a reply that may have been taken may be sent again, because the receiver drops the second one.
@@ -103,6 +82,15 @@ impl Channels {
             Ok(response) => Err(format!("the answer was {}", response.status().as_u16())),
             Err(error) => Err(error.without_url().to_string()),
         }
+    }
+}
+
+impl WaysBack for Channels {
+    fn answers(&self, via: &Via, short: bool) -> bool {
+        if let Some(bind) = via.bind() {
+            return !short && self.binds.answer(bind);
+        }
+        self.sources.get(via).is_some_and(|source| source.answers() && (!short || source.reaches_short_numbers()))
     }
 }
 

@@ -4,6 +4,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use ringback_common::answer::{Channel, Language, Speaker};
+use ringback_common::end_reason::EndReason;
 use ringback_common::event::{LegName, RequestEvent};
 use ringback_common::number::Number;
 use ringback_common::queue::Delivery;
@@ -72,8 +73,8 @@ pub struct Picture {
     pub b_phone: Phone,
     /// Sippy's result string, once it is over.
     pub result: Option<String>,
-    /// Why it ended so, in plain words.
-    pub reason: Option<String>,
+    /// Why it ended so.
+    pub reason: Option<EndReason>,
     /// The last SIP status code of a phone that was not reached.
     pub sip_code: Option<u16>,
     /// Seconds both talked.
@@ -130,7 +131,7 @@ impl Picture {
             }
             let b_talked = cdrs.iter().filter(|cdr| cdr.leg == LegName::B).map(|cdr| cdr.duration_ms).max();
             picture.talk_seconds = b_talked.and_then(|ms| u64::try_from(ms / 1000).ok()).unwrap_or(0);
-            picture.ends(row.result.as_deref(), None);
+            picture.ends(row.result.as_deref(), row.reason);
             picture.cost = Some(cost.shown(&currency));
         }
         picture
@@ -204,8 +205,8 @@ impl Picture {
     }
 
     fn settle_phone(&mut self, leg: LegName, answered: bool, code: Option<u16>) {
-        *self.phone(leg) = if answered { Phone::Ended } else { Phone::Failed };
         self.sip_code = if answered { self.sip_code } else { code };
+        *self.phone(leg) = if answered { Phone::Ended } else { Phone::Failed };
     }
 
     fn waits(&mut self) {
@@ -229,7 +230,7 @@ impl Picture {
         (self.stage, self.a_phone, self.b_phone) = (Stage::Talking, Phone::Talking, Phone::Talking);
     }
 
-    fn ends(&mut self, result: Option<&str>, reason: Option<String>) {
+    fn ends(&mut self, result: Option<&str>, reason: Option<EndReason>) {
         self.stage = Stage::Over;
         for leg in [LegName::A, LegName::B] {
             let phone = self.phone(leg);
@@ -314,22 +315,12 @@ impl Picture {
         }
     }
 
+    /// The sentence of its reason, as everybody hears it who asks for callbacks.
     fn why(&self) -> String {
-        let words = match (self.result.as_deref().unwrap_or_default(), self.sip_code) {
-            ("Out of retries", _) => "Your phone did not answer",
-            ("First leg aborted", _) => "You hung up before they answered",
-            ("Second leg failed", Some(486 | 600)) => "Their line is busy",
-            ("Second leg failed", Some(404 | 410 | 484 | 485 | 604)) => "Their number does not exist",
-            ("Second leg failed", Some(403 | 603)) => "They did not take the call",
-            ("Second leg failed", _) => "They did not answer",
-            ("Canceled", _) => "Cancelled",
-            ("Expired", _) => "It took too long to begin",
-            ("No funds", _) => "Not enough money",
-            ("Blocked", _) => "This number cannot be called",
-            ("Interrupted", _) => "Interrupted on our side",
-            _ => return self.reason.clone().unwrap_or_else(|| "It did not work".to_owned()),
-        };
-        words.to_owned()
+        let said = self.reason.and_then(|reason| Speaker::new(Language::English, Channel::Sms).ended(reason));
+        let said = said.unwrap_or_else(|| "it did not work".to_owned());
+        let mut letters = said.chars();
+        letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
     }
 
     fn advice(&self) -> &'static str {

@@ -1,4 +1,4 @@
-//! The page from outside: a real listener, plain HTTP by hand. Named after the cases of the web plan they answer.
+//! The page from outside: a real listener, plain HTTP by hand.
 
 use bytes::Bytes;
 use ringback_common::config::Config;

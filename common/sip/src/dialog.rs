@@ -70,7 +70,7 @@ impl Dialog {
             None => Some(self.target.as_str()),
         };
         let address = uri.and_then(Uri::parse).filter(Uri::is_sip).and_then(|uri| uri.address());
-        address.filter(|address| self.is_reachable(address.ip())).unwrap_or(self.peer)
+        address.filter(|address| address.port() != 0 && self.is_reachable(address.ip())).unwrap_or(self.peer)
     }
 
     /// A phone behind a router writes its private address: then the way the INVITE went is the only one.
@@ -98,7 +98,7 @@ impl Dialog {
 
     fn strict_route(&self) -> Option<&str> {
         let uri = NameAddr::parse(self.routes.first()?)?.uri;
-        Uri::parse(uri)?.param("lr").is_none().then_some(uri)
+        Uri::parse(uri).filter(Uri::is_target)?.param("lr").is_none().then_some(uri)
     }
 
     /// Begins a request within the dialog.
@@ -131,8 +131,8 @@ impl Dialog {
 
     /// A target refresh: the peer's new Contact.
     pub fn refresh_target(&mut self, message: &Message) {
-        if let Some(contact) = message.contact().filter(|contact| contact.uri != self.target) {
-            self.former_target = std::mem::replace(&mut self.target, contact.uri.to_owned());
+        if let Some(target) = target_of(message).filter(|target| *target != self.target) {
+            self.former_target = std::mem::replace(&mut self.target, target.to_owned());
         }
     }
 
@@ -143,14 +143,26 @@ impl Dialog {
     }
 }
 
+/// The Contact for whom requests of a dialog are, unless nothing can be asked of it.
+pub(crate) fn target_of(message: &Message) -> Option<&str> {
+    message.contact().map(|contact| contact.uri).filter(|uri| is_target(uri))
+}
+
+/// Whether a request can be for it.
+pub(crate) fn is_target(uri: &str) -> bool {
+    Uri::parse(uri).is_some_and(|uri| uri.is_target())
+}
+
 /// The route set of a response, seen from the caller: the other way round.
 pub(crate) fn routes_of_response(response: &Message) -> Vec<String> {
-    let mut routes: Vec<String> = response.list(Name::RecordRoute).map(str::to_owned).collect();
+    let mut routes = routes_of_request(response);
     routes.reverse();
     routes
 }
 
-/// The route set of a request, seen from the callee.
+/// The route set of a request, seen from the callee. A bare URI, which the grammar does not allow (RFC 3261 25.1) and proxies write,
+/// has all that follows for itself: its `lr` says what kind of router it is.
 pub(crate) fn routes_of_request(request: &Message) -> Vec<String> {
-    request.list(Name::RecordRoute).map(str::to_owned).collect()
+    let bracketed = |route: &str| if route.contains('<') { route.to_owned() } else { format!("<{route}>") };
+    request.list(Name::RecordRoute).map(bracketed).collect()
 }

@@ -52,14 +52,14 @@ struct Challenge {
 impl Challenge {
     /// None for a scheme, algorithm or quality of protection we cannot serve.
     fn parse(text: &str) -> Option<Challenge> {
-        let (scheme, rest) = text.trim().split_once([' ', '\t'])?;
+        let (scheme, rest) = text.trim_ascii().split_once([' ', '\t'])?;
         if !scheme.eq_ignore_ascii_case("Digest") {
             return None;
         }
         let value = |name: &str| {
             split_list(rest).find_map(|param| {
                 let (key, value) = param.split_once('=')?;
-                key.trim().eq_ignore_ascii_case(name).then(|| unquote(value.trim()))
+                key.trim_ascii().eq_ignore_ascii_case(name).then(|| unquote(value.trim_ascii()))
             })
         };
         let (algorithm, session) =
@@ -72,8 +72,8 @@ impl Challenge {
             };
         let qop = value("qop");
         let qop_auth =
-            qop.as_deref().is_some_and(|list| list.split(',').any(|q| q.trim().eq_ignore_ascii_case("auth")));
-        if qop.is_some_and(|list| !list.trim().is_empty()) && !qop_auth {
+            qop.as_deref().is_some_and(|list| list.split(',').any(|q| q.trim_ascii().eq_ignore_ascii_case("auth")));
+        if qop.is_some_and(|list| !list.trim_ascii().is_empty()) && !qop_auth {
             return None;
         }
         let stale = value("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true"));

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::dialog::{Dialog, routes_of_request};
+use crate::dialog::{Dialog, is_target, routes_of_request, target_of};
 use crate::digest::Auth;
 use crate::frame::{Message, Method, Name};
 use crate::identity::{draw_tag, draw_wait_ms};
@@ -291,6 +291,12 @@ impl IncomingCall {
         }
     }
 
+    /// For whom our requests are: the caller's Contact, or its From where old gear wrote none (RFC 2543), or just who sent the INVITE.
+    fn target(&self) -> String {
+        let from = self.invite.from().map(|from| from.uri).filter(|uri| is_target(uri));
+        target_of(&self.invite).or(from).map_or_else(|| format!("sip:{}", self.from), str::to_owned)
+    }
+
     fn dialog(&self, sdp: String) -> Dialog {
         let cseq = u32::try_from(draw_wait_ms(1, 40_000)).unwrap_or(1);
         let to = self.invite.get(Name::To).unwrap_or_default();
@@ -300,7 +306,7 @@ impl IncomingCall {
             remote: self.invite.get(Name::From).unwrap_or_default().to_owned(),
             local_tag: self.local_tag.clone(),
             remote_tag: self.invite.from_tag().to_owned(),
-            target: target_of(&self.invite),
+            target: self.target(),
             former_target: String::new(),
             routes: routes_of_request(&self.invite),
             peer: self.from,
@@ -336,13 +342,7 @@ fn acceptable<'a>(invite: &'a Message, session: &mut SessionTimer, now: Moment) 
 fn accepts_sdp(invite: &Message) -> bool {
     let lines = invite.headers().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
     lines.flat_map(|(_, value)| split_list(value)).any(|kind| {
-        let kind = kind.split(';').next().unwrap_or_default().trim();
+        let kind = kind.split(';').next().unwrap_or_default().trim_ascii();
         ["application/sdp", "application/*", "*/*"].iter().any(|fine| fine.eq_ignore_ascii_case(kind))
     })
-}
-
-/// Where our requests go: the caller's Contact, or its From where old gear wrote none (RFC 2543).
-fn target_of(invite: &Message) -> String {
-    let value = invite.contact().or_else(|| invite.from());
-    value.map(|value| value.uri.to_owned()).unwrap_or_default()
 }

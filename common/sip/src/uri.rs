@@ -35,6 +35,7 @@ impl<'a> Uri<'a> {
             return Some(Uri { scheme, user: None, host: "", port: None, params: "", headers: None });
         }
         let (user, rest) = match rest.rsplit_once('@') {
+            Some((user, _)) if user.contains('@') => return None, // not escaped: which host is meant is anybody's guess
             Some((user, rest)) => (Some(user), rest),
             None => (None, rest),
         };
@@ -50,6 +51,11 @@ impl<'a> Uri<'a> {
     /// Whether it is a URI we can phone or answer.
     pub fn is_sip(&self) -> bool {
         self.scheme.eq_ignore_ascii_case("sip")
+    }
+
+    /// Whether it may stand in a request line of ours: a host to go to and no header fields (RFC 3261 19.1.1, table 1).
+    pub(crate) fn is_target(&self) -> bool {
+        !self.host.is_empty() && self.headers.is_none()
     }
 
     /// A parameter of the URI; `Some("")` when it has no value.
@@ -79,7 +85,7 @@ pub(crate) fn split_host_port(text: &str) -> Option<(&str, Option<u16>)> {
     };
     let (host, rest) = text.split_at(host_end);
     let host_is_fine = match host.strip_prefix('[') {
-        Some(v6) => v6.strip_suffix(']').is_some_and(|v6| v6.parse::<std::net::Ipv6Addr>().is_ok()),
+        Some(v6) => v6.strip_suffix(']').is_some_and(is_v6),
         None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
     };
     if !host_is_fine {
@@ -90,6 +96,15 @@ pub(crate) fn split_host_port(text: &str) -> Option<(&str, Option<u16>)> {
         None if rest.is_empty() => Some((host, None)),
         None => None,
     }
+}
+
+/// An IPv6 address, perhaps with a zone, which no RFC has in SIP and Asterisk writes for link-local addresses.
+fn is_v6(text: &str) -> bool {
+    let (address, zone) = text.split_once('%').map_or((text, None), |(address, zone)| (address, Some(zone)));
+    let zone_is_fine = zone.is_none_or(|zone| {
+        !zone.is_empty() && zone.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+    });
+    zone_is_fine && address.parse::<std::net::Ipv6Addr>().is_ok()
 }
 
 /// A From, To, Contact, Route or Record-Route value.
@@ -105,22 +120,24 @@ pub struct NameAddr<'a> {
 impl<'a> NameAddr<'a> {
     /// Reads one value (not a list). None for unbalanced quotes or brackets and for what is no URI.
     pub fn parse(text: &'a str) -> Option<NameAddr<'a>> {
-        let text = text.trim();
+        let text = text.trim_ascii();
         let quoted = if text.starts_with('"') { end_of_quoted(text)? } else { 0 };
-        let Some(open) = text[quoted..].find('<').map(|at| at + quoted) else {
+        // behind a quotation mark it stands in a parameter of a bare URI
+        let first = text[quoted..].find(['<', '"']).map(|at| at + quoted);
+        let Some(open) = first.filter(|at| text.as_bytes()[*at] == b'<') else {
             if quoted > 0 {
                 return None;
             }
             let (uri, params) = split_at_char(text, ';');
-            let uri = uri.trim_end();
+            let uri = uri.trim_ascii_end();
             return has_scheme(uri).then_some(NameAddr { display: "", uri, params });
         };
-        let display = text[..open].trim();
+        let display = text[..open].trim_ascii();
         if quoted > 0 && display.len() != quoted || quoted == 0 && !is_plain_display(display) {
             return None;
         }
         let close = text[open..].find('>')? + open;
-        let (uri, rest) = (&text[open + 1..close], text[close + 1..].trim_start());
+        let (uri, rest) = (&text[open + 1..close], text[close + 1..].trim_ascii_start());
         let params = match rest.strip_prefix(';') {
             Some(params) => params,
             None if rest.is_empty() => "",
@@ -188,14 +205,14 @@ fn split_at_char(text: &str, mark: char) -> (&str, &str) {
 
 /// The values of a list header, split at commas outside quotes and angle brackets.
 pub fn split_list(text: &str) -> impl Iterator<Item = &str> {
-    split_outside(text, b',').map(str::trim).filter(|value| !value.is_empty())
+    split_outside(text, b',').map(str::trim_ascii).filter(|value| !value.is_empty())
 }
 
 /// A parameter by name, case-insensitively; quotes around the value stay.
 pub(crate) fn param<'a>(params: &'a str, name: &str) -> Option<&'a str> {
     split_outside(params, b';').find_map(|param| {
         let (key, value) = param.split_once('=').unwrap_or((param, ""));
-        key.trim().eq_ignore_ascii_case(name).then_some(value.trim())
+        key.trim_ascii().eq_ignore_ascii_case(name).then_some(value.trim_ascii())
     })
 }
 
@@ -237,8 +254,21 @@ mod tests {
         assert_eq!((uri.param("lr"), uri.param("TRANSPORT"), uri.headers), (Some(""), Some("udp"), Some("Subject=x")));
         assert_eq!(uri.address().unwrap().port(), 5070);
         assert_eq!(Uri::parse("sip:host.example").unwrap().address(), None);
+        let zoned = Uri::parse("sip:a@[fe80::1%eth0]:5062").unwrap();
+        assert_eq!((zoned.host, zoned.port, zoned.address()), ("[fe80::1%eth0]", Some(5062), None));
         assert!(!Uri::parse("tel:+4420").unwrap().is_sip());
-        for bad in ["sip:", "sip:a b@c", "<sip:a@b>", "sip:a@b:99999", "sip:a@b:x", "nothing", "sip:a@[::1"] {
+        for bad in [
+            "sip:",
+            "sip:a b@c",
+            "<sip:a@b>",
+            "sip:a@b:99999",
+            "sip:a@b:x",
+            "nothing",
+            "sip:a@b@c",
+            "sip:a@[::1",
+            "sip:a@[::1%]",
+            "sip:a@[%eth0]",
+        ] {
             assert_eq!(Uri::parse(bad), None, "{bad}");
         }
     }
@@ -250,6 +280,11 @@ mod tests {
         assert_eq!((value.uri, value.tag()), ("sip:a@b;lr", Some("1")));
         assert_eq!(NameAddr::parse("caller<sip:a@b>;tag=2").unwrap().display, "caller");
         assert_eq!(NameAddr::parse("sip:a@b;tag=3").unwrap().tag(), Some("3"));
+        let bare = NameAddr::parse(r#"sip:a@b;+sip.instance="<urn:gsma:imei:1>";audio"#).unwrap();
+        assert_eq!(
+            (bare.uri, bare.param("+sip.instance"), bare.param("audio")),
+            ("sip:a@b", Some("\"<urn:gsma:imei:1>\""), Some(""))
+        );
         for bad in [
             r#""open <sip:a@b>"#,
             "Bell, A <sip:a@b>",

@@ -213,7 +213,7 @@ fn stamped(via: &str, from: SocketAddr) -> String {
     let mut stamped = String::with_capacity(via.len() + 48);
     let mut has_rport = false;
     for (at, part) in via.split(';').enumerate() {
-        let name = part.split('=').next().unwrap_or_default().trim();
+        let name = part.split('=').next().unwrap_or_default().trim_ascii();
         if at > 0 && name.eq_ignore_ascii_case("received") {
             continue;
         }

@@ -1,6 +1,8 @@
 //! Real sockets on loopback: who is heard, where messages go, and what never leaves.
 #![allow(clippy::unwrap_used)]
 
+mod second_reader;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -114,6 +116,7 @@ async fn a_call_between_two_endpoints_rings_is_answered_and_hung_up() {
 
 fn flush(poll: &mut dyn FnMut() -> Option<Transmit>, endpoint: &Endpoint) {
     while let Some(transmit) = poll() {
+        second_reader::agrees(&transmit.bytes).unwrap();
         endpoint.send(&transmit);
     }
 }

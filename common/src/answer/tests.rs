@@ -113,10 +113,10 @@ fn event() -> RequestEvent {
     }
 }
 
-fn end(result: &str, reason: &str, talk_seconds: u64, cost: &str) -> RequestEvent {
+fn end(result: &str, reason: impl Into<Option<EndReason>>, talk_seconds: u64, cost: &str) -> RequestEvent {
     RequestEvent {
         result: Some(result.to_owned()),
-        reason: Some(reason.to_owned()).filter(|reason| !reason.is_empty()),
+        reason: reason.into(),
         talk_seconds: Some(talk_seconds),
         cost: Some(cost.parse().unwrap()),
         ..event()
@@ -134,29 +134,28 @@ fn english() -> Speaker {
 #[test]
 fn a_call_is_told_by_its_length_price_and_what_is_left() {
     for (seconds, length) in [(50, "50 s"), (60, "1 min"), (200, "3 min 20 s"), (3900, "1 h 5 min")] {
-        let told = english().finished(&end("Successful", "both talked", seconds, "0.45"));
+        let told = english().finished(&end("Successful", EndReason::Talked, seconds, "0.45"));
         assert_eq!(told, format!("Your call lasted {length} and cost 0.45 USD. 9.55 USD left."));
     }
-    let free = RequestEvent { balance: None, ..end("Interrupted", "our service was interrupted", 5, "0.00") };
+    let free = RequestEvent { balance: None, ..end("Interrupted", EndReason::Interrupted, 5, "0.00") };
     assert_eq!(english().finished(&free), "Your call lasted 5 s and cost nothing. It was interrupted on our side.");
-    let broke = end("Successful", "the money ran out", 90, "9.55");
+    let broke = end("Successful", EndReason::MoneyUsedUp, 90, "9.55");
     assert_eq!(
         english().finished(&RequestEvent { balance: Some(Money::ZERO), ..broke }),
         "Your call lasted 1 min 30 s and cost 9.55 USD. The money on the account was used up. 0.00 USD left."
     );
-    let told = sms(Language::Chinese).finished(&end("Successful", "both talked", 200, "0.45"));
+    let told = sms(Language::Chinese).finished(&end("Successful", EndReason::Talked, 200, "0.45"));
     assert_eq!(told, "通话 3 分 20 秒，费用 0.45 USD。余额 9.55 USD。");
 }
 
 #[test]
 fn a_failure_is_told_with_what_to_do() {
-    let busy = end("Second leg failed", "your friend's line is busy", 0, "0.02");
+    let busy = end("Second leg failed", EndReason::BBusy, 0, "0.02");
     assert_eq!(
         english().finished(&busy),
         "No callback: your friend's line is busy. Send it again later. It cost 0.02 USD. 9.55 USD left."
     );
-    let nobody =
-        RequestEvent { attempts: Some(3), ..end("Out of retries", "you did not answer when we called", 0, "0.00") };
+    let nobody = RequestEvent { attempts: Some(3), ..end("Out of retries", EndReason::ANoAnswer, 0, "0.00") };
     assert_eq!(
         english().finished(&nobody),
         "No callback: you did not answer after 3 tries. Send it again when you can answer. 9.55 USD left."
@@ -167,9 +166,9 @@ fn a_failure_is_told_with_what_to_do() {
         "Sin llamada: usted no contesto tras 3 intentos. Envielo otra vez cuando pueda contestar. Quedan 9.55 USD.",
         "in letters of seven bits"
     );
-    let odd = RequestEvent { balance: None, ..end("Odd", "the moon", 0, "0.00") };
-    assert_eq!(english().finished(&odd), "No callback: the moon.");
-    assert_eq!(sms(Language::French).finished(&odd), "Pas d'appel.", "an English reason is no French");
+    let odd = RequestEvent { balance: None, ..end("Odd", EndReason::Unknown, 0, "0.00") };
+    assert_eq!(english().finished(&odd), "No callback.");
+    assert_eq!(sms(Language::French).finished(&odd), "Pas d'appel.", "a code is nothing to read");
 }
 
 #[test]
@@ -191,7 +190,7 @@ fn the_beginning_says_what_it_costs_and_how_long_the_money_lasts() {
 
 #[test]
 fn questions_are_answered_or_told_why_not() {
-    let asked = |quote| RequestEvent { quote: Some(quote), ..end("Answered", "", 200, "0.45") };
+    let asked = |quote| RequestEvent { quote: Some(quote), ..end("Answered", None, 200, "0.45") };
     assert_eq!(english().finished(&asked(Quote::Balance)), "You have 9.55 USD.");
     assert_eq!(
         english().finished(&asked(Quote::Rate)),
@@ -200,8 +199,7 @@ fn questions_are_answered_or_told_why_not() {
     assert_eq!(english().finished(&asked(Quote::LastCall)), "Your last call lasted 3 min 20 s and cost 0.45 USD.");
     let never = RequestEvent { talk_seconds: None, cost: None, ..asked(Quote::LastCall) };
     assert_eq!(english().finished(&never), "You have made no call yet.");
-    let no_price =
-        RequestEvent { quote: Some(Quote::Rate), ..end("Rejected", "there is no price for this number", 0, "0.00") };
+    let no_price = RequestEvent { quote: Some(Quote::Rate), ..end("Rejected", EndReason::NoPrice, 0, "0.00") };
     assert_eq!(english().finished(&no_price), "No answer: there is no price for this number. Ask us for one.",);
 }
 
@@ -321,19 +319,20 @@ fn parts(text: &str) -> usize {
 fn everything(speaker: Speaker) -> Vec<String> {
     let balance = Some("98765432.123456".parse().unwrap());
     let mut said = Vec::new();
-    for (text, _) in why::every_end() {
-        let end = RequestEvent { balance, attempts: Some(12), ..end(text, text, 0, "1234.123456") };
+    let by_reason = EndReason::all().map(|reason| ("", Some(reason)));
+    for (result, reason) in by_reason.chain(why::RESULTS.map(|(result, _)| (result, None))) {
+        let end = RequestEvent { balance, attempts: Some(12), ..end(result, reason, 0, "1234.123456") };
         said.push(speaker.finished(&end));
         said.push(speaker.finished(&RequestEvent { quote: Some(Quote::Rate), ..end }));
     }
     for result in ["Successful", "Canceled", "Interrupted", "No funds"] {
-        said.push(speaker.finished(&RequestEvent { balance, ..end(result, "", 86_399, "1234.123456") }));
+        said.push(speaker.finished(&RequestEvent { balance, ..end(result, None, 86_399, "1234.123456") }));
     }
     for quote in [Quote::Balance, Quote::Rate, Quote::LastCall] {
         said.push(speaker.finished(&RequestEvent {
             balance,
             quote: Some(quote),
-            ..end("Answered", "", 86_399, "1.5")
+            ..end("Answered", None, 86_399, "1.5")
         }));
     }
     said.push(speaker.calling(&RequestEvent { balance, ..event() }));
@@ -392,7 +391,7 @@ fn a_mail_greets_and_says_it_line_by_line() {
     }
     let mail = Speaker::new(Language::Spanish, Channel::Mail);
     assert_eq!(
-        mail.finished(&end("Second leg failed", "your friend did not answer", 0, "0.00")),
+        mail.finished(&end("Second leg failed", EndReason::BNoAnswer, 0, "0.00")),
         "Buenos días:\n\nSin llamada: su amigo no contestó.\nEnvíelo otra vez más tarde.\nQuedan 9.55 USD.\n\n\
          Esta es una respuesta automática del servicio de llamadas.\n"
     );

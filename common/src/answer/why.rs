@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
+use crate::end_reason::EndReason;
 use crate::event::RequestEvent;
+use crate::guard::Block;
 use crate::intake::{Party, Reason};
 use crate::number::NumberError;
 
@@ -73,63 +75,65 @@ fn number_key(error: NumberError) -> &'static str {
 
 /// The message that says why a callback ended without a call: by its reason, else by its result.
 pub(super) fn of_end(end: &RequestEvent) -> Option<&'static str> {
-    let reason = end.reason.as_deref().unwrap_or_default().trim_end_matches('.');
     let result = end.result.as_deref().unwrap_or_default();
-    let by_reason = REASONS.iter().find(|(begins, _)| reason.starts_with(begins));
-    let by_result = || RESULTS.iter().find(|(known, _)| *known == result);
-    by_reason.or_else(by_result).map(|(_, key)| *key)
+    let by_result = || RESULTS.iter().find(|(known, _)| *known == result).map(|(_, key)| *key);
+    end.reason.and_then(of_reason).or_else(by_result)
 }
 
 /// The message that says what ended a call from outside while both talked.
 pub(super) fn of_cut(end: &RequestEvent) -> Option<&'static str> {
-    match (end.result.as_deref()?, end.reason.as_deref().unwrap_or_default()) {
+    match (end.result.as_deref()?, end.reason) {
         ("Canceled", _) => Some("cut-cancelled"),
         ("Interrupted", _) => Some("cut-interrupted"),
-        ("No funds", _) | ("Successful", "the money ran out") => Some("cut-no-funds"),
-        ("Successful", "the longest allowed time was reached") => Some("cut-time-limit"),
-        ("Successful", "the line went silent") => Some("cut-silent"),
+        ("No funds", _) | ("Successful", Some(EndReason::MoneyUsedUp)) => Some("cut-no-funds"),
+        ("Successful", Some(EndReason::TimeLimit)) => Some("cut-time-limit"),
+        ("Successful", Some(EndReason::LineSilent)) => Some("cut-silent"),
         _ => None,
     }
 }
 
-/// How the engine's reasons begin.
-const REASONS: [(&str, &str); 32] = [
-    ("your phone was busy each time we called", "end-a-busy"),
-    ("your phone could not be reached", "end-a-unreachable"),
-    ("you did not answer when we called", "end-a-no-answer"),
-    ("you hung up before your friend answered", "end-a-hung-up"),
-    ("your own number does not exist", "end-a-no-such-number"),
-    ("your phone declined our call", "end-a-declined"),
-    ("your friend's line is busy", "end-b-busy"),
-    ("your friend did not answer", "end-b-no-answer"),
-    ("your friend declined the call", "end-b-declined"),
-    ("your friend's number does not exist", "end-b-no-such-number"),
-    ("your friend could not be reached", "end-b-unreachable"),
-    ("a machine answered", "end-machine"),
-    ("it was cancelled", "end-cancelled"),
-    ("our service was interrupted", "end-interrupted"),
-    ("the request was too old to be tried", "end-expired"),
-    ("there is not enough money on the account", "end-no-funds"),
-    ("this number must not be dialled", "end-blocked"),
-    ("the request could not be handled", "end-poisoned"),
-    ("no trunk carries this number now", "end-no-trunk"),
-    ("there is no price for this number", "end-no-price"),
-    ("there is no such account", "why-unknown-account"),
-    ("the account is disabled", "why-account-disabled"),
-    ("the account cannot be used", "why-account-disabled"),
-    ("both numbers are the same", "why-same-number"),
-    ("you are already being called", "why-already-calling"),
-    ("too many requests", "why-limit"),
-    ("emergency and service numbers", "why-never-dial"),
-    ("special rate and satellite numbers", "why-hard-block-prefixes"),
-    ("Caribbean and Pacific numbers", "why-nanp-caribbean-review"),
-    ("this country is not allowed", "why-country-not-allowed"),
-    ("this number has asked not to be called", "why-do-not-call"),
-    ("asking for the number by voice", "end-not-possible"),
-];
+/// The message that says this reason.
+pub(super) fn of_reason(reason: EndReason) -> Option<&'static str> {
+    Some(match reason {
+        EndReason::MoneyUsedUp => "cut-no-funds",
+        EndReason::TimeLimit => "cut-time-limit",
+        EndReason::LineSilent => "cut-silent",
+        EndReason::ABusy => "end-a-busy",
+        EndReason::AUnreachable => "end-a-unreachable",
+        EndReason::ANoAnswer => "end-a-no-answer",
+        EndReason::AHungUp => "end-a-hung-up",
+        EndReason::ADeclined => "end-a-declined",
+        EndReason::ANoSuchNumber => "end-a-no-such-number",
+        EndReason::BBusy => "end-b-busy",
+        EndReason::BNoAnswer => "end-b-no-answer",
+        EndReason::BDeclined => "end-b-declined",
+        EndReason::BNoSuchNumber => "end-b-no-such-number",
+        EndReason::BUnreachable => "end-b-unreachable",
+        EndReason::Cancelled => "end-cancelled",
+        EndReason::Interrupted => "end-interrupted",
+        EndReason::Expired => "end-expired",
+        EndReason::NoFunds => "end-no-funds",
+        EndReason::Poisoned => "end-poisoned",
+        EndReason::NoTrunk | EndReason::NotThisTrunk => "end-no-trunk",
+        EndReason::NoPrice => "end-no-price",
+        EndReason::Blocked => "end-blocked",
+        EndReason::ByVoice | EndReason::BadQuestion => "end-not-possible",
+        EndReason::UnknownAccount => "why-unknown-account",
+        EndReason::AccountDisabled | EndReason::AccountUnusable => "why-account-disabled",
+        EndReason::SameNumber => "why-same-number",
+        EndReason::AlreadyCalling => "why-already-calling",
+        EndReason::Limit(_) => "why-limit",
+        EndReason::Forbidden(Block::NeverDial) => "why-never-dial",
+        EndReason::Forbidden(Block::HardBlocked) => "why-hard-block-prefixes",
+        EndReason::Forbidden(Block::CaribbeanReview) => "why-nanp-caribbean-review",
+        EndReason::Forbidden(Block::Country) => "why-country-not-allowed",
+        EndReason::Forbidden(Block::DoNotCall) => "why-do-not-call",
+        EndReason::Talked | EndReason::Answered | EndReason::Unknown => return None,
+    })
+}
 
-/// The results of requests, for a reason that nobody knows.
-const RESULTS: [(&str, &str); 11] = [
+/// The results of requests, for a reason of another version.
+pub(super) const RESULTS: [(&str, &str); 11] = [
     ("Out of retries", "end-a-no-answer"),
     ("First leg aborted", "end-a-hung-up"),
     ("Second leg failed", "end-b-unreachable"),
@@ -142,8 +146,3 @@ const RESULTS: [(&str, &str); 11] = [
     ("Machine answered", "end-machine"),
     ("Poisoned", "end-poisoned"),
 ];
-
-#[cfg(test)]
-pub(super) fn every_end() -> impl Iterator<Item = (&'static str, &'static str)> {
-    REASONS.into_iter().chain(RESULTS)
-}

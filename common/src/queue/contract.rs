@@ -284,11 +284,12 @@ async fn replies_find_their_source_and_no_other(config: &QueueConfig) {
     assert!(matches!(strange, Err(PublishError::Unroutable(_))), "{strange:?}");
 
     let mut late = queue.consume(&from("late"), 5).await; // makes its queue
-    let batch = [(to("sms"), message("for sms")), (to("web"), message("for web")), (to("late"), message("for late"))];
+    let batch =
+        [(to("sms"), message("for sms")), (to("email"), message("for email")), (to("late"), message("for late"))];
     for answer in queue.publish_all(&batch).await {
         answer.unwrap();
     }
-    for (source, id) in [("sms", "for sms"), ("web", "for web")] {
+    for (source, id) in [("sms", "for sms"), ("email", "for email")] {
         depth_becomes(&queue, from(source), 1).await;
         let mut replies = queue.consume(&from(source), 5).await;
         let delivery = next(&mut replies).await;

@@ -64,7 +64,7 @@ impl Default for QueueConfig {
             prefetch: 64,
             log_days: 30,
             billing_feed: false,
-            replies: vec!["sms".to_owned(), "web".to_owned()],
+            replies: vec!["sms".to_owned(), "email".to_owned()],
             data_dir: PathBuf::new(),
         }
     }

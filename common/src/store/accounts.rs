@@ -350,11 +350,6 @@ impl Store {
         Ok(self.account_by_number(number).await?.map(AccountView::from))
     }
 
-    /// What a trigger may see of the account whose callback this DID rings.
-    pub async fn view_by_did(&self, did: &str) -> Result<Option<AccountView>, StoreError> {
-        Ok(self.account_by_did(did).await?.map(AccountView::from))
-    }
-
     /// What a trigger may see of the account this e-mail address is registered to.
     pub async fn view_by_email(&self, email: &str) -> Result<Option<AccountView>, StoreError> {
         Ok(self.account_by_email(email).await?.map(AccountView::from))

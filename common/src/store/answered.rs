@@ -1,4 +1,4 @@
-//! Phones that answered while their engine was away: whoever hears of it finds the INVITE by its Call-ID and writes the answer
+//! Phones that answered or said no while their engine was away: whoever hears of it finds the INVITE by its Call-ID and writes it
 //! down, so that the owner of the call, now or later, rings that party no more.
 
 use sqlx::AssertSqlSafe;
@@ -54,14 +54,25 @@ impl Store {
     /// The phone has answered: `told` is its 200, or its BYE if that was the first word anybody heard. An answer that is stored
     /// already stays.
     pub async fn mark_answered(&self, called: &Called, told: &[u8]) -> Result<(), StoreError> {
+        self.write_word(called, 200, told).await
+    }
+
+    /// The phone has said no. Whatever is stored already stays.
+    pub async fn mark_refused(&self, called: &Called, code: u16, told: &[u8]) -> Result<(), StoreError> {
+        self.write_word(called, code, told).await
+    }
+
+    async fn write_word(&self, called: &Called, code: u16, told: &[u8]) -> Result<(), StoreError> {
         let invite = &called.invite.invite;
         on!(self, write, pool => {
             let mark = sqlx::query(
-                "UPDATE invites SET final_code = 200, final_bytes = $1
-                  WHERE job_id = $2 AND leg = $3 AND attempt = $4 AND try = $5 AND (final_code IS NULL OR final_code >= 300)",
+                "UPDATE invites SET final_code = $6, final_bytes = $1
+                  WHERE job_id = $2 AND leg = $3 AND attempt = $4 AND try = $5
+                    AND (final_code IS NULL OR (final_code >= 300 AND $6 < 300))",
             );
             let mark = mark.bind(told).bind(called.job.as_str()).bind(invite.leg.as_str());
-            mark.bind(i64::from(invite.attempt)).bind(i64::from(invite.try_number)).execute(pool).await?;
+            let mark = mark.bind(i64::from(invite.attempt)).bind(i64::from(invite.try_number)).bind(i64::from(code));
+            mark.execute(pool).await?;
             Ok(())
         })
     }

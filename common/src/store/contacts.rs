@@ -48,7 +48,7 @@ pub struct DoNotCall {
 
 /// A message that became no job, for the owner of the account it named.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Refusal {
+pub struct RefusedMessage {
     /// The trigger that refused it.
     pub source: String,
     /// The code of the reason.
@@ -128,11 +128,11 @@ impl Store {
     }
 
     /// What was refused to an account, newest first.
-    pub async fn refusals(&self, account_id: i64, limit: u32) -> Result<Vec<Refusal>, StoreError> {
+    pub async fn refusals(&self, account_id: i64, limit: u32) -> Result<Vec<RefusedMessage>, StoreError> {
         on!(self, read, pool => {
             let query = sqlx::query("SELECT * FROM refusals WHERE account_id = $1 ORDER BY id DESC LIMIT $2");
             let rows = query.bind(account_id).bind(i64::from(limit)).fetch_all(pool).await?;
-            rows.iter().map(Refusal::read).collect()
+            rows.iter().map(RefusedMessage::read).collect()
         })
     }
 
@@ -193,9 +193,9 @@ impl DoNotCall {
     }
 }
 
-impl Refusal {
-    fn read<R: Columns>(row: &R) -> Result<Refusal, StoreError> {
-        Ok(Refusal {
+impl RefusedMessage {
+    fn read<R: Columns>(row: &R) -> Result<RefusedMessage, StoreError> {
+        Ok(RefusedMessage {
             source: row.text("source")?,
             reason: row.text("reason")?,
             sender: row.text("sender")?,

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use rand::Rng;
 use rand::distr::Alphanumeric;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection, Database, Encode, Executor, IntoArguments, Type};
 use tokio::time::{sleep, timeout};
 
 use super::backend::{self, Backend, too_late};
 use super::error::StoreError;
-use super::{Inner, Store};
+use super::{Inner, Store, wake};
 
 /// Between two writes that try.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -106,7 +106,7 @@ async fn watch(store: Weak<Inner>, options: PgConnectOptions) {
 /// On a connection of its own, until that breaks.
 async fn look(store: &Weak<Inner>, options: &PgConnectOptions) -> Result<(), StoreError> {
     const READ_ONLY: &str = "SELECT current_setting('transaction_read_only')::boolean";
-    let mut ear = in_time(listen(options)).await?;
+    let mut ear = in_time(wake::listen(options, CHANNEL)).await?;
     while let Some(inner) = held(store) {
         let read_only: bool = in_time(sqlx::query_scalar(READ_ONLY).fetch_one(&mut ear)).await?;
         let others = std::iter::from_fn(|| ear.next_buffered()).count();
@@ -119,13 +119,6 @@ async fn look(store: &Weak<Inner>, options: &PgConnectOptions) -> Result<(), Sto
         sleep(LOOK).await;
     }
     Ok(())
-}
-
-async fn listen(options: &PgConnectOptions) -> Result<PgListener, sqlx::Error> {
-    let line = PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-    let mut ear = PgListener::connect_with(&line).await?;
-    ear.listen(CHANNEL).await?;
-    Ok(ear)
 }
 
 async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {

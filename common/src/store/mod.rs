@@ -48,7 +48,7 @@ pub use accounts::{Account, AccountChange, AccountView, NewAccount, Sealed};
 pub use answered::Called;
 pub use boot::BootMoment;
 pub use commands::Carried;
-pub use contacts::{DoNotCall, PutBy, Refusal};
+pub use contacts::{DoNotCall, PutBy, RefusedMessage};
 pub use erase::{Erased, Kept};
 pub use error::StoreError;
 pub use keys::{Forgotten, Kept as KeptOfKey};

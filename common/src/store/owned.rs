@@ -13,6 +13,7 @@ use super::error::StoreError;
 use super::postings::Purse;
 use super::rows::{CdrRow, OwnedRequest, RequestRow, StoredInvite};
 use super::step::{DialogState, FinalResponse, NewInvite};
+use crate::end_reason::EndReason;
 
 /// A JSON array of texts, the form in which lists travel to both databases.
 pub fn list<'a>(texts: impl Iterator<Item = &'a str>) -> String {
@@ -111,7 +112,7 @@ impl RequestRow {
             epoch: row.int("epoch")?,
             status: row.text("status")?,
             result: row.text_opt("result")?,
-            reason: row.text_opt("reason")?,
+            reason: row.text_opt("reason")?.map(|said| EndReason::read(&said)),
             canceled: row.flag("canceled")?,
             twin: row.flag("twin")?,
             finished: row.flag("finished")?,

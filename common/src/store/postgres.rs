@@ -13,6 +13,7 @@ use super::requests::{clean, writable};
 use super::rows::{Me, Peer, Take, Taken};
 use super::step::{DialogState, FinalResponse, NewInvite, OutboxEvent, Settlement, Step, Stepped, cdr_id, unique_id};
 use super::writer::Numbered;
+use crate::end_reason::EndReason;
 use crate::event::LegName;
 use crate::failpoint::failpoint;
 use crate::job::JobKind;
@@ -92,7 +93,7 @@ fn taken(answer: &[i64]) -> Taken {
     match answer[0] {
         0 => Taken::Waiting,
         1 => Taken::Known,
-        2 => Taken::Cancelled,
+        2 => Taken::Ended,
         claimed => Taken::Claimed { epoch: claimed - 2, account_id: Some(answer[1]).filter(|id| *id >= 0) },
     }
 }
@@ -343,7 +344,7 @@ impl<'a> StepJson<'a> {
             release: change.release,
             status: change.status.as_deref(),
             result: change.result.as_deref(),
-            reason: change.reason.as_deref(),
+            reason: change.reason.map(EndReason::code),
             snapshot: change.snapshot.as_ref().map(|snapshot| lay(texts, snapshot.as_str())),
             next_call: change.next_call,
             call_count: change.call_count,

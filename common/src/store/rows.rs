@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::boot::BootMoment;
 use super::postings::Purse;
 use super::step::{DialogState, FinalResponse, NewInvite, Outlet};
+use crate::end_reason::EndReason;
 use crate::event::LegName;
 use crate::job::{Job, JobId};
 use crate::money::Money;
@@ -45,8 +46,9 @@ pub enum Taken {
     Waiting,
     /// Seen before; its row says the rest.
     Known,
-    /// Cancelled before it came, or this account's same call is under way already: stored so, and handed out by [`Store::claim_ended`](super::Store::claim_ended) to be finished.
-    Cancelled,
+    /// Over before it began: cancelled before it came, or this account's same call is under way already. Stored so, and handed out by
+    /// [`Store::claim_ended`](super::Store::claim_ended) to be finished.
+    Ended,
 }
 
 /// A live call's sign of life.
@@ -77,8 +79,8 @@ pub struct RequestRow {
     pub status: String,
     /// Sippy's result string, or one of our own.
     pub result: Option<String>,
-    /// Why it ended, in plain words.
-    pub reason: Option<String>,
+    /// Why it ended.
+    pub reason: Option<EndReason>,
     /// Somebody wants it ended.
     pub canceled: bool,
     /// The same call was asked for before: this one is never dialled.

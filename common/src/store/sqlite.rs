@@ -15,6 +15,7 @@ use super::rows::{Me, Take, Taken};
 use super::step::{EventMoney, Step, Stepped};
 use super::till::{self, Posted};
 use super::writer::Numbered;
+use crate::end_reason::EndReason;
 use crate::failpoint::failpoint;
 use crate::job::JobKind;
 use crate::money::Money;
@@ -75,7 +76,7 @@ async fn take_one(tx: &mut SqliteConnection, me: &Me, take: &Take, same_call: Du
     .await?;
     Ok(match (inserted.rows_affected(), cancelled || doubled, claimed) {
         (0, _, _) => Taken::Known,
-        (_, true, _) => Taken::Cancelled,
+        (_, true, _) => Taken::Ended,
         (_, _, true) => Taken::Claimed { epoch: 1, account_id },
         _ => Taken::Waiting,
     })
@@ -205,7 +206,7 @@ async fn write_request(tx: &mut SqliteConnection, numbered: &Numbered) -> Result
     .bind(change.alive_ms)
     .bind(change.release)
     .bind(step.job.as_str())
-    .bind(&change.reason)
+    .bind(change.reason.map(EndReason::code))
     .execute(tx)
     .await?;
     Ok(())

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use super::postings::Postings;
+use crate::end_reason::EndReason;
 use crate::event::LegName;
 use crate::job::JobId;
 use crate::money::Money;
@@ -91,8 +92,8 @@ pub struct RequestChange {
     pub status: Option<String>,
     /// Sippy's result string, or one of our own.
     pub result: Option<String>,
-    /// Why it ended, in plain words.
-    pub reason: Option<String>,
+    /// Why it ended.
+    pub reason: Option<EndReason>,
     /// The call machine's snapshot, as JSON.
     pub snapshot: Option<String>,
     /// When it is due again.

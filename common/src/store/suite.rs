@@ -234,7 +234,7 @@ checks! {
     requests::a_cancel_is_honoured_wherever_the_request_is,
     requests::an_update_from_elsewhere_cancels_a_call,
     requests::disabling_an_account_ends_its_calls,
-    requests::every_column_of_callback_requests_is_there,
+    requests::every_column_of_callback_requests_can_be_written_from_elsewhere,
     requests::requests_are_found_and_listed,
     requests::a_panic_is_counted,
     requests::a_cancel_wakes_the_engine,

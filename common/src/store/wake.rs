@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgListener, PgPool};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::net::UnixDatagram;
 use tokio::sync::{Notify, OnceCell};
 use tokio::task::AbortHandle;
@@ -58,7 +58,7 @@ impl Wake {
     fn listen(&self, backend: &Backend) -> Ear {
         let woken = self.woken.clone();
         let task = match (backend, &self.socket) {
-            (Backend::Postgres(db), _) => tokio::spawn(hear_notify(db.read.clone(), woken)),
+            (Backend::Postgres(db), _) => tokio::spawn(hear_notify(db.options.as_ref().clone(), woken)),
             (Backend::Sqlite(_), socket) => tokio::spawn(hear_socket(socket.clone().unwrap_or_default(), woken)),
         };
         Ear(task.abort_handle())
@@ -91,18 +91,25 @@ impl Wake {
     }
 }
 
-async fn hear_notify(pool: PgPool, woken: Arc<Notify>) {
+async fn hear_notify(options: PgConnectOptions, woken: Arc<Notify>) {
     loop {
-        if let Err(error) = hear_until_broken(&pool, &woken).await {
+        if let Err(error) = hear_until_broken(&options, &woken).await {
             tracing::debug!(%error, "not listening to the database; due work is found by looking");
         }
         sleep(BACKOFF).await;
     }
 }
 
-async fn hear_until_broken(pool: &PgPool, woken: &Notify) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
-    listener.listen(CHANNEL).await?;
+/// A connection of its own that hears a channel: it takes none from those who work.
+pub(super) async fn listen(options: &PgConnectOptions, channel: &str) -> Result<PgListener, sqlx::Error> {
+    let line = PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+    let mut ear = PgListener::connect_with(&line).await?;
+    ear.listen(channel).await?;
+    Ok(ear)
+}
+
+async fn hear_until_broken(options: &PgConnectOptions, woken: &Notify) -> Result<(), sqlx::Error> {
+    let mut listener = listen(options, CHANNEL).await?;
     woken.notify_one();
     loop {
         listener.recv().await?;

@@ -1,6 +1,10 @@
 //! `ringback`: the gateway in one process, and the operator's command line.
 
+// What is said of an argument is help for a terminal, where [service] is a section of the settings.
+#![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
+
 mod cli;
+mod commands;
 mod demo;
 mod phones;
 mod run;
@@ -10,5 +14,5 @@ mod run;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    cli::main()
+    commands::main()
 }

@@ -1,6 +1,5 @@
 //! `ringback run`: the parts in one process, under one shutdown.
 
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use ringback_common::service::{self, Failure, Service, Shutdown};
 use ringback_engine::Surroundings;
 use ringback_sip::Endpoint;
 
-use crate::cli::{Common, Fail, make_data_folder, settings};
+use crate::cli::{Common, Fail, drain_file, make_data_folder, settings};
 
 /// How to run.
 #[derive(Args)]
@@ -137,11 +136,6 @@ pub fn main(common: &Common, args: &RunArgs) -> Result<ExitCode, Fail> {
         service::main("ringback", &config.service.clone(), async |service| together(config, parts, service).await);
     drop(lock);
     Ok(code)
-}
-
-/// The file by which `drain` remembers whom it has asked already.
-pub fn drain_file(config: &Config) -> PathBuf {
-    config.lock_file().with_extension("drain")
 }
 
 fn take_lock(config: &Config) -> Result<EngineLock, Fail> {

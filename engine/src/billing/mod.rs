@@ -1,6 +1,6 @@
 //! What a callback costs and how long its hold lasts. Pure: integers in, integers out.
 //!
-//! Both legs are charged per started second of their own answered time (O13: the policy of this version), each at its own
+//! Both legs are charged per started second of their own answered time, each at its own
 //! price a minute. A price of a second is not rounded: the cost of a leg is rounded up once, to the next micro-unit.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -68,8 +68,8 @@ pub fn cost_at(meters: &[Meter], at: Moment) -> Money {
     meters.iter().map(|meter| meter.tariff.cost(Duration::from_millis(at.0.saturating_sub(meter.since.0)))).sum()
 }
 
-/// The last moment, at most `limit`, at which the hold still covers what all legs cost together (FEATURES E1.7: the joint
-/// duration of two simultaneous calls). One instant for both legs, computed once (O24).
+/// The last moment, at most `limit`, at which the hold still covers what all legs cost together: the joint
+/// duration of two simultaneous calls. One instant for both legs, computed once.
 pub fn funded_until(held: Money, meters: &[Meter], limit: Moment) -> Moment {
     let start = meters.iter().map(|meter| meter.since.0).min().unwrap_or(limit.0);
     if cost_at(meters, limit) <= held {

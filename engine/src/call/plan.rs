@@ -45,7 +45,7 @@ pub struct CallPlan {
     pub no_answer: Duration,
     /// The time between two attempts.
     pub backoff: Duration,
-    /// The longest call, counted from A's answer (O7, O8).
+    /// The longest call, counted from A's answer.
     pub max_call: Duration,
     /// How much talking one hold pays for, in seconds of both legs.
     pub slice_seconds: u64,
@@ -125,7 +125,7 @@ impl Cause {
         }
     }
 
-    /// The Q.850 cause that says the same (RFC 3398 section 8.2.6.1; O19, O20).
+    /// The Q.850 cause that says the same (RFC 3398 section 8.2.6.1).
     pub fn q850(self) -> u8 {
         match self {
             Cause::HungUp | Cause::Completed | Cause::Canceled | Cause::TimeLimit => 16,
@@ -173,7 +173,7 @@ impl Cause {
         }
     }
 
-    /// Whether another trunk may be tried: only when the party was certainly not reached (FEATURES G1.5).
+    /// Whether another trunk may be tried: only when the party was certainly not reached.
     pub(super) fn may_fail_over(self) -> bool {
         self == Cause::TrunkFailed
     }
@@ -188,13 +188,13 @@ impl Cause {
         self.is_no() || self == Cause::Busy
     }
 
-    /// Whether A is tried again later (FEATURES F3.3): busy, no answer, failed once.
+    /// Whether A is tried again later: busy, no answer, failed once.
     pub(super) fn may_retry(self) -> bool {
         matches!(self, Cause::Busy | Cause::NoAnswer | Cause::TrunkFailed | Cause::Interrupted)
     }
 }
 
-/// How a request ended: Sippy's result strings to the letter (FEATURES F2), and our own where it has none.
+/// How a request ended: Sippy's result strings to the letter, and our own where it has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Verdict {
     /// A and B talked.

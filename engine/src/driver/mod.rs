@@ -1,7 +1,7 @@
 //! The driver: does what the call machine decides, and tells it what happened. It acts and never decides.
 //!
 //! Outputs are worked off in order; one that must be durable holds up those behind it, while news from the phones still
-//! comes in and a hang-up goes out at once (DESIGN 5, rule 5: a BYE needs no store).
+//! comes in and a hang-up goes out at once: a BYE needs no store.
 
 mod clock;
 mod line;
@@ -54,8 +54,8 @@ pub enum End {
     NoFunds,
     /// Cancelled before anything was dialled; nothing is stored.
     Cancelled,
-    /// The call belongs to somebody else now: everything was dropped.
-    Fenced,
+    /// The call belongs to somebody else now, or could not be written down: everything was dropped, and who reads the store goes on.
+    Dropped,
 }
 
 /// Something that waits its turn.
@@ -120,7 +120,7 @@ impl Driver {
         began: DateTime<Utc>,
     ) -> Driver {
         let clock = CallClock::showing(Moment(0));
-        let keeper = world.keeper(epoch);
+        let keeper = Keeper::of(&world, epoch);
         let purse = Purse { account_id: admitted.account_id, held: Money::ZERO };
         let mut record = Record::begin(keeper, job, purse, admitted.currency, admitted.hold, seq, began);
         record.minutes = admitted.minutes;
@@ -409,7 +409,7 @@ impl Driver {
             Answer::NotAsked => self.hears(Input::NotAsked),
             Answer::Refused(why) => self.refused(&carried, why),
             Answer::Step(Ok(Stepped::Done { .. })) => self.durable(&carried, work),
-            Answer::Step(Ok(Stepped::Fenced)) => self.end = Some(End::Fenced),
+            Answer::Step(Ok(Stepped::Fenced)) => self.end = Some(End::Dropped),
             Answer::Step(Ok(Stepped::NoFunds)) => self.end = Some(End::NoFunds),
             Answer::Step(Ok(Stepped::Cancelled)) => self.refused(&carried, Input::Cancel),
             Answer::Step(Err(error)) => {
@@ -417,7 +417,7 @@ impl Driver {
                     self.hang_up(leg, Cause::Interrupted);
                 }
                 tracing::error!(job = %self.record.job().id, %error, "a durable point could not be written; the call is dropped for recovery");
-                self.end = Some(End::Fenced);
+                self.end = Some(End::Dropped);
             }
         }
     }
@@ -430,7 +430,7 @@ impl Driver {
         self.lines.iter_mut().flatten().for_each(PhoneLine::durable);
         self.fail_after(carried, &work);
         for leaving in self.leaving.iter_mut().filter_map(Option::take) {
-            self.world.say_goodbye(leaving, now);
+            leaving.say_goodbye(&self.world.endpoint, now);
         }
         for (leg, code) in &carried.finals {
             if let Some(line) = &mut self.lines[index(*leg)] {

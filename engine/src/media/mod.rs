@@ -316,11 +316,6 @@ impl LegMedia {
         self.tell_both(other, Command::Bridge(self.key, self.id, other.id))
     }
 
-    /// Neither hears anybody, nor is heard.
-    pub fn unbridge(&self) -> Result<(), MediaError> {
-        self.tell(Command::Part(self.key, self.id))
-    }
-
     /// Lets this leg hear the other one, but not the other way round. A sound that plays here ends at the first packet.
     pub fn relay_one_way(&self, from: &LegMedia) -> Result<(), MediaError> {
         self.tell_both(from, Command::OneWay { key: self.key, from: from.id, to: self.id })

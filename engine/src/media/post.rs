@@ -37,7 +37,6 @@ pub enum Command {
     Stop(CallKey, LegId),
     Bridge(CallKey, LegId, LegId),
     OneWay { key: CallKey, from: LegId, to: LegId },
-    Part(CallKey, LegId),
     Hold(CallKey, LegId, bool),
     Close(CallKey, LegId),
 }

@@ -175,11 +175,6 @@ impl Relay {
             }
             Command::Bridge(key, a, b) => self.join(key, a, b, true),
             Command::OneWay { key, from, to } => self.join(key, from, to, false),
-            Command::Part(key, leg) => {
-                if let Some(index) = self.board.find(key, leg) {
-                    self.board.part(index);
-                }
-            }
             Command::Close(key, leg) => self.close(key, leg),
         }
     }

@@ -97,6 +97,11 @@ pub fn is_accepted(one: &StoredInvite) -> bool {
     one.final_response.as_ref().is_some_and(|last| (200..300).contains(&last.code))
 }
 
+/// Why its party is not rung again, if it has said so.
+pub fn said_no(one: &StoredInvite) -> Option<Cause> {
+    one.final_response.as_ref().map(|last| Cause::of_status(last.code)).filter(|cause| cause.is_no())
+}
+
 /// The first try of the attempt that this INVITE belongs to.
 fn first_try<'a>(request: &'a OwnedRequest, of: &'a StoredInvite) -> &'a StoredInvite {
     let same = |one: &&StoredInvite| (one.invite.leg, one.invite.attempt) == (of.invite.leg, of.invite.attempt);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use ringback_common::end_reason::EndReason;
 use ringback_common::guard::Block;
 use ringback_common::job::{Job, JobId, Quote};
 use ringback_common::number::Number;
@@ -12,14 +13,12 @@ use ringback_common::store::{
 };
 
 use super::{AGAIN, Worker};
-use crate::admission::Refusal;
+use crate::admission::{Refusal, no};
 use crate::call::Verdict;
 use crate::driver;
 use crate::events::{Herald, Outcome};
 use crate::quote::{self, Question};
 
-/// Why the twin of another request is not dialled.
-const ALREADY_CALLING: &str = "you are already being called for these two numbers";
 /// How long a request waits that cannot be dialled now.
 const PUT_OFF: TimeDelta = TimeDelta::seconds(2);
 
@@ -28,8 +27,8 @@ impl Worker {
     pub(super) async fn cancelled_or_stopped(&self, job: &Job) -> Refusal {
         let parties: Vec<&str> = [Some(&job.a), job.b.as_ref()].into_iter().flatten().map(Number::as_str).collect();
         match self.world.store.not_to_be_called(&parties).await {
-            Ok(stopped) if !stopped.is_empty() => no(Verdict::Blocked, &Block::DoNotCall.to_string()),
-            _ => no(Verdict::Canceled, "it was cancelled"),
+            Ok(stopped) if !stopped.is_empty() => no(Verdict::Blocked, EndReason::Forbidden(Block::DoNotCall)),
+            _ => no(Verdict::Canceled, EndReason::Cancelled),
         }
     }
 
@@ -58,7 +57,7 @@ impl Worker {
         match quote::answer(&question) {
             Ok(answer) => {
                 let result = Verdict::Answered.as_str();
-                self.finish(job, epoch, seq, (Verdict::Answered, "it was answered"), |herald| {
+                self.finish(job, epoch, seq, (Verdict::Answered, EndReason::Answered), |herald| {
                     herald.answered(result, &answer)
                 })
                 .await;
@@ -82,8 +81,8 @@ impl Worker {
 
     pub(super) async fn refuse(&self, job: &Job, epoch: i64, seq: u32, refusal: Refusal) {
         let result = refusal.verdict.as_str().to_owned();
-        let outcome = Outcome { result, reason: refusal.reason.clone(), ..Outcome::default() };
-        self.finish(job, epoch, seq, (refusal.verdict, &refusal.reason), |herald| herald.finished(&outcome)).await;
+        let outcome = Outcome { result, reason: Some(refusal.reason), ..Outcome::default() };
+        self.finish(job, epoch, seq, (refusal.verdict, refusal.reason), |herald| herald.finished(&outcome)).await;
     }
 
     /// Finishes a request that is not dialled, with the news that this writes.
@@ -92,7 +91,7 @@ impl Worker {
         job: &Job,
         epoch: i64,
         seq: u32,
-        (verdict, reason): (Verdict, &str),
+        (verdict, reason): (Verdict, EndReason),
         news: impl FnOnce(&mut Herald<'_>) -> Vec<OutboxEvent>,
     ) {
         let now = Utc::now();
@@ -109,11 +108,11 @@ impl Worker {
         step.events = news(&mut herald);
         step.request.status = Some("Finished".to_owned());
         step.request.result = Some(verdict.as_str().to_owned());
-        step.request.reason = Some(reason.to_owned());
+        step.request.reason = Some(reason);
         step.request.disconnect_time = Some(now);
         step.request.finished = Some(true);
         step.request.release = true;
-        tracing::info!(job = %job.id, result = verdict.as_str(), reason, "not called");
+        tracing::info!(job = %job.id, result = verdict.as_str(), %reason, "not called");
         driver::finished(verdict.as_str());
         if let Err(error) = self.world.writer.step(step).await {
             tracing::error!(job = %job.id, %error, "a refusal could not be written; recovery will");
@@ -151,15 +150,11 @@ impl Worker {
     }
 }
 
-pub(super) fn no(verdict: Verdict, reason: &str) -> Refusal {
-    Refusal { verdict, reason: reason.to_owned() }
-}
-
 /// Why a request ends that nobody runs.
 pub fn why_ended(row: &RequestRow) -> Refusal {
     let verdict = match row {
         RequestRow { canceled: true, .. } => Verdict::Canceled,
-        RequestRow { twin: true, .. } => return no(Verdict::Rejected, ALREADY_CALLING),
+        RequestRow { twin: true, .. } => return no(Verdict::Rejected, EndReason::AlreadyCalling),
         _ => Verdict::Expired,
     };
     no(verdict, crate::driver::reason_of(verdict, crate::call::Cause::Canceled))

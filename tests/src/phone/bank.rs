@@ -10,8 +10,9 @@ use super::exchange::{Exchange, Report};
 use super::log::Log;
 use super::manner::Manner;
 use super::media::Media;
+use crate::clock;
 
-/// A bank of phones. Stops when dropped.
+/// A bank of phones. Stops when dropped, and then has whatever it heard read by a second reader of SIP.
 pub struct Bank {
     inner: Arc<Inner>,
 }
@@ -131,6 +132,9 @@ impl Drop for Bank {
     fn drop(&mut self) {
         self.inner.over.store(true, Ordering::Relaxed);
         self.inner.media.stop();
+        if !std::thread::panicking() {
+            self.log().is_read_alike();
+        }
     }
 }
 
@@ -165,8 +169,11 @@ impl Inner {
         exchange.tick(Instant::now());
         let out = exchange.take_outgoing();
         for (to, text) in out {
+            let before_us = clock::now_us();
             if !self.deaf.load(Ordering::Relaxed) && socket.send_to(text.as_bytes(), to).is_ok() {
-                exchange.log.note(text.as_bytes(), false, &to.to_string());
+                // Whoever answers is up from before it said so, whoever hangs up until it has.
+                let at_us = if text.starts_with("SIP/2.0 ") { before_us } else { clock::now_us() };
+                exchange.log.note(text.as_bytes(), false, &to.to_string(), at_us);
             }
         }
         drop(exchange);

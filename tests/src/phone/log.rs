@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::wire::Sip;
-use crate::clock;
+use crate::second_reader;
 
 /// One message on the wire, seen from the phones' side.
 #[derive(Clone, Debug, Serialize)]
@@ -78,11 +78,11 @@ pub struct Log {
 }
 
 impl Log {
-    /// Adds a message at the present moment.
-    pub(crate) fn note(&mut self, text: &[u8], from_gateway: bool, gateway: &str) {
+    /// Adds a message of that moment.
+    pub(crate) fn note(&mut self, text: &[u8], from_gateway: bool, gateway: &str, at_us: u64) {
         if let Some(message) = Sip::parse(text) {
             let text = String::from_utf8_lossy(text);
-            self.entries.push(Entry::of(&message, &text, from_gateway, gateway, clock::now_us()));
+            self.entries.push(Entry::of(&message, &text, from_gateway, gateway, at_us));
         }
     }
 
@@ -99,6 +99,16 @@ impl Log {
         let calls: std::collections::HashSet<&str> =
             self.entries.iter().filter(|e| e.opens() && e.number == number).map(|e| e.call_id.as_str()).collect();
         Log { entries: self.entries.iter().filter(|e| calls.contains(e.call_id.as_str())).cloned().collect() }
+    }
+
+    /// Whatever the gateway sent is read alike by its own reader of SIP and by a second one; panics with the first that is not.
+    pub fn is_read_alike(&self) {
+        let mut seen = std::collections::HashSet::new();
+        for entry in self.entries.iter().filter(|e| e.from_gateway && seen.insert(e.text.as_str())) {
+            if let Err(why) = second_reader::agrees(entry.text.as_bytes()) {
+                panic!("{} of {}: {why}", entry.method, entry.gateway);
+            }
+        }
     }
 
     /// Writes the log as JSON, for whoever has to find out why a test failed.
@@ -122,5 +132,31 @@ impl Log {
             )
         };
         self.entries.iter().map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYE: &str = "BYE sip:bob@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.2:5068;branch=z9hG4bKb\r\nFrom: <sip:a@b>;tag=f\r\n\
+                       To: <sip:bob@127.0.0.1>;tag=t\r\nCall-ID: c\r\nCSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n";
+
+    fn log(text: &str, from_gateway: bool) -> Log {
+        let mut log = Log::default();
+        log.note(text.as_bytes(), from_gateway, "127.0.0.2:5068", 0);
+        log
+    }
+
+    #[test]
+    fn what_phones_say_is_their_own_affair_and_what_the_gateway_says_is_read_twice() {
+        log(BYE, true).is_read_alike();
+        log(&format!("{BYE}more"), false).is_read_alike();
+    }
+
+    #[test]
+    #[should_panic(expected = "BYE of 127.0.0.2:5068: Body: we read")]
+    fn a_body_that_is_longer_than_it_says_is_told() {
+        log(&format!("{BYE}more"), true).is_read_alike();
     }
 }

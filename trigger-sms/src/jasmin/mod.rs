@@ -25,10 +25,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::coding::text_of;
-use crate::desk::{Desk, Outcome, Text};
-use crate::parts::{self, Parts};
+use crate::desk::Desk;
+use crate::parts::{self, Parts, Reception};
 use crate::replies::Via;
-use crate::smpp::{Deliver, Message};
+use crate::text::{Message, Outcome, Text};
 
 /// The name of this source: no section of `[sms.sources]` can have a point in it.
 pub const NAME: &str = "jasmin.amqp";
@@ -72,12 +72,12 @@ pub fn replies(config: &JasminConfig) -> Option<SourceConfig> {
 
 impl Jasmin {
     /// The consumer, if there is a broker to consume from.
-    pub fn new(config: &JasminConfig, deliver: &Deliver) -> Option<Arc<Jasmin>> {
+    pub fn new(config: &JasminConfig, reception: &Reception) -> Option<Arc<Jasmin>> {
         if config.url.is_empty() {
             return None;
         }
-        let parts = Parts::new(deliver, Via::new(NAME), parts::WITHIN);
-        Some(Arc::new(Jasmin { config: config.clone(), desk: deliver.desk.clone(), parts }))
+        let parts = Parts::new(reception, Via::new(NAME), parts::WITHIN);
+        Some(Arc::new(Jasmin { config: config.clone(), desk: reception.desk.clone(), parts }))
     }
 
     /// Takes texts until the shutdown.

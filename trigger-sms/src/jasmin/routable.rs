@@ -6,7 +6,8 @@ use chrono::{DateTime, FixedOffset, NaiveDate, TimeZone, Utc};
 
 use super::pickle::{Id, Node, Pickle, PickleError};
 use crate::coding::{Place, Reference};
-use crate::smpp::pdu::{Kind, Message, address, sender};
+use crate::smpp::pdu::{Kind, address, sender};
+use crate::text::Message;
 
 /// Why a message is no text of Jasmin's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -8,7 +8,7 @@ use ringback_common::intake::{Ask, Payer};
 use ringback_common::number::text::digit;
 use ringback_common::number::{Dialling, Numbers, numbers};
 
-use super::{Act, Command, MOST_OTHERS, Read, Refusal, Request, keyword};
+use super::{Act, Command, MOST_OTHERS, NotUnderstood, Read, Request, keyword};
 
 /// `PIN`, `PIN other-number` and `PIN other-number your-number`.
 pub fn pin_card(words: &[&str], from: &Dialling<'_>) -> Read {
@@ -18,7 +18,7 @@ pub fn pin_card(words: &[&str], from: &Dialling<'_>) -> Read {
         ([], _) => Ask::call_me(),
         (_, Numbers::One(b)) => Ask::call_to(b),
         (_, Numbers::Two([b, a])) => Ask::call(a, b),
-        (_, Numbers::Unclear) => return Read::Almost(Refusal::TooManyWords),
+        (_, Numbers::Unclear) => return Read::Almost(NotUnderstood::TooManyWords),
         (_, Numbers::None) => return Read::No,
     };
     Read::Yes(Request { payer: Payer::sender_with_secret(pin), act: Act::Ask(ask) })
@@ -29,7 +29,7 @@ pub fn code_pin(words: &[&str]) -> Read {
     let ["3266", pin @ ..] = words else { return Read::No };
     match pin_of(&pin.concat()) {
         Some(pin) => Read::Yes(Request { payer: Payer::sender_with_secret(pin), act: Act::Ask(Ask::call_me()) }),
-        None => Read::Almost(Refusal::TooFewWords),
+        None => Read::Almost(NotUnderstood::TooFewWords),
     }
 }
 
@@ -40,8 +40,8 @@ pub fn pin_register(words: &[&str]) -> Read {
         return Read::No;
     }
     match rest {
-        [] => Read::Almost(Refusal::TooFewWords),
-        [_, others @ ..] if others.len() > MOST_OTHERS => Read::Almost(Refusal::TooManyWords),
+        [] => Read::Almost(NotUnderstood::TooFewWords),
+        [_, others @ ..] if others.len() > MOST_OTHERS => Read::Almost(NotUnderstood::TooManyWords),
         [pin, others @ ..] => {
             let others = others.iter().map(|number| (*number).to_owned()).collect();
             let act = Act::Do(Command::Register { user: None, pin: (*pin).to_owned(), others });

@@ -6,7 +6,7 @@ use ringback_common::intake::{Ask, Payer};
 use ringback_common::number::Dialling;
 
 use super::verbs::{asks, price};
-use super::{Act, Command, Read, Refusal, Request, keyword};
+use super::{Act, Command, NotUnderstood, Read, Request, keyword};
 
 /// The commands as they are told to those who ask for help.
 pub const SHOWN: [&str; 8] = ["BAL", "RATE +4915112345678", "LAST", "RE", "X", "REG name PIN", "STOP", "START"];
@@ -43,10 +43,10 @@ pub fn register(words: &[&str]) -> Read {
         return Read::No;
     }
     let (user, pin) = match rest {
-        [] => return Read::Almost(Refusal::TooFewWords),
+        [] => return Read::Almost(NotUnderstood::TooFewWords),
         [pin] => (None, pin),
         [user, pin] => (Some((*user).to_owned()), pin),
-        _ => return Read::Almost(Refusal::TooManyWords),
+        _ => return Read::Almost(NotUnderstood::TooManyWords),
     };
     acts(Command::Register { user, pin: (*pin).to_owned(), others: Vec::new() })
 }

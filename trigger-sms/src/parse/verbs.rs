@@ -5,14 +5,14 @@
 use ringback_common::intake::{Ask, Payer};
 use ringback_common::number::{Dialling, Numbers, numbers};
 
-use super::{Act, Read, Refusal, Request, keyword};
+use super::{Act, NotUnderstood, Read, Request, keyword};
 
 /// One of these words and the other number.
 pub fn one(verbs: &[&str], words: &[&str], from: &Dialling<'_>) -> Read {
     match after(verbs, words).map(|rest| numbers(rest, from)) {
         Some(Numbers::One(b)) => asks(Ask::call_to(b)),
-        Some(Numbers::Two(_) | Numbers::Unclear) => Read::Almost(Refusal::TooManyWords),
-        Some(Numbers::None) => Read::Almost(Refusal::TooFewWords),
+        Some(Numbers::Two(_) | Numbers::Unclear) => Read::Almost(NotUnderstood::TooManyWords),
+        Some(Numbers::None) => Read::Almost(NotUnderstood::TooFewWords),
         None => Read::No,
     }
 }
@@ -21,8 +21,8 @@ pub fn one(verbs: &[&str], words: &[&str], from: &Dialling<'_>) -> Read {
 pub fn two(verbs: &[&str], words: &[&str], from: &Dialling<'_>) -> Read {
     match after(verbs, words).map(|rest| numbers(rest, from)) {
         Some(Numbers::Two([a, b])) => asks(Ask::call(a, b)),
-        Some(Numbers::Unclear) => Read::Almost(Refusal::TooManyWords),
-        Some(Numbers::One(_) | Numbers::None) => Read::Almost(Refusal::TooFewWords),
+        Some(Numbers::Unclear) => Read::Almost(NotUnderstood::TooManyWords),
+        Some(Numbers::One(_) | Numbers::None) => Read::Almost(NotUnderstood::TooFewWords),
         None => Read::No,
     }
 }
@@ -31,8 +31,8 @@ pub fn two(verbs: &[&str], words: &[&str], from: &Dialling<'_>) -> Read {
 pub fn price(verbs: &[&str], words: &[&str], from: &Dialling<'_>) -> Read {
     match after(verbs, words).map(|rest| numbers(rest, from)) {
         Some(Numbers::One(number)) => asks(Ask::Rate { number }),
-        Some(Numbers::Two(_) | Numbers::Unclear) => Read::Almost(Refusal::TooManyWords),
-        Some(Numbers::None) => Read::Almost(Refusal::TooFewWords),
+        Some(Numbers::Two(_) | Numbers::Unclear) => Read::Almost(NotUnderstood::TooManyWords),
+        Some(Numbers::None) => Read::Almost(NotUnderstood::TooFewWords),
         None => Read::No,
     }
 }

@@ -5,18 +5,18 @@ use ringback_common::intake::{Ask, Payer};
 use ringback_common::number::text::is_invisible;
 use ringback_common::number::{Dialling, two_numbers};
 
-use super::{Act, Refusal, Request};
+use super::{Act, NotUnderstood, Request};
 
 /// Name, password and two numbers.
 ///
 /// # Errors
 /// Something is missing, or there is no single way to make two numbers of the rest.
-pub fn read(words: &[&str], from: &Dialling<'_>) -> Result<Request, Refusal> {
-    let [user, secret, numbers @ ..] = words else { return Err(Refusal::TooFewWords) };
+pub fn read(words: &[&str], from: &Dialling<'_>) -> Result<Request, NotUnderstood> {
+    let [user, secret, numbers @ ..] = words else { return Err(NotUnderstood::TooFewWords) };
     let [a, b] = match numbers {
-        [] | [_] => return Err(Refusal::TooFewWords),
+        [] | [_] => return Err(NotUnderstood::TooFewWords),
         [a, b] => [(*a).to_owned(), (*b).to_owned()],
-        pieces => two_numbers(pieces, from).ok_or(Refusal::TooManyWords)?,
+        pieces => two_numbers(pieces, from).ok_or(NotUnderstood::TooManyWords)?,
     };
     let user: String = user.chars().filter(|c| !is_invisible(*c)).collect();
     Ok(Request { payer: Payer::four_words(user, *secret), act: Act::Ask(Ask::call(a, b)) })

@@ -6,12 +6,13 @@ use ringback_common::config::SourceConfig;
 use serde::Deserialize;
 
 use super::fields::{Parameters, international, text};
-use super::outgoing::{at, form};
-use super::{Outgoing, Raw, Read, Refusal, Told, only_by_path};
-use crate::send::{Reply, Sent};
+use super::outgoing::{Outgoing, at, form};
+use super::raw::{Raw, Read, Told, TurnedAway, only_by_path};
+use crate::replies::Reply;
+use ringback_common::courier::Sent;
 
 /// Reads one text. Its `date` does not say in which zone it is.
-pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
+pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
     only_by_path(config)?;
     let posted = Parameters::read(raw.body);
     let (id, from) = (posted.need("id")?, international(&posted.need("from")?));

@@ -13,9 +13,10 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::fields::{Parameters, at_any, international, moment, need_at, object, text};
-use super::outgoing::{at, form, json as post_json};
-use super::{Outgoing, Raw, Read, Refusal, Told, jwt};
-use crate::send::Reply;
+use super::jwt;
+use super::outgoing::{Outgoing, at, form, json as post_json};
+use super::raw::{Raw, Read, Told, TurnedAway};
+use crate::replies::Reply;
 use crate::sign::{same, sha256};
 
 const WINDOW: i64 = 300;
@@ -23,9 +24,9 @@ const WINDOW: i64 = 300;
 const LEEWAY: i64 = 5;
 
 /// Reads one text.
-pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
+pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
     let (Some(url), false) = (&config.public_url, config.signing_key.is_empty()) else {
-        return Err(Refusal::NotSetUp("Bird is not set up here: signing_key and public_url are needed"));
+        return Err(TurnedAway::NotSetUp("Bird is not set up here: signing_key and public_url are needed"));
     };
     let (url, key) = (raw.signed_url(url), config.signing_key.reveal());
     if raw.headers.contains_key("messagebird-signature-jwt") {
@@ -37,37 +38,39 @@ pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
     }
 }
 
-fn signed(raw: &Raw<'_>, url: &str, key: &str) -> Result<(), Refusal> {
+fn signed(raw: &Raw<'_>, url: &str, key: &str) -> Result<(), TurnedAway> {
     let timestamp = raw.header("messagebird-request-timestamp");
     let parts = [timestamp.as_bytes(), b"\n", url.as_bytes(), b"\n", &Sha256::digest(raw.body)];
     let expected = STANDARD.encode(sha256(key.as_bytes(), &parts));
     if !same(expected.as_bytes(), raw.header("messagebird-signature").as_bytes()) {
-        return Err(Refusal::Unproven("the signature does not fit; is public_url the very address set at Bird?"));
+        return Err(TurnedAway::Unproven("the signature does not fit; is public_url the very address set at Bird?"));
     }
     if !raw.is_recent(timestamp.parse().ok(), WINDOW) {
-        return Err(Refusal::Unproven("the request is more than five minutes old, or the clocks differ"));
+        return Err(TurnedAway::Unproven("the request is more than five minutes old, or the clocks differ"));
     }
     Ok(())
 }
 
-fn vouched(raw: &Raw<'_>, url: &str, key: &str) -> Result<(), Refusal> {
+fn vouched(raw: &Raw<'_>, url: &str, key: &str) -> Result<(), TurnedAway> {
     let token = raw.header("messagebird-signature-jwt");
     let claims = jwt::read(token, key, &[Algorithm::HS256, Algorithm::HS384, Algorithm::HS512])
         .filter(|claims| claims.iss.as_deref() == Some("MessageBird") && claims.jti.is_some())
-        .ok_or(Refusal::Unproven("the token of this request was not signed with signing_key"))?;
+        .ok_or(TurnedAway::Unproven("the token of this request was not signed with signing_key"))?;
     let now = raw.now.timestamp();
     let (Some(from), Some(until)) = (claims.nbf, claims.exp) else {
-        return Err(Refusal::Unproven("the token does not say how long it holds"));
+        return Err(TurnedAway::Unproven("the token does not say how long it holds"));
     };
     if now < from.saturating_sub(LEEWAY) || now > until.saturating_add(LEEWAY) {
-        return Err(Refusal::Unproven("the token has expired, or the clocks differ"));
+        return Err(TurnedAway::Unproven("the token has expired, or the clocks differ"));
     }
     if !jwt::is_hash_of(claims.url_hash.as_deref(), url.as_bytes()) {
-        return Err(Refusal::Unproven("the token is for another address; is public_url the very address set there?"));
+        return Err(TurnedAway::Unproven(
+            "the token is for another address; is public_url the very address set there?",
+        ));
     }
     let unhashed = raw.body.is_empty() && claims.payload_hash.is_none();
     if !unhashed && !jwt::is_hash_of(claims.payload_hash.as_deref(), raw.body) {
-        return Err(Refusal::Unproven("the token's payload_hash is not that of the body"));
+        return Err(TurnedAway::Unproven("the token's payload_hash is not that of the body"));
     }
     Ok(())
 }
@@ -76,7 +79,7 @@ fn vouched(raw: &Raw<'_>, url: &str, key: &str) -> Result<(), Refusal> {
 const WORDS: [&str; 4] =
     ["/payload/body/text/text", "/payload/body/text", "/payload/body/image/text", "/payload/body/file/text"];
 
-fn channel(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
+fn channel(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
     let posted = object(raw.body)?;
     let said = |place: &str| at_any(&posted, &[place]);
     let id = need_at(&posted, &["/payload/id"])?;
@@ -85,7 +88,7 @@ fn channel(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
         return Ok(Read::Nothing("Bird tells of something else than a text"));
     }
     if config.channel.is_some() && config.channel != said("/payload/channelId") {
-        return Err(Refusal::Unproven("the message is another channel's"));
+        return Err(TurnedAway::Unproven("the message is another channel's"));
     }
     let with_media = said("/payload/body/type").is_some_and(|kind| kind != "text");
     text(at_any(&posted, &WORDS), with_media, |body| {
@@ -100,7 +103,7 @@ fn channel(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
     })
 }
 
-fn messagebird(raw: &Raw<'_>) -> Result<Read, Refusal> {
+fn messagebird(raw: &Raw<'_>) -> Result<Read, TurnedAway> {
     let is_json = raw.header(header::CONTENT_TYPE.as_str()).starts_with("application/json");
     let posted = match *raw.method {
         Method::GET => Parameters::read(raw.query.as_bytes()),
@@ -108,7 +111,7 @@ fn messagebird(raw: &Raw<'_>) -> Result<Read, Refusal> {
         _ => Parameters::read(raw.body),
     };
     let first = |names: &[&str]| names.iter().find_map(|name| posted.first(name)).map(str::to_owned);
-    let missing = || Refusal::malformed("the parameters originator and id are needed");
+    let missing = || TurnedAway::malformed("the parameters originator and id are needed");
     let from = first(&["originator"]).ok_or_else(missing)?;
     text(first(&["body", "payload"]), posted.first("mediaUrls").is_some(), |body| {
         Ok(Told {

@@ -6,7 +6,7 @@ use percent_encoding::percent_decode;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Raw, Read, Refusal, Told};
+use super::raw::{Raw, Read, Told, TurnedAway};
 
 /// Names and values in the order in which they came.
 pub struct Parameters(pub Vec<(String, String)>);
@@ -19,7 +19,7 @@ impl Parameters {
     }
 
     /// Of a flat JSON object: texts, numbers and truths.
-    pub fn of_json(raw: &Raw<'_>) -> Result<Parameters, Refusal> {
+    pub fn of_json(raw: &Raw<'_>) -> Result<Parameters, TurnedAway> {
         let object: serde_json::Map<String, serde_json::Value> = json(raw.body)?;
         let text = |value: serde_json::Value| match value {
             serde_json::Value::String(text) => Some(text),
@@ -45,9 +45,9 @@ impl Parameters {
     }
 
     /// The value of a parameter that must be there.
-    pub fn need(&self, wanted: &str) -> Result<String, Refusal> {
+    pub fn need(&self, wanted: &str) -> Result<String, TurnedAway> {
         let value = self.get(wanted).map(str::to_owned);
-        value.ok_or_else(|| Refusal::malformed(format!("the parameter {wanted} is needed, once")))
+        value.ok_or_else(|| TurnedAway::malformed(format!("the parameter {wanted} is needed, once")))
     }
 }
 
@@ -65,15 +65,15 @@ pub fn bytes(text: &[u8], wanted: &str) -> Option<Vec<u8>> {
 }
 
 /// A JSON body.
-pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, TurnedAway> {
     serde_json::from_slice(body).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
-        Refusal::malformed(format!("the JSON is not understood at {place}"))
+        TurnedAway::malformed(format!("the JSON is not understood at {place}"))
     })
 }
 
 /// A JSON object.
-pub fn object(body: &[u8]) -> Result<Value, Refusal> {
+pub fn object(body: &[u8]) -> Result<Value, TurnedAway> {
     json(body).map(Value::Object)
 }
 
@@ -87,9 +87,9 @@ pub fn at_any(value: &Value, places: &[&str]) -> Option<String> {
 }
 
 /// The same, where it must be there.
-pub fn need_at(value: &Value, places: &[&str]) -> Result<String, Refusal> {
+pub fn need_at(value: &Value, places: &[&str]) -> Result<String, TurnedAway> {
     let found = at_any(value, places);
-    found.ok_or_else(|| Refusal::malformed(format!("a text is needed in the JSON at {}", places.join(" or "))))
+    found.ok_or_else(|| TurnedAway::malformed(format!("a text is needed in the JSON at {}", places.join(" or "))))
 }
 
 /// Whether there is anything in JSON at this place.
@@ -106,8 +106,8 @@ pub fn is_any_at(value: &Value, place: &str) -> bool {
 pub fn text(
     body: Option<String>,
     with_media: bool,
-    told: impl FnOnce(String) -> Result<Told, Refusal>,
-) -> Result<Read, Refusal> {
+    told: impl FnOnce(String) -> Result<Told, TurnedAway>,
+) -> Result<Read, TurnedAway> {
     match body.filter(|body| !with_media || !body.trim().is_empty()) {
         Some(body) => Ok(Read::Texts(vec![told(body)?])),
         None => Ok(Read::Nothing("a message without text")),
@@ -136,7 +136,7 @@ mod tests {
     fn parameters_come_once_or_not_at_all() {
         let read = Parameters::read(b"a=1&b=x+y%26&a=2&c");
         assert_eq!((read.get("a"), read.get("b"), read.get("c"), read.get("d")), (None, Some("x y&"), Some(""), None));
-        assert!(matches!(read.need("a"), Err(Refusal::Malformed(why)) if why.contains("once")));
+        assert!(matches!(read.need("a"), Err(TurnedAway::Malformed(why)) if why.contains("once")));
     }
 
     #[test]

@@ -10,11 +10,11 @@ use ringback_common::config::SourceConfig;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Outgoing, Raw, Read, Refusal, Told};
-use crate::desk::Outcome;
-use crate::http::later;
-use crate::send::Reply;
+use super::outgoing::Outgoing;
+use super::raw::{Raw, Read, Told, TurnedAway, later};
+use crate::replies::Reply;
 use crate::sign::{self, GENERIC_HEADER, is_generic};
+use crate::text::Outcome;
 
 /// What a provider posts. Other fields are ignored.
 #[derive(Deserialize)]
@@ -33,11 +33,11 @@ const FORM: &str =
     r#"write {"id":"...","from":"+44...","to":"+44...","text":"..."}, and "received_at" as 2026-01-31T12:00:00Z"#;
 
 /// Reads one text.
-pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
+pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
     is_allowed(config, raw)?;
     let posted: Posted = serde_json::from_slice(raw.body).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
-        Refusal::malformed(format!("the JSON is not understood at {place}; {FORM}"))
+        TurnedAway::malformed(format!("the JSON is not understood at {place}; {FORM}"))
     })?;
     Ok(Read::Texts(vec![Told {
         id: posted.id,
@@ -51,19 +51,19 @@ pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
 }
 
 /// Signed; or unsigned where the site says so, from this machine to this machine.
-fn is_allowed(config: &SourceConfig, raw: &Raw<'_>) -> Result<(), Refusal> {
+fn is_allowed(config: &SourceConfig, raw: &Raw<'_>) -> Result<(), TurnedAway> {
     let secret = &config.signing_key;
     if secret.is_empty() {
         return if config.allow_unsigned && raw.local && !is_from_browser(raw.headers) {
             Ok(())
         } else {
-            Err(Refusal::Unproven("this source's secret is not set here, so no text is taken"))
+            Err(TurnedAway::Unproven("this source's secret is not set here, so no text is taken"))
         };
     }
     if is_generic(secret.reveal(), raw.body, raw.header(GENERIC_HEADER)) {
         Ok(())
     } else {
-        Err(Refusal::Unproven("sign the raw body: X-Ringback-Signature: sha256=<hex HMAC-SHA256(secret, body)>"))
+        Err(TurnedAway::Unproven("sign the raw body: X-Ringback-Signature: sha256=<hex HMAC-SHA256(secret, body)>"))
     }
 }
 

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::fields::{at_any, international, json as read_json, moment};
-use super::outgoing::{at, json as post_json};
-use super::{Outgoing, Raw, Read, Refusal, Told, signed_in};
-use crate::send::{Reply, Sent};
+use super::outgoing::{Outgoing, at, json as post_json};
+use super::raw::{Raw, Read, Told, TurnedAway, signed_in};
+use crate::replies::Reply;
+use ringback_common::courier::Sent;
 
 #[derive(Deserialize)]
 struct Posted {
@@ -17,7 +18,7 @@ struct Posted {
 }
 
 /// Reads all texts; what has none, pictures for instance, stands beside them and is left.
-pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
+pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
     signed_in(config, raw)?;
     let posted: Posted = read_json(raw.body)?;
     let texts: Vec<Told> = posted.results.iter().filter_map(told).collect();

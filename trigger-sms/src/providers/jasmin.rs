@@ -6,16 +6,16 @@ use axum::http::Request;
 use ringback_common::config::SourceConfig;
 
 use super::fields::{Parameters, bytes, text};
-use super::outgoing::{at, encoded};
-use super::{Outgoing, Raw, Read, Refusal, Told, only_by_path};
+use super::outgoing::{Outgoing, at, encoded};
+use super::raw::{Raw, Read, Told, TurnedAway, only_by_path};
 use crate::coding::{self, Coding};
-use crate::send::Reply;
+use crate::replies::Reply;
 
 /// What Jasmin must hear, to the letter, or it posts the text again.
 pub const TAKEN: &str = "ACK/Jasmin";
 
 /// Reads one text from its bytes: `content` is whatever the phone's alphabet made of it.
-pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
+pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
     only_by_path(config)?;
     let posted = Parameters::read(raw.body);
     let coding = data_coding(&bytes(raw.body, "coding").unwrap_or_default())?;
@@ -23,7 +23,7 @@ pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
     let decoded = |hex: &str| {
         coding::bytes_of_hex(hex, "binary")
             .and_then(|bytes| coding::decode(&bytes, Coding::new(coding)))
-            .map_err(|error| Refusal::malformed(format!("binary is no text: {error}")))
+            .map_err(|error| TurnedAway::malformed(format!("binary is no text: {error}")))
     };
     text(posted.get("binary").map(decoded).transpose()?, false, |body| {
         Ok(Told { id, from, to: posted.get("to").unwrap_or_default().to_owned(), body, ..Told::default() })
@@ -31,13 +31,13 @@ pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
 }
 
 /// One raw byte, or digits.
-fn data_coding(value: &[u8]) -> Result<u8, Refusal> {
+fn data_coding(value: &[u8]) -> Result<u8, TurnedAway> {
     let digits = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
     match (value, digits) {
         ([], _) => Ok(0),
         (_, Some(number)) => Ok(number),
         ([byte], None) => Ok(*byte),
-        _ => Err(Refusal::malformed("coding is one byte, or its number")),
+        _ => Err(TurnedAway::malformed("coding is one byte, or its number")),
     }
 }
 

@@ -8,20 +8,22 @@ use axum::http::Request;
 use ringback_common::config::SourceConfig;
 
 use super::fields::{Parameters, bytes, text};
-use super::outgoing::{at, encoded};
-use super::{Outgoing, Raw, Read, Refusal, Told, only_by_path};
+use super::outgoing::{Outgoing, at, encoded};
+use super::raw::{Raw, Read, Told, TurnedAway, only_by_path};
 use crate::coding::{self, Coding, fits_gsm};
-use crate::send::Reply;
+use crate::replies::Reply;
 use crate::sign::same;
 
 /// Reads one text.
-pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
+pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
     only_by_path(config)?;
     let query = Parameters::read(raw.query.as_bytes());
     if raw.secret.is_empty() {
         let given = query.get("secret").unwrap_or_default();
         if !same(config.path_secret.reveal().as_bytes(), given.as_bytes()) {
-            return Err(Refusal::Unproven("neither the path nor the parameter secret has this source's path_secret"));
+            return Err(TurnedAway::Unproven(
+                "neither the path nor the parameter secret has this source's path_secret",
+            ));
         }
     }
     let (id, from) = (query.need("id")?, query.need("from")?);
@@ -33,8 +35,8 @@ pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
 }
 
 /// Kannel names its alphabets as iconv does.
-fn decoded(text: Vec<u8>, charset: &str) -> Result<String, Refusal> {
-    let unreadable = || Refusal::malformed("the text is not written in the alphabet that charset names");
+fn decoded(text: Vec<u8>, charset: &str) -> Result<String, TurnedAway> {
+    let unreadable = || TurnedAway::malformed("the text is not written in the alphabet that charset names");
     match charset.to_ascii_uppercase().as_str() {
         "" | "UTF-8" | "UTF8" | "ASCII" | "US-ASCII" => String::from_utf8(text).map_err(|_| unreadable()),
         "UTF-16BE" | "UTF-16" | "UCS-2" | "UCS-2BE" | "ISO-10646-UCS-2" => {
@@ -45,7 +47,7 @@ fn decoded(text: Vec<u8>, charset: &str) -> Result<String, Refusal> {
         "ISO-8859-1" | "LATIN1" => Ok(text.into_iter().map(char::from).collect()),
         "WINDOWS-1252" | "CP1252" => Ok(text.into_iter().map(cp1252).collect()),
         "8-BIT" | "BINARY" => coding::decode(&text, Coding::new(4)).map_err(|_| unreadable()),
-        _ => Err(Refusal::malformed("charset is unknown here; add charset=UTF-8 to Kannel's sms-service")),
+        _ => Err(TurnedAway::malformed("charset is unknown here; add charset=UTF-8 to Kannel's sms-service")),
     }
 }
 

@@ -12,6 +12,7 @@ mod jwt;
 mod kannel;
 mod outgoing;
 mod plivo;
+mod raw;
 mod sigv4;
 mod sinch;
 mod sns;
@@ -20,121 +21,19 @@ mod twilio;
 mod vonage;
 mod vonage_messages;
 
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use ringback_common::config::{ProviderKind, SourceConfig};
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+use ringback_common::courier::Sent;
 use url::Url;
 
-use serde_json::Value;
-
-use crate::coding::Place;
-use crate::desk::Outcome;
-use crate::http::later;
-use crate::send::{Reply, Sent};
+use crate::replies::Reply;
 use crate::sign::same;
+use crate::text::Outcome;
 
 pub use outgoing::Outgoing;
-
-/// A request as it came. Nothing of it is believed yet.
-pub struct Raw<'a> {
-    /// GET or POST.
-    pub method: &'a Method,
-    /// What follows the source's name in the path.
-    pub secret: &'a str,
-    /// What follows the question mark.
-    pub query: &'a str,
-    /// The headers.
-    pub headers: &'a HeaderMap,
-    /// The body.
-    pub body: &'a [u8],
-    /// Who sent it: the socket's address, or what a trusted proxy says.
-    pub from: IpAddr,
-    /// It came from this machine to a door that only this machine can reach.
-    pub local: bool,
-    /// When it came.
-    pub now: DateTime<Utc>,
-}
-
-impl Raw<'_> {
-    /// A header, if it is there once and is text.
-    fn header(&self, name: &str) -> &str {
-        let mut all = self.headers.get_all(name).iter();
-        match (all.next(), all.next()) {
-            (Some(one), None) => one.to_str().unwrap_or_default().trim(),
-            _ => "",
-        }
-    }
-
-    /// The address that was signed: the source's public address, with the query as it came.
-    fn signed_url(&self, public_url: &str) -> String {
-        let base = public_url.split('?').next().unwrap_or_default();
-        if self.query.is_empty() { base.to_owned() } else { format!("{base}?{}", self.query) }
-    }
-
-    /// Whether this moment in seconds is within so many of now.
-    fn is_recent(&self, seconds: Option<i64>, tolerance: i64) -> bool {
-        seconds.is_some_and(|then| self.now.timestamp().abs_diff(then) <= tolerance.unsigned_abs())
-    }
-}
-
-/// A text as its provider tells it.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// The provider's id of the message.
-    pub id: String,
-    /// The sender.
-    pub from: String,
-    /// Our number.
-    pub to: String,
-    /// What it says.
-    pub body: String,
-    /// When the provider received it.
-    pub received: Option<DateTime<Utc>>,
-    /// The provider's own data.
-    pub metadata: BTreeMap<String, Value>,
-    /// It is one part of several, which the provider does not join.
-    pub place: Option<Place>,
-}
-
-/// What a request that proved itself holds.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Read {
-    /// Texts, at least one.
-    Texts(Vec<Told>),
-    /// Something else that the provider tells, and what.
-    Nothing(&'static str),
-    /// It cannot be checked before this certificate is here: [`Provider::learn`] it and read again.
-    Certificate {
-        /// Where it stands.
-        url: Url,
-        /// It was there before, and got too old.
-        known: bool,
-    },
-    /// The provider wants this address to be asked for, once, to see that we are here.
-    Confirm(Url),
-}
-
-/// Why a request is turned away.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It does not prove who sent it.
-    Unproven(&'static str),
-    /// It proves who sent it and makes no sense.
-    Malformed(String),
-    /// The source is not set up.
-    NotSetUp(&'static str),
-}
-
-impl Refusal {
-    fn malformed(what: impl Into<String>) -> Refusal {
-        Refusal::Malformed(what.into())
-    }
-}
+pub use raw::{Raw, Read, Told, TurnedAway, later};
 
 /// One configured source.
 pub struct Provider {
@@ -189,15 +88,15 @@ impl Provider {
     ///
     /// # Errors
     /// It is turned away.
-    pub fn read(&self, raw: &Raw<'_>) -> Result<Read, Refusal> {
+    pub fn read(&self, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
         let config = &self.config;
         if !config.allow_from.is_empty() && !config.allow_from.iter().any(|net| net.contains(&raw.from.to_canonical()))
         {
-            return Err(Refusal::Unproven("requests of this source do not come from that address"));
+            return Err(TurnedAway::Unproven("requests of this source do not come from that address"));
         }
         let in_query = matches!(self.kind, Kind::Kannel) && raw.secret.is_empty();
         if !in_query && !same(config.path_secret.reveal().as_bytes(), raw.secret.as_bytes()) {
-            return Err(Refusal::Unproven("the last part of the path is not this source's path_secret"));
+            return Err(TurnedAway::Unproven("the last part of the path is not this source's path_secret"));
         }
         match &self.kind {
             Kind::Generic => generic::read(config, raw),
@@ -324,32 +223,6 @@ fn judge(status: StatusCode) -> Sent {
         300..=499 => Sent::Never(said),
         _ => Sent::Unknown(said),
     }
-}
-
-/// The site's user and password by HTTP Basic; where none are configured, the path's secret has been enough.
-fn signed_in(config: &SourceConfig, raw: &Raw<'_>) -> Result<(), Refusal> {
-    let Some(user) = &config.user else {
-        return if config.path_secret.is_empty() {
-            Err(Refusal::NotSetUp("this source has neither a path_secret nor user and password"))
-        } else {
-            Ok(())
-        };
-    };
-    let sent = raw.header("authorization").strip_prefix("Basic ").and_then(|text| STANDARD.decode(text.trim()).ok());
-    let expected = format!("{user}:{}", config.password.reveal());
-    if !config.password.is_empty() && sent.is_some_and(|sent| same(expected.as_bytes(), &sent)) {
-        Ok(())
-    } else {
-        Err(Refusal::Unproven("sign in with this source's user and password (HTTP Basic)"))
-    }
-}
-
-/// Providers that have nothing but the secret in the path.
-fn only_by_path(config: &SourceConfig) -> Result<(), Refusal> {
-    if config.path_secret.is_empty() {
-        return Err(Refusal::NotSetUp("this source has no path_secret"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -12,9 +12,9 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::fields::{Parameters, international, text};
-use super::outgoing::{at, basic, json as post_json};
-use super::{Outgoing, Raw, Read, Refusal, Told};
-use crate::send::Reply;
+use super::outgoing::{Outgoing, at, basic, json as post_json};
+use super::raw::{Raw, Read, Told, TurnedAway};
+use crate::replies::Reply;
 use crate::sign::{same, sha256};
 
 /// So many nonces are remembered.
@@ -50,9 +50,9 @@ impl Nonces {
 }
 
 /// Reads one text.
-pub fn read(config: &SourceConfig, nonces: &Nonces, raw: &Raw<'_>) -> Result<Read, Refusal> {
+pub fn read(config: &SourceConfig, nonces: &Nonces, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
     let (Some(url), false) = (&config.public_url, config.token.is_empty()) else {
-        return Err(Refusal::NotSetUp("Plivo is not set up here: token and public_url are needed"));
+        return Err(TurnedAway::NotSetUp("Plivo is not set up here: token and public_url are needed"));
     };
     let base = url.split('?').next().unwrap_or_default();
     let nonce = raw.header("x-plivo-signature-v2-nonce");
@@ -61,10 +61,10 @@ pub fn read(config: &SourceConfig, nonces: &Nonces, raw: &Raw<'_>) -> Result<Rea
         .into_iter()
         .any(|name| same(expected.as_bytes(), raw.header(name).as_bytes()));
     if !signed || nonce.is_empty() || nonce.len() > 128 {
-        return Err(Refusal::Unproven("the signature does not fit; is public_url the very address set at Plivo?"));
+        return Err(TurnedAway::Unproven("the signature does not fit; is public_url the very address set at Plivo?"));
     }
     if !nonces.fits(nonce, raw.body) {
-        return Err(Refusal::Unproven("this nonce came with another body before"));
+        return Err(TurnedAway::Unproven("this nonce came with another body before"));
     }
     let posted = Parameters::read(raw.body);
     let (id, from) = (posted.need("MessageUUID")?, international(&posted.need("From")?));

@@ -1,7 +1,9 @@
 //! Shapes of posts as providers send them: pictures, missing and empty and structured bodies, several messages, odd ones beside
 //! good ones. All of them are taken, and none says more than its sender wrote.
 
-use axum::http::HeaderName;
+use axum::http::{HeaderMap, HeaderName};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{EncodingKey, Header, encode};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use ringback_common::config::Secret;

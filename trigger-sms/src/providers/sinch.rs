@@ -6,12 +6,12 @@ use ringback_common::config::SourceConfig;
 use serde_json::json;
 
 use super::fields::{at_any, international, moment, need_at, object, text};
-use super::outgoing::{at, json as post_json};
-use super::{Outgoing, Raw, Read, Refusal, Told, signed_in};
-use crate::send::Reply;
+use super::outgoing::{Outgoing, at, json as post_json};
+use super::raw::{Raw, Read, Told, TurnedAway, signed_in};
+use crate::replies::Reply;
 
 /// Reads one text.
-pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
+pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
     signed_in(config, raw)?;
     let posted = object(raw.body)?;
     let said = |place: &str| at_any(&posted, &[place]);

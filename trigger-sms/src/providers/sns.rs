@@ -18,9 +18,10 @@ use serde::Deserialize;
 use url::Url;
 
 use super::fields::{at_any, is_any_at, moment, need_at, object, text};
-use super::outgoing::{at, encoded};
-use super::{Outgoing, Raw, Read, Refusal, Told, sigv4};
-use crate::send::Reply;
+use super::outgoing::{Outgoing, at, encoded};
+use super::raw::{Raw, Read, Told, TurnedAway};
+use super::sigv4;
+use crate::replies::Reply;
 
 /// Amazon repeats a request for about an hour; its timestamp stays.
 const WINDOW: i64 = 65 * 60;
@@ -89,37 +90,37 @@ struct Posted {
 }
 
 /// Reads one text, or says which certificate or confirmation is due.
-pub fn read(config: &SourceConfig, certificates: &Certificates, raw: &Raw<'_>) -> Result<Read, Refusal> {
+pub fn read(config: &SourceConfig, certificates: &Certificates, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
     let posted: Posted =
-        serde_json::from_slice(raw.body).map_err(|_| Refusal::Unproven("this is no message of SNS"))?;
+        serde_json::from_slice(raw.body).map_err(|_| TurnedAway::Unproven("this is no message of SNS"))?;
     if !config.topics.contains(&posted.topic_arn) {
-        return Err(Refusal::Unproven("the topic is none of this source's topics"));
+        return Err(TurnedAway::Unproven("the topic is none of this source's topics"));
     }
     let certificate = amazons(&posted.signing_cert_url, &posted.topic_arn)
         .filter(|url| url.path().ends_with(".pem"))
-        .ok_or(Refusal::Unproven("SigningCertURL is no address of Amazon's for the topic's region"))?;
+        .ok_or(TurnedAway::Unproven("SigningCertURL is no address of Amazon's for the topic's region"))?;
     if !raw.is_recent(moment(&posted.timestamp).map(|moment| moment.timestamp()), WINDOW) {
-        return Err(Refusal::Unproven("the message is more than an hour old, or the clocks differ"));
+        return Err(TurnedAway::Unproven("the message is more than an hour old, or the clocks differ"));
     }
     let key = match certificates.key(&certificate, raw.now) {
         Ok(key) => key,
         Err(known) => return Ok(Read::Certificate { url: certificate, known }),
     };
     if !is_signed(&posted, &key) {
-        return Err(Refusal::Unproven("the signature does not fit"));
+        return Err(TurnedAway::Unproven("the signature does not fit"));
     }
     match posted.kind.as_str() {
         "Notification" => notified(posted),
         "SubscriptionConfirmation" => {
             let url = posted.subscribe_url.as_deref().and_then(|url| amazons(url, &posted.topic_arn));
-            url.map(Read::Confirm).ok_or_else(|| Refusal::malformed("SubscribeURL is no address of Amazon's"))
+            url.map(Read::Confirm).ok_or_else(|| TurnedAway::malformed("SubscribeURL is no address of Amazon's"))
         }
         _ => Ok(Read::Nothing("SNS tells of something else than a text")),
     }
 }
 
 /// What stands in a topic's message: JSON of its own.
-fn notified(posted: Posted) -> Result<Read, Refusal> {
+fn notified(posted: Posted) -> Result<Read, TurnedAway> {
     let message = object(posted.message.as_bytes())?;
     let said = |place: &str| at_any(&message, &[place]);
     let from = need_at(&message, &["/originationNumber"])?;

@@ -9,26 +9,30 @@ use ringback_common::config::SourceConfig;
 use serde_json::json;
 
 use super::fields::{at_any, is_any_at, moment, need_at, object, text};
-use super::outgoing::{at, json as post_json};
-use super::{Outgoing, Raw, Read, Refusal, Told};
-use crate::send::Reply;
+use super::outgoing::{Outgoing, at, json as post_json};
+use super::raw::{Raw, Read, Told, TurnedAway};
+use crate::replies::Reply;
 
 const WINDOW: i64 = 300;
 
 /// Reads one text.
-pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
+pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
     let key = STANDARD.decode(config.signing_key.reveal().trim()).ok().filter(|key| key.len() == 32);
     let Some(key) = key else {
-        return Err(Refusal::NotSetUp("Telnyx is not set up here: signing_key is its public key, 32 bytes in base64"));
+        return Err(TurnedAway::NotSetUp(
+            "Telnyx is not set up here: signing_key is its public key, 32 bytes in base64",
+        ));
     };
     let timestamp = raw.header("telnyx-timestamp");
     let signature = STANDARD.decode(raw.header("telnyx-signature-ed25519")).unwrap_or_default();
     let message = [timestamp.as_bytes(), b"|", raw.body].concat();
     if UnparsedPublicKey::new(&ED25519, key).verify(&message, &signature).is_err() {
-        return Err(Refusal::Unproven("the signature does not fit; is signing_key the public key of Mission Control?"));
+        return Err(TurnedAway::Unproven(
+            "the signature does not fit; is signing_key the public key of Mission Control?",
+        ));
     }
     if !raw.is_recent(timestamp.parse().ok(), WINDOW) {
-        return Err(Refusal::Unproven("the request is more than five minutes old, or the clocks differ"));
+        return Err(TurnedAway::Unproven("the request is more than five minutes old, or the clocks differ"));
     }
     let posted = object(raw.body)?;
     if need_at(&posted, &["/data/event_type"])? != "message.received" {

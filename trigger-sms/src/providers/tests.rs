@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use axum::http::HeaderName;
+use axum::http::{HeaderMap, HeaderName};
 use chrono::TimeDelta;
 use ringback_common::config::Secret;
 use ringback_common::job::JobId;
@@ -84,7 +84,7 @@ impl Vectors {
     }
 
     /// What a source with these settings makes of a request.
-    fn read_by(&self, settings: &SourceConfig, request: &Recorded, later: i64) -> Result<Read, Refusal> {
+    fn read_by(&self, settings: &SourceConfig, request: &Recorded, later: i64) -> Result<Read, TurnedAway> {
         let provider = Provider::new(settings.clone()).unwrap();
         let headers: HeaderMap = request
             .headers
@@ -113,14 +113,14 @@ impl Vectors {
         }
     }
 
-    fn read(&self, request: &Recorded) -> Result<Read, Refusal> {
+    fn read(&self, request: &Recorded) -> Result<Read, TurnedAway> {
         self.read_by(&self.settings, request, 0)
     }
 
     /// It is turned away as unproven, or the test fails.
     fn unproven(&self, settings: &SourceConfig, request: &Recorded, later: i64, why: &str) {
         let read = self.read_by(settings, request, later);
-        assert!(matches!(read, Err(Refusal::Unproven(_))), "{}, {}, {why}: {read:?}", self.name, request.what);
+        assert!(matches!(read, Err(TurnedAway::Unproven(_))), "{}, {}, {why}: {read:?}", self.name, request.what);
     }
 }
 
@@ -281,7 +281,9 @@ fn proven_nonsense_is_refused_with_a_sentence_and_other_news_do_nothing() {
     for vectors in all() {
         for request in &vectors.garbage {
             match vectors.read(request) {
-                Err(Refusal::Malformed(why)) => assert!(why.len() > 20 && why.len() < 200, "{}: {why}", vectors.name),
+                Err(TurnedAway::Malformed(why)) => {
+                    assert!(why.len() > 20 && why.len() < 200, "{}: {why}", vectors.name)
+                }
                 other => panic!("{}, {:?} {:?}: {other:?}", vectors.name, request.query, request.body),
             }
         }
@@ -323,7 +325,11 @@ fn a_source_without_its_secrets_takes_nothing() {
         let settings = SourceConfig { provider: vectors.settings.provider, ..SourceConfig::default() };
         for request in &vectors.accepted {
             let read = vectors.read_by(&settings, &Recorded { secret: String::new(), ..request.clone() }, 0);
-            assert!(matches!(read, Err(Refusal::NotSetUp(_) | Refusal::Unproven(_))), "{}: {read:?}", vectors.name);
+            assert!(
+                matches!(read, Err(TurnedAway::NotSetUp(_) | TurnedAway::Unproven(_))),
+                "{}: {read:?}",
+                vectors.name
+            );
         }
     }
 }

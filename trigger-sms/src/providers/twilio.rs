@@ -5,20 +5,22 @@
 use ringback_common::config::SourceConfig;
 
 use super::fields::{Parameters, text};
-use super::outgoing::{at, basic, form};
-use super::{Outgoing, Raw, Read, Refusal, Told};
-use crate::send::Reply;
+use super::outgoing::{Outgoing, at, basic, form};
+use super::raw::{Raw, Read, Told, TurnedAway};
+use crate::replies::Reply;
 use crate::sign::{TWILIO_HEADER, is_twilio};
 
 /// Reads one text. There is no timestamp in the signature: what is played again has the same message id.
-pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
+pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
     let (Some(account), Some(url), false) = (&config.account, &config.public_url, config.token.is_empty()) else {
-        return Err(Refusal::NotSetUp("Twilio is not set up here: account SID, auth token and public_url are needed"));
+        return Err(TurnedAway::NotSetUp(
+            "Twilio is not set up here: account SID, auth token and public_url are needed",
+        ));
     };
     let posted = Parameters::read(raw.body);
     let signed = is_twilio(config.token.reveal(), &raw.signed_url(url), &posted.0, raw.header(TWILIO_HEADER));
     if !signed || posted.get("AccountSid") != Some(account) {
-        return Err(Refusal::Unproven("the signature does not fit; is public_url the very address set at Twilio?"));
+        return Err(TurnedAway::Unproven("the signature does not fit; is public_url the very address set at Twilio?"));
     }
     let (id, from) = (posted.need("MessageSid")?, posted.need("From")?);
     let with_media = posted.get("NumMedia").is_some_and(|count| count != "0");

@@ -12,30 +12,31 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
 use super::fields::{Parameters, international, moment, text};
-use super::outgoing::{at, form};
-use super::{Outgoing, Raw, Read, Refusal, Told};
+use super::outgoing::{Outgoing, at, form};
+use super::raw::{Raw, Read, Told, TurnedAway};
 use crate::coding::{Place, Reference, fits_gsm};
-use crate::send::{Reply, Sent};
+use crate::replies::Reply;
 use crate::sign::{mac, same};
+use ringback_common::courier::Sent;
 
 /// Vonage repeats a request for a day, and its timestamp says when it began to.
 const WINDOW: i64 = 25 * 3600;
 
 /// Reads one text.
-pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
+pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
     let signed = !config.signing_key.is_empty();
     if !signed && config.path_secret.is_empty() {
-        return Err(Refusal::NotSetUp("Vonage is not set up here: a signing_key or a path_secret is needed"));
+        return Err(TurnedAway::NotSetUp("Vonage is not set up here: a signing_key or a path_secret is needed"));
     }
-    let posted = parameters(raw).map_err(|refusal| if signed { Refusal::Unproven(UNSIGNED) } else { refusal })?;
+    let posted = parameters(raw).map_err(|refusal| if signed { TurnedAway::Unproven(UNSIGNED) } else { refusal })?;
     if signed {
         let expected = signature(&posted, config.signature, config.signing_key.reveal());
         let given = posted.get("sig").unwrap_or_default().to_ascii_lowercase();
         if !same(expected.as_bytes(), given.as_bytes()) {
-            return Err(Refusal::Unproven(UNSIGNED));
+            return Err(TurnedAway::Unproven(UNSIGNED));
         }
         if !raw.is_recent(posted.get("timestamp").and_then(|text| text.parse().ok()), WINDOW) {
-            return Err(Refusal::Unproven("the request is older than a day"));
+            return Err(TurnedAway::Unproven("the request is older than a day"));
         }
     }
     if posted.get("type").is_some_and(|kind| kind == "binary") {
@@ -67,7 +68,7 @@ fn place(posted: &Parameters) -> Option<Place> {
 
 const UNSIGNED: &str = "the signature does not fit; are signing_key and signature those of Vonage's API settings?";
 
-fn parameters(raw: &Raw<'_>) -> Result<Parameters, Refusal> {
+fn parameters(raw: &Raw<'_>) -> Result<Parameters, TurnedAway> {
     let is_json = raw.header(header::CONTENT_TYPE.as_str()).starts_with("application/json");
     match *raw.method {
         Method::GET => Ok(Parameters::read(raw.query.as_bytes())),

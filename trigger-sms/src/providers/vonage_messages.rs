@@ -7,28 +7,29 @@ use ringback_common::config::SourceConfig;
 use serde_json::json;
 
 use super::fields::{at_any, international, moment, need_at, object, text};
-use super::outgoing::{at, basic, json as post_json};
-use super::{Outgoing, Raw, Read, Refusal, Told, jwt};
-use crate::send::Reply;
+use super::jwt;
+use super::outgoing::{Outgoing, at, basic, json as post_json};
+use super::raw::{Raw, Read, Told, TurnedAway};
+use crate::replies::Reply;
 
 const WINDOW: i64 = 300;
 
 /// Reads one text.
-pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, Refusal> {
+pub fn read(config: &SourceConfig, raw: &Raw<'_>) -> Result<Read, TurnedAway> {
     if config.signing_key.is_empty() {
-        return Err(Refusal::NotSetUp("Vonage is not set up here: signing_key is needed"));
+        return Err(TurnedAway::NotSetUp("Vonage is not set up here: signing_key is needed"));
     }
     let token = raw.header("authorization").strip_prefix("Bearer ").unwrap_or_default();
     let claims = jwt::read(token.trim(), config.signing_key.reveal(), &[Algorithm::HS256])
-        .ok_or(Refusal::Unproven("the token of this request was not signed with signing_key"))?;
+        .ok_or(TurnedAway::Unproven("the token of this request was not signed with signing_key"))?;
     if !jwt::is_hash_of(claims.payload_hash.as_deref(), raw.body) {
-        return Err(Refusal::Unproven("the token's payload_hash is not that of the body"));
+        return Err(TurnedAway::Unproven("the token's payload_hash is not that of the body"));
     }
     if !raw.is_recent(claims.iat, WINDOW) {
-        return Err(Refusal::Unproven("the token is more than five minutes old, or the clocks differ"));
+        return Err(TurnedAway::Unproven("the token is more than five minutes old, or the clocks differ"));
     }
     if config.account.is_some() && claims.api_key != config.account {
-        return Err(Refusal::Unproven("the token is another account's"));
+        return Err(TurnedAway::Unproven("the token is another account's"));
     }
     let posted = object(raw.body)?;
     let id = need_at(&posted, &["/message_uuid"])?;

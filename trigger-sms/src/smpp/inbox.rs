@@ -9,14 +9,12 @@ use ringback_common::config::{SmppAlphabet, SmppConfig};
 use ringback_common::service::Shutdown;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::link::Deliver;
-use super::pdu::Message;
 use super::repeats::{Mark, Repeats, id, mark};
 use super::status;
 use crate::coding::text_of;
-use crate::desk::{Outcome, Text};
-use crate::parts::Parts;
+use crate::parts::{Parts, Reception};
 use crate::replies::Via;
+use crate::text::{Message, Outcome, Text};
 
 /// How long a shutdown waits for texts in hand.
 const LAST_TEXTS: Duration = Duration::from_secs(10);
@@ -25,7 +23,7 @@ const LAST_TEXTS: Duration = Duration::from_secs(10);
 pub struct Inbox {
     name: String,
     via: Via,
-    deliver: Deliver,
+    reception: Reception,
     parts: Parts,
     repeats: Mutex<Repeats>,
     default_alphabet: SmppAlphabet,
@@ -43,11 +41,11 @@ pub struct Taken {
 
 impl Inbox {
     /// The inbox of a bind.
-    pub fn new(name: &str, config: &SmppConfig, deliver: &Deliver, parts: Parts, shutdown: Shutdown) -> Inbox {
+    pub fn new(name: &str, config: &SmppConfig, reception: &Reception, parts: Parts, shutdown: Shutdown) -> Inbox {
         Inbox {
             name: name.to_owned(),
             via: Via::smpp(name),
-            deliver: deliver.clone(),
+            reception: reception.clone(),
             parts,
             repeats: Mutex::default(),
             default_alphabet: config.alphabet,
@@ -117,12 +115,12 @@ impl Inbox {
         {
             return Taken { status: outcome_status(&self.parts.take(&message, place).await), mark: None };
         }
-        let mark = mark(&self.deliver.site_key, &self.name, &message);
+        let mark = mark(&self.reception.site_key, &self.name, &message);
         let (id, first) = self.known_as(&message, &mark).await;
         let text = self.text(&message, id, first);
         let outcome = match read.and_then(|(piece, _)| text_of(&[piece])) {
-            Ok(body) => self.deliver.desk.take(Text { body, ..text }).await,
-            Err(_) => self.deliver.desk.unreadable(text).await,
+            Ok(body) => self.reception.desk.take(Text { body, ..text }).await,
+            Err(_) => self.reception.desk.unreadable(text).await,
         };
         Taken { status: outcome_status(&outcome), mark: Some(mark) }
     }
@@ -156,7 +154,7 @@ impl Inbox {
 
     /// What this text was called if it came a moment ago, to this process before it started anew or to another one.
     async fn id_before_a_restart(&self, message: &Message, mark: &Mark) -> String {
-        let Deliver { desk, store, .. } = &self.deliver;
+        let Reception { desk, store, .. } = &self.reception;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let before = id(mark, now.saturating_sub(60));
         let job = desk.sender(&message.from).ok().map(|from| desk.job(&self.via, &before, &from));

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use rand::Rng;
 use ringback_common::config::{SmppBind, SmppConfig};
-use ringback_common::secret::SiteKey;
+use ringback_common::courier::Sent;
 use ringback_common::service::Shutdown;
-use ringback_common::store::Store;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -17,10 +16,8 @@ use super::inbox::Inbox;
 use super::session::{Ended, Session, Submitted, open};
 use super::status;
 use super::write::{Way, submits};
-use crate::desk::Desk;
-use crate::parts::Parts;
+use crate::parts::{Parts, Reception};
 use crate::replies::Via;
-use crate::send::Sent;
 
 /// The first pause before a lost bind is tried again; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -32,17 +29,6 @@ const PERSISTENCE: Duration = Duration::from_secs(60);
 
 /// All binds of this process, by name.
 pub struct Binds(BTreeMap<String, Arc<Link>>);
-
-/// What texts are delivered to.
-#[derive(Clone)]
-pub struct Deliver {
-    /// Takes texts.
-    pub desk: Arc<Desk>,
-    /// Keeps parts.
-    pub store: Store,
-    /// Seals them.
-    pub site_key: SiteKey,
-}
 
 /// One name: a transceiver, or a receiver and a transmitter.
 struct Link {
@@ -63,11 +49,11 @@ impl Binds {
     }
 
     /// Keeps all binds up. After `shutdown` no text is taken any more; after `leave` they are given up.
-    pub async fn run(&self, deliver: &Deliver, shutdown: &Shutdown, leave: &Shutdown) {
+    pub async fn run(&self, reception: &Reception, shutdown: &Shutdown, leave: &Shutdown) {
         let mut running = JoinSet::new();
         for link in self.0.values().cloned() {
-            let parts = Parts::new(deliver, Via::smpp(&link.name), link.config.parts_within);
-            let inbox = Arc::new(Inbox::new(&link.name, &link.config, deliver, parts.clone(), shutdown.clone()));
+            let parts = Parts::new(reception, Via::smpp(&link.name), link.config.parts_within);
+            let inbox = Arc::new(Inbox::new(&link.name, &link.config, reception, parts.clone(), shutdown.clone()));
             for way in link.ways() {
                 let (link, inbox, leave) = (link.clone(), inbox.clone(), leave.clone());
                 running.spawn(async move { link.keep(*way, &inbox, &leave).await });

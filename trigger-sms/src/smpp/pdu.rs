@@ -3,7 +3,6 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use bytes::{Buf, BytesMut};
-use chrono::{DateTime, Utc};
 use rusmpp::decode::DecodeWithLength;
 use rusmpp::pdus::DeliverSm;
 use rusmpp::tlvs::TlvValue;
@@ -11,8 +10,9 @@ use rusmpp::values::Ton;
 use rusmpp::{Command, CommandId, Pdu};
 use tokio_util::codec::Decoder;
 
-use crate::coding::{CodingError, Piece, Place, Raw, Reference, piece};
+use crate::coding::{Place, Reference};
 use crate::parse::AT_HOME;
+use crate::text::Message;
 
 /// A PDU has at least this header: length, command, status, sequence number, four bytes each.
 pub const HEADER: usize = 16;
@@ -70,46 +70,6 @@ pub enum Heard {
     Unknown,
     /// No PDU at all.
     Nonsense,
-}
-
-/// A message for us.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Message {
-    /// A receipt or another notice of the network, not a text.
-    pub notice: bool,
-    /// The sender, with a plus if the message centre says that it is international.
-    pub from: String,
-    /// Our number.
-    pub to: String,
-    /// What it carries: a header if it says so, then its characters.
-    pub user_data: Vec<u8>,
-    /// It begins with a header.
-    pub has_header: bool,
-    /// Which characters.
-    pub data_coding: u8,
-    /// Where it belongs in a longer text, if that is told beside it.
-    pub sar: Option<Place>,
-    /// The message centre's own id.
-    pub id: Option<String>,
-    /// When it came to whoever hands it to us, if that is told.
-    pub received: Option<DateTime<Utc>>,
-}
-
-impl Message {
-    /// What it says, and where that belongs if it is one part of several.
-    ///
-    /// # Errors
-    /// Its header is broken.
-    pub fn piece(&self) -> Result<(Piece, Option<Place>), CodingError> {
-        let raw = Raw {
-            user_data: &self.user_data,
-            data_coding: self.data_coding,
-            has_header: self.has_header,
-            packed: false,
-        };
-        let (piece, place) = piece(raw)?;
-        Ok((piece, self.sar.clone().or(place)))
-    }
 }
 
 /// Sequence number and meaning of one PDU, its length included.

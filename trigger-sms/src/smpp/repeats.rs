@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ringback_common::secret::{self, SiteKey};
 
-use super::pdu::Message;
+use crate::text::Message;
 
 /// The same text within this time is a repeat.
 const WINDOW: Duration = Duration::from_secs(60);

@@ -20,10 +20,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::codec::FramedRead;
 
 use super::inbox::Inbox;
-use super::pdu::{Heard, Message, Pdus, read};
+use super::pdu::{Heard, Pdus, read};
 use super::status;
 use super::wire::{Wire, connect};
 use super::write::{Way, answer, bind, bytes_of};
+use crate::text::Message;
 
 /// How many PDUs wait to be written; then nothing more is read either.
 const WAITING: usize = 64;

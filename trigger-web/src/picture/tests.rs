@@ -47,7 +47,7 @@ fn old_news_changes_nothing() {
 }
 
 #[test]
-fn a_busy_line_is_told_in_words_before_the_code() {
+fn a_busy_line_is_told_in_the_words_of_its_reason() {
     let mut picture = asked();
     for (seq, event) in
         [(1, news("leg.answered", 1, json!({"leg": "a"}))), (2, news("request.calling_b", 2, json!({})))]
@@ -56,10 +56,12 @@ fn a_busy_line_is_told_in_words_before_the_code() {
     }
     picture.hear(&news("leg.ended", 3, json!({"leg": "b", "sip_code": 486})));
     picture.hear(&news("leg.ended", 4, json!({"leg": "a"})));
-    picture.hear(&news("request.finished", 5, over("Second leg failed")));
+    let mut ended = over("Second leg failed");
+    ended["reason"] = json!("b_busy");
+    picture.hear(&news("request.finished", 5, ended));
     assert_eq!(
         (picture.headline().as_str(), picture.sip_code, picture.tone()),
-        ("Their line is busy", Some(486), "failed")
+        ("Your friend's line is busy", Some(486), "failed")
     );
     assert_eq!((picture.a_phone, picture.b_phone), (Phone::Ended, Phone::Failed));
 }

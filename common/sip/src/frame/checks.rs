@@ -79,7 +79,7 @@ fn check_vias(message: &Message) -> Result<(), Fault> {
     let first = top.next().ok_or((400, "Missing Via"))?;
     let mut vias = split_list(first);
     let via = vias.next().and_then(Via::parse).ok_or((400, "Bad Via"))?;
-    let line_is_clean = !first.trim_end().ends_with([',', ';']);
+    let line_is_clean = !first.trim_ascii_end().ends_with([',', ';']);
     let bare_cookie = via.branch() == Some(crate::identity::MAGIC_COOKIE);
     if !line_is_clean || bare_cookie || vias.any(|via| Via::parse(via).is_none()) {
         return Err((400, "Bad Via"));
@@ -106,7 +106,7 @@ fn check_cseq(message: &mut Message) -> Result<(), Fault> {
     const BAD: Fault = (400, "Bad CSeq");
     let value = message.get(Name::CSeq).ok_or((400, "Missing CSeq"))?;
     let (number, method) = value.split_once([' ', '\t']).ok_or(BAD)?;
-    let method = method.trim();
+    let method = method.trim_ascii();
     let number: u32 = digits(number).filter(|n| *n < CSEQ_LIMIT).ok_or(BAD)?;
     if !is_token(method) {
         return Err(BAD);

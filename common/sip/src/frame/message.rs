@@ -151,7 +151,7 @@ impl Message {
 
     /// The body when it is a session description.
     pub fn sdp(&self) -> Option<&str> {
-        let kind = self.get(Name::ContentType)?.split(';').next()?.trim();
+        let kind = self.get(Name::ContentType)?.split(';').next()?.trim_ascii();
         let text = kind.eq_ignore_ascii_case("application/sdp").then(|| std::str::from_utf8(&self.body).ok())??;
         (!text.is_empty()).then_some(text)
     }
@@ -160,7 +160,7 @@ impl Message {
     pub fn q850(&self) -> Option<u8> {
         self.list(Name::Reason).find_map(|reason| {
             let (protocol, params) = reason.split_once(';')?;
-            protocol.trim().eq_ignore_ascii_case("Q.850").then(|| param(params, "cause")?.parse().ok())?
+            protocol.trim_ascii().eq_ignore_ascii_case("Q.850").then(|| param(params, "cause")?.parse().ok())?
         })
     }
 
@@ -187,25 +187,25 @@ impl<'a> Via<'a> {
     pub fn parse(text: &'a str) -> Option<Via<'a>> {
         let (protocol, rest) = text.split_once('/')?;
         let (version, rest) = rest.split_once('/')?;
-        if !protocol.trim().eq_ignore_ascii_case("SIP") || version.trim() != "2.0" {
+        if !protocol.trim_ascii().eq_ignore_ascii_case("SIP") || version.trim_ascii() != "2.0" {
             return None;
         }
-        let rest = rest.trim_start();
+        let rest = rest.trim_ascii_start();
         let (transport, rest) = rest.split_at(rest.find([' ', '\t'])?);
         let (sent_by, params) = rest.split_once(';').unwrap_or((rest, ""));
-        let compact: (&str, Option<&str>) = match sent_by.trim().rsplit_once(':') {
+        let compact: (&str, Option<&str>) = match sent_by.trim_ascii().rsplit_once(':') {
             Some((host, port)) if !host.ends_with(':') && !port.contains(']') => {
-                (host.trim_end(), Some(port.trim_start()))
+                (host.trim_ascii_end(), Some(port.trim_ascii_start()))
             }
-            _ => (sent_by.trim(), None),
+            _ => (sent_by.trim_ascii(), None),
         };
         let (host, inner_port) = split_host_port(compact.0)?;
         let port = match compact.1 {
             Some(port) => Some(digits(port)?),
             None => inner_port,
         };
-        let params_are_fine =
-            params.is_empty() || params.split(';').all(|p| is_token(p.split('=').next().unwrap_or_default().trim()));
+        let params_are_fine = params.is_empty()
+            || params.split(';').all(|p| is_token(p.split('=').next().unwrap_or_default().trim_ascii()));
         (is_token(transport) && params_are_fine).then_some(Via { transport, host, port, params })
     }
 

@@ -172,7 +172,7 @@ fn read_start(head: &str, line: Range<usize>) -> Result<Start, StartFault> {
         return Ok(Start::Response { code, reason: Span::new(line.end - reason.len()..line.end) });
     }
     let Some((method, rest)) = text.split_once(' ') else { return Err(StartFault::Nonsense("no start line of SIP")) };
-    let Some((uri, version)) = rest.trim_end().rsplit_once(' ') else {
+    let Some((uri, version)) = rest.trim_ascii_end().rsplit_once(' ') else {
         return Err(StartFault::Nonsense("no start line of SIP"));
     };
     if !is_token(method) || !version.get(..4).is_some_and(|v| v.eq_ignore_ascii_case("SIP/")) {
@@ -210,12 +210,12 @@ pub(crate) fn is_token(text: &str) -> bool {
 fn read_header(head: &str, line: Range<usize>) -> Option<Line> {
     let text = &head[line.clone()];
     let (name, value) = text.split_once(':')?;
-    let name = name.trim_end();
+    let name = name.trim_ascii_end();
     if !is_token(name) || has_bare_control(value) {
         return None;
     }
-    let start = line.end - value.trim_start().len();
-    let value = start..start + value.trim().len();
+    let start = line.end - value.trim_ascii_start().len();
+    let value = start..start + value.trim_ascii().len();
     Some(Line {
         name: Name::of(name),
         written: Span::new(line.start..line.start + name.len()),

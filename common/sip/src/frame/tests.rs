@@ -78,6 +78,53 @@ fn the_body_is_as_long_as_it_says_or_as_the_datagram() {
     }
 }
 
+/// What other stacks have been reported to stumble over, each line in the place of one of the good message.
+#[test]
+fn what_phones_and_proxies_write_is_read() {
+    let good = String::from_utf8(with("")).unwrap();
+    let turned = |line: &str| {
+        let name = line.split(':').next().unwrap();
+        let lines: Vec<&str> = good.split("\r\n").map(|old| if old.starts_with(name) { line } else { old }).collect();
+        read(lines.join("\r\n").as_bytes())
+    };
+    for line in [
+        "Via: SIP / 2.0\r\n / UDP [2001:db8::8]:6060 ;\r\n  BRanch=z9hG4bKx;rport;Param=Foo",
+        "Via: SIP/2.0/UDP [2a00:1370:8131:ffdf:4398:8903:f613:58b6];branch=z9hG4bKx",
+        "Via: SIP/2.0/TLS [2001:db8:56::8]:12345;received=2001:db8:56::8;rport=12345;branch=z9hG4bKx;alias",
+        "Via: SIP/2.0/UDP [2001:db8::9:1];received=[2001:db8::9:255];branch=z9hG4bKx",
+        "Via: SIP/2.0/UDP [fe80::1%eth0]:5060;branch=z9hG4bKx",
+        "From: \"\" <sip:c@d>;epid=a22edc;tag=1",
+        "From: \"c\\\\\" <sip:c@d>;tag=1",
+        "From: <sip:#1277@10.0.0.5>;tag=1",
+        "From: \"Bob\" <sips:bob:word@10.0.0.5:5060;user=phone>;tag=1",
+        "From: <sip:101@019f9ae299f5>;tag=1",
+        "To: <tel:+442079460123>  ",
+        "To: <sip:34020000002000000719@3402000000>",
+    ] {
+        let Reading::Message(message) = turned(line) else { panic!("{line}: {:?}", turned(line)) };
+        assert_eq!((message.branch(), message.from_tag()), ("z9hG4bKx", "1"), "{line}");
+    }
+    for (line, what) in [
+        ("From: <sip:>;sip:;1001@10.0.0.5;tag=1", "Bad From"),
+        ("From: \"c\" <\"c\" <sip:c@d>>;tag=1", "Bad From"),
+        ("From: <sip:c@d:5555\n>;tag=1", "Bad From"),
+        ("OPTIONS sip:FC00:1235:3:2:0:0:0:0:5060 SIP/2.0", "Bad Request-URI"),
+        ("CSeq: ", "Bad CSeq"),
+    ] {
+        let Reading::Refuse(refusal) = turned(line) else { panic!("{line}: {:?}", turned(line)) };
+        assert_eq!(refusal.what, what, "{line}");
+    }
+}
+
+/// RFC 3261 25.1, LWS: what Unicode or Latin-1 has besides is a letter, and an answer has to give it back.
+#[test]
+fn space_and_tab_are_the_only_white_space() {
+    let text = String::from_utf8(with("")).unwrap();
+    let text = text.replace("Call-ID: x", "Call-ID: x\u{a0} \t").replace("tag=1", "tag=1\u{2003}");
+    let message = accepted(text.as_bytes());
+    assert_eq!((message.call_id(), message.from_tag()), ("x\u{a0}", "1\u{2003}"));
+}
+
 #[test]
 fn numbers_are_digits() {
     for (good, bad) in [("CSeq: 1 ", "CSeq: +1 "), (":5060;", ":+5060;"), ("CSeq: 1 ", "CSeq: 2147483648 ")] {

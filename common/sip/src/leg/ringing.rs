@@ -2,7 +2,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use super::Leg;
-use crate::dialog::{CSEQ_BLOCK, Dialog, routes_of_response};
+use crate::dialog::{CSEQ_BLOCK, Dialog, routes_of_response, target_of};
 use crate::frame::Message;
 use crate::transmit::LegEvent;
 
@@ -22,7 +22,7 @@ impl Leg {
     pub(super) fn ringing(&mut self, response: &Message) {
         let to_tag = response.to_tag();
         let last = (response.code(), response.sdp().map(str::to_owned));
-        let contact = response.contact().map(|contact| contact.uri.to_owned());
+        let contact = target_of(response).map(str::to_owned);
         match self.early.iter().position(|early| early.to_tag == to_tag) {
             Some(at) if self.early[at].last == last => return,
             Some(at) => {
@@ -47,7 +47,7 @@ impl Leg {
     pub(super) fn dialog_of(&self, response: &Message) -> Dialog {
         let remote_tag = response.to_tag();
         let early = self.early.iter().find(|early| early.to_tag == remote_tag);
-        let contact = response.contact().map(|contact| contact.uri.to_owned());
+        let contact = target_of(response).map(str::to_owned);
         let mut routes = routes_of_response(response);
         if routes.is_empty() && contact.is_none() {
             routes = early.map(|early| early.routes.clone()).unwrap_or_default();

@@ -59,11 +59,6 @@ impl LegState {
         Some(LegState { version: VERSION, dialog: Some(dialog), session: leg.session, over: false })
     }
 
-    /// Whether the call was answered and not over.
-    pub fn is_talking(&self) -> bool {
-        self.dialog.is_some() && !self.over
-    }
-
     /// The upper end of the CSeq block this state reserves; 0 before the answer.
     pub fn cseq_reserved(&self) -> u32 {
         self.dialog.as_ref().map_or(0, |dialog| dialog.reserved)

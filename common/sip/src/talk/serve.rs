@@ -234,14 +234,14 @@ pub(crate) fn answer_plain(request: &Message) -> Reply<'_> {
 
 /// The digit of an INFO: `application/dtmf-relay` with a Signal line, or `application/dtmf`.
 fn dtmf(request: &Message) -> Option<char> {
-    let kind = request.get(Name::ContentType)?.split(';').next()?.trim().to_ascii_lowercase();
+    let kind = request.get(Name::ContentType)?.split(';').next()?.trim_ascii().to_ascii_lowercase();
     let body = std::str::from_utf8(request.body()).ok()?;
     let signal = match kind.as_str() {
         "application/dtmf-relay" => body.lines().find_map(|line| {
             let (name, value) = line.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("Signal").then_some(value.trim())
+            name.trim_ascii().eq_ignore_ascii_case("Signal").then_some(value.trim_ascii())
         })?,
-        "application/dtmf" => body.trim(),
+        "application/dtmf" => body.trim_ascii(),
         _ => return None,
     };
     match signal {
@@ -259,5 +259,5 @@ fn dtmf(request: &Message) -> Option<char> {
 pub(crate) fn reason_of(message: &Message) -> Option<Reason> {
     let (protocol, params) = message.list(Name::Reason).next()?.split_once(';')?;
     let cause = param(params, "cause")?.parse().ok()?;
-    Some(Reason { protocol: protocol.trim().to_owned(), cause, text: param(params, "text").map(unquote) })
+    Some(Reason { protocol: protocol.trim_ascii().to_owned(), cause, text: param(params, "text").map(unquote) })
 }

@@ -19,7 +19,7 @@ impl Phone {
     }
 
     fn transmits(&mut self) -> Vec<Transmit> {
-        std::iter::from_fn(|| self.call.poll_transmit()).collect()
+        std::iter::from_fn(|| self.call.poll_transmit()).map(written).collect()
     }
 
     fn tells(&mut self) -> Vec<LegEvent> {
@@ -82,6 +82,18 @@ fn an_answer_nobody_acknowledges_is_hung_up() {
     phone.waits(32_100);
     assert_eq!(phone.tells(), [LegEvent::Over { cause: OverCause::PeerGone }]);
     assert_eq!(phone.call.poll_timeout(), None);
+}
+
+#[test]
+fn a_caller_without_a_name_to_ask_for_is_hung_up_where_the_call_came_from() {
+    let contact = format!("Contact: {}\r\n", invite().header("contact").unwrap());
+    let nameless =
+        [(&*contact, "Contact: <mailto:x@inn.example>\r\n"), ("<sip:+12065550100@ringback.example>", "<tel:112>")];
+    let mut phone = Phone::called(&turned(&invite(), &nameless));
+    phone.call.answer(ANSWER.to_owned(), Moment(0));
+    phone.waits(32_000);
+    let bye = parsed(&phone.transmits().last().unwrap().bytes);
+    assert_eq!((bye.method(), bye.request_uri()), (Method::Bye, "sip:10.0.0.1:5068"));
 }
 
 #[test]
@@ -163,7 +175,7 @@ fn what_an_invite_may_not_ask_for_is_refused_with_the_right_words() {
     ];
     for (from, to, code) in cases {
         let refusal = IncomingCall::new(&turned(&invite(), &[(from, to)]), ours(), phone(), Moment(0)).unwrap_err();
-        let refusal = parsed(&refusal.bytes);
+        let refusal = parsed(&written(refusal).bytes);
         assert_eq!(refusal.code(), code, "{to}");
         assert!(!refusal.to_tag().is_empty());
         match code {
@@ -177,7 +189,7 @@ fn what_an_invite_may_not_ask_for_is_refused_with_the_right_words() {
 #[test]
 fn options_tells_whether_a_trunk_is_alive() {
     let mut ping = Ping::send("sip:10.0.0.2", trunk(), ours(), Moment(0));
-    let question = parsed(&ping.poll_transmit().unwrap().bytes);
+    let question = parsed(&written(ping.poll_transmit().unwrap()).bytes);
     assert_eq!((question.method(), question.call_id()), (Method::Options, ping.call_id()));
     ping.receive(&response(&question, 200, "x", &[], None), stranger(), Moment(10));
     assert_eq!(ping.pong(), None);

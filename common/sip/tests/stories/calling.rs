@@ -168,6 +168,48 @@ fn a_strict_router_takes_the_request_uri_and_the_contact_goes_last() {
 }
 
 #[test]
+fn a_router_that_forgot_its_brackets_is_as_loose_as_it_says() {
+    let routes = "Record-Route: sip:10.0.0.5;transport=udp;lr;service=scscf, sip:10.0.0.2;lr";
+    let story = Story::answered_with(&[CONTACT, routes]);
+    let ack = story.last("ACK");
+    assert_eq!(ack.request_uri(), "sip:bob@10.0.0.3:5060");
+    assert_eq!(
+        ack.list(Name::Route).collect::<Vec<_>>(),
+        ["<sip:10.0.0.2;lr>", "<sip:10.0.0.5;transport=udp;lr;service=scscf>"]
+    );
+}
+
+/// What phones write in Contact, whose URI the ACK is for, and where it goes.
+#[test]
+fn the_ack_is_for_the_contact_however_it_is_written() {
+    let cases = [
+        (r#"sip:bob@10.0.0.3:5060;+sip.instance="<urn:gsma:imei:35-1>";audio"#, "sip:bob@10.0.0.3:5060", phone()),
+        (
+            r#"<sip:bob@10.0.0.3:5060;transport=udp>;+sip.instance="<urn:uuid:1>""#,
+            "sip:bob@10.0.0.3:5060;transport=udp",
+            phone(),
+        ),
+        ("<sip:+44;postd=pp22@10.0.0.3:5060;user=phone>", "sip:+44;postd=pp22@10.0.0.3:5060;user=phone", phone()),
+        (
+            "<sip:bob@10.0.0.3:5060;alias=[2001:db8::99]~43691~5>",
+            "sip:bob@10.0.0.3:5060;alias=[2001:db8::99]~43691~5",
+            phone(),
+        ),
+        ("<sip:PBX#1@10.0.0.3:5060>;expires=60,<sip:x@10.0.0.4>", "sip:PBX#1@10.0.0.3:5060", phone()),
+        ("<sip:bob@[fe80::1%eth0]:5060>", "sip:bob@[fe80::1%eth0]:5060", trunk()),
+        ("<sip:bob@10.0.0.3:0>", "sip:bob@10.0.0.3:0", trunk()),
+        (r#"<sip:bob@10.0.0.3;thinfo="VG8+">"#, "sip:+442071838750@10.0.0.2", trunk()),
+        ("<sip:bob@inn.example@10.0.0.3>", "sip:+442071838750@10.0.0.2", trunk()),
+        ("<sip:bob@10.0.0.3?Subject=x>", "sip:+442071838750@10.0.0.2", trunk()),
+        ("<tel:+442071838750>", "sip:+442071838750@10.0.0.2", trunk()),
+    ];
+    for (contact, uri, to) in cases {
+        let story = Story::answered_with(&[&format!("Contact: {contact}")]);
+        assert_eq!((story.last("ACK").request_uri(), story.last_sent("ACK").1.to), (uri, to), "{contact}");
+    }
+}
+
+#[test]
 fn a_phone_behind_a_router_is_reached_by_the_way_the_invite_went() {
     let mut setup = setup();
     setup.target.peer = "203.0.113.7:5060".parse().unwrap();

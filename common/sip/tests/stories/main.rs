@@ -6,6 +6,8 @@ mod answering;
 mod calling;
 mod digest;
 mod hanging_up;
+#[path = "../second_reader/mod.rs"]
+mod second_reader;
 mod talking;
 mod two_ends;
 mod world;

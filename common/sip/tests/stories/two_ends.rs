@@ -61,7 +61,7 @@ impl TwoEnds {
 
     /// What both ends want to send goes on its way.
     fn gather(&mut self) {
-        let from_leg = std::iter::from_fn(|| self.leg.poll_transmit()).map(|transmit| (false, transmit));
+        let from_leg = std::iter::from_fn(|| self.leg.poll_transmit()).map(|transmit| (false, written(transmit)));
         let mut sent: Vec<_> = from_leg.collect();
         while let Some(event) = self.leg.poll_event() {
             if matches!(event, LegEvent::Final(_)) {
@@ -70,7 +70,7 @@ impl TwoEnds {
             self.leg_told.push(event);
         }
         if let Some(phone) = &mut self.phone {
-            sent.extend(std::iter::from_fn(|| phone.poll_transmit()).map(|transmit| (true, transmit)));
+            sent.extend(std::iter::from_fn(|| phone.poll_transmit()).map(|transmit| (true, written(transmit))));
             self.phone_told.extend(std::iter::from_fn(|| phone.poll_event()));
         }
         for (to_leg, transmit) in sent {

@@ -8,6 +8,8 @@ use ringback_sip::{
     read,
 };
 
+use crate::second_reader;
+
 pub const OFFER: &str =
     "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 20000 RTP/AVP 0\r\n";
 pub const ANSWER: &str =
@@ -52,6 +54,12 @@ pub fn setup() -> LegSetup {
         expires: Duration::from_secs(45),
         session: Duration::from_secs(180),
     }
+}
+
+/// What one of ours writes. A second reader must read it as we do.
+pub fn written(transmit: Transmit) -> Transmit {
+    second_reader::agrees(&transmit.bytes).unwrap();
+    transmit
 }
 
 pub fn parsed(bytes: &[u8]) -> Message {
@@ -146,7 +154,7 @@ impl Story {
     }
 
     fn gather(&mut self) {
-        while let Some(transmit) = self.leg.poll_transmit() {
+        while let Some(transmit) = self.leg.poll_transmit().map(written) {
             let message = parsed(&transmit.bytes);
             self.sent.push((self.now, transmit, message));
         }

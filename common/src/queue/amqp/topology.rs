@@ -103,8 +103,8 @@ impl Topology {
         }
         for item in self.items() {
             let Err(error) = in_time(item.declare(&channel)).await else { continue };
-            match refusal(&error) {
-                Some(Refusal::NotAllowed) => {
+            match undeclared(&error) {
+                Some(Undeclared::NotAllowed) => {
                     self.may_not_declare.store(true, Ordering::Relaxed);
                     tracing::warn!(
                         name = item.name(),
@@ -112,7 +112,7 @@ impl Topology {
                     );
                     return Ok(());
                 }
-                Some(Refusal::Different(why)) => {
+                Some(Undeclared::Different(why)) => {
                     tracing::error!(name = item.name(), why, %error, "not declared; see docs/queues.md");
                     channel = in_time(connection.create_channel()).await?;
                 }
@@ -224,20 +224,22 @@ impl Item {
 }
 
 /// Why the broker will not declare a thing.
-enum Refusal {
+enum Undeclared {
     NotAllowed,
     Different(&'static str),
 }
 
-fn refusal(error: &lapin::Error) -> Option<Refusal> {
+fn undeclared(error: &lapin::Error) -> Option<Undeclared> {
     let ErrorKind::ProtocolError(error) = error.kind() else { return None };
     match error.kind() {
-        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => Some(Refusal::NotAllowed),
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => Some(Undeclared::NotAllowed),
         AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => {
-            Some(Refusal::Different("it exists with other arguments and is used as it stands"))
+            Some(Undeclared::Different("it exists with other arguments and is used as it stands"))
         }
-        AMQPErrorKind::Soft(AMQPSoftError::RESOURCELOCKED) => Some(Refusal::Different("somebody holds it exclusively")),
-        AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => Some(Refusal::Different("what it hangs on is missing")),
+        AMQPErrorKind::Soft(AMQPSoftError::RESOURCELOCKED) => {
+            Some(Undeclared::Different("somebody holds it exclusively"))
+        }
+        AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => Some(Undeclared::Different("what it hangs on is missing")),
         _ => None,
     }
 }

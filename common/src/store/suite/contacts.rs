@@ -1,6 +1,7 @@
 //! Last digits, numbers added later, the do-not-call list, refusals, what a sender asked for.
 
 use super::*;
+use crate::end_reason::EndReason;
 
 async fn reachable(bench: &Bench, name: &str, numbers: &[&str], dids: &[&str]) -> Account {
     let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect();
@@ -138,7 +139,7 @@ pub(super) async fn a_request_that_called_nobody_was_not_asked_lately(bench: Ben
 
     bench.running(&me, &of("sms", 2, "alice")).await;
     let twin = of("web", 2, "alice");
-    assert_eq!(take(&bench.other, &me, &twin).await, Taken::Cancelled);
+    assert_eq!(take(&bench.other, &me, &twin).await, Taken::Ended);
     assert!(asked("sms").await && !asked("web").await, "a twin calls nobody");
     let unwanted = of("sms", 2, "alice").id;
     bench.store.cancel(&unwanted).await.unwrap();
@@ -158,7 +159,7 @@ pub(super) fn ending(call: &Call, dialled: bool) -> Step {
     let mut step = call.step();
     step.request.finished = Some(true);
     step.request.release = true;
-    step.request.reason = Some("both talked".to_owned());
+    step.request.reason = Some(EndReason::Talked);
     step.request.setup_time = dialled.then(moment);
     step
 }
@@ -171,7 +172,7 @@ pub(super) async fn the_same_call_by_two_triggers_is_one(bench: Bench) {
     let call = bench.running(&me, &first).await;
     let twin = by("email", 1, &first);
     for again in [&twin, &by("sms", 2, &first)] {
-        assert_eq!(take(&bench.other, &me, again).await, Taken::Cancelled, "{:?} while it is under way", again.id);
+        assert_eq!(take(&bench.other, &me, again).await, Taken::Ended, "{:?} while it is under way", again.id);
     }
     assert!(bench.store.claim_due(&me, 9).await.unwrap().is_empty(), "a twin is never dialled");
     let ended = bench.store.claim_ended(&me, 9).await.unwrap();
@@ -181,7 +182,7 @@ pub(super) async fn the_same_call_by_two_triggers_is_one(bench: Bench) {
         done(writer.step(ending(&twin, false)).await);
     }
     done(writer.step(ending(&call, true)).await);
-    assert_eq!(bench.other.find(&first.id).await.unwrap().unwrap().reason.as_deref(), Some("both talked"));
+    assert_eq!(bench.other.find(&first.id).await.unwrap().unwrap().reason, Some(EndReason::Talked));
 
     let (a, b) = (first.a.as_str(), first.b.as_ref().map(Number::as_str));
     let lately = async |source: &str| {
@@ -192,7 +193,7 @@ pub(super) async fn the_same_call_by_two_triggers_is_one(bench: Bench) {
     assert_eq!((lately("email").await, lately("sms").await), (true, false));
     assert_eq!(
         take(&bench.store, &me, &by("email", 2, &first)).await,
-        Taken::Cancelled,
+        Taken::Ended,
         "within the window, though it ended"
     );
     let window = std::time::Duration::ZERO;
@@ -207,7 +208,7 @@ pub(super) async fn the_same_call_by_two_triggers_is_one(bench: Bench) {
     );
     let other_b = Job { b: None, ..by("web", 1, &first) };
     assert!(matches!(take(&bench.store, &me, &other_b).await, Taken::Claimed { .. }), "another call");
-    assert_eq!(take(&bench.store, &me, &Job { b: None, ..by("web", 2, &first) }).await, Taken::Cancelled);
+    assert_eq!(take(&bench.store, &me, &Job { b: None, ..by("web", 2, &first) }).await, Taken::Ended);
 }
 
 pub(super) async fn two_triggers_at_the_same_moment_get_one_call(bench: Bench) {
@@ -219,7 +220,7 @@ pub(super) async fn two_triggers_at_the_same_moment_get_one_call(bench: Bench) {
         let answers = tokio::join!(take(&bench.store, &me, &sms), take(&bench.other, &me, &email));
         let claimed = [answers.0, answers.1].iter().filter(|taken| matches!(taken, Taken::Claimed { .. })).count();
         assert_eq!(claimed, 1, "{answers:?}");
-        assert!([answers.0, answers.1].contains(&Taken::Cancelled), "{answers:?}");
+        assert!([answers.0, answers.1].contains(&Taken::Ended), "{answers:?}");
     }
     let refused = Job { account: "nobody".to_owned(), ..job(99, "alice") };
     for n in 1..=2 {

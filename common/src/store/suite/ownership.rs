@@ -208,11 +208,14 @@ pub(super) async fn a_phone_that_answered_nobody_is_found_by_its_call_id(bench: 
     let [first, second] = &found[..] else { panic!("{found:?}") };
     assert_eq!((&first.job, first.invite.invite.branch.as_str()), (&call.job, "z9hG4bK-1-1"));
     assert_eq!((second.owner.as_deref(), second.finished, second.has_dialog), (Some("e1"), false, false));
+    bench.other.mark_refused(first, 603, b"SIP/2.0 603 Decline").await.unwrap();
+    bench.other.mark_refused(first, 404, b"SIP/2.0 404 Not Found").await.unwrap();
     bench.other.mark_answered(second, b"SIP/2.0 200 OK").await.unwrap();
     bench.other.mark_answered(second, b"BYE").await.unwrap();
+    bench.other.mark_refused(second, 603, b"SIP/2.0 603 Decline").await.unwrap();
     let again = bench.other.register_engine("e1").await.unwrap();
     let told: Vec<_> = again.requests[0].invites.iter().map(|one| one.final_response.as_ref()).collect();
-    assert!(told[0].is_none());
+    assert!(told[0].is_some_and(|last| (last.code, &last.bytes[..]) == (603, &b"SIP/2.0 603 Decline"[..])));
     assert!(
         told[1].is_some_and(|last| (last.code, &last.bytes[..]) == (200, &b"SIP/2.0 200 OK"[..])),
         "the first stays"

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
+use ringback_common::answer::{Channel, Language, Speaker};
+use ringback_common::end_reason::EndReason;
 use ringback_common::intake::{Ask, Intake, Payer, Rules, Verdict, Wish};
 use ringback_common::job::JobId;
 use ringback_common::store::{Cancelling, CdrFilter, CdrRow, RequestFilter, RequestRow};
@@ -103,12 +105,12 @@ async fn wait(common: &Common, world: &World, job: &JobId) -> Result<(), Fail> {
         }
         tokio::time::sleep(LOOK).await;
     };
-    let (result, reason) = (row.result.clone().unwrap_or_default(), row.reason.clone());
+    let (result, reason) = (row.result.clone().unwrap_or_default(), row.reason);
     show_story(common, world, row).await?;
     if result == "Successful" {
         return Ok(());
     }
-    let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+    let why = reason.and_then(why).map(|why| format!(": {why}")).unwrap_or_default();
     Err(Fail::Refused(format!("the callback ended as \"{result}\"{why}")))
 }
 
@@ -217,6 +219,11 @@ async fn list(common: &Common, world: &World, args: RequestListArgs) -> Result<(
     Ok(())
 }
 
+/// Why a callback ended, for people.
+fn why(reason: EndReason) -> Option<String> {
+    Speaker::new(Language::English, Channel::Sms).ended(reason)
+}
+
 async fn show_story(common: &Common, world: &World, row: RequestRow) -> Result<(), Fail> {
     let filter = CdrFilter { job: Some(row.job.id.clone()), ..CdrFilter::default() };
     let cdrs = oldest_first(world.store.cdrs(&filter).await?);
@@ -227,7 +234,7 @@ async fn show_story(common: &Common, world: &World, row: RequestRow) -> Result<(
         return Ok(());
     }
     let result = request.result.map(|result| format!(": {result}")).unwrap_or_default();
-    let reason = request.reason.filter(|_| finished).map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let reason = request.reason.filter(|_| finished).and_then(why).map(|why| format!(" ({why})")).unwrap_or_default();
     print::line(&print::plain(&format!("{}  {}{result}{reason}", request.id, request.status)));
     let from =
         format!("account {}, asked by {}, {}", request.account, request.source, request.created.format("%F %T UTC"));

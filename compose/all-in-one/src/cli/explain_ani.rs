@@ -57,9 +57,9 @@ pub async fn ani(common: &Common, args: AniArgs) -> Result<(), Fail> {
         }
     };
     let explanation = one(&desk, &checks, &datagram, &from).await?;
-    let prices = super::explain::Prices::of(&world, [&explanation.a, &explanation.b]).await?;
+    let prices = super::price::Prices::of(&world, [&explanation.a, &explanation.b]).await?;
     if common.json {
-        print::json(&super::explain::Priced { explanation: &explanation, prices: &prices });
+        print::json(&super::price::Priced { explanation: &explanation, prices: &prices });
     } else {
         tell(&explanation);
         prices.tell(explanation.outcome == "job");

@@ -37,9 +37,9 @@ pub async fn email(common: &Common, args: EmailArgs) -> Result<(), Fail> {
     let verifier = verifier(settings, args.authserv.as_deref()).map_err(|error| Fail::Refused(error.to_string()))?;
     let envelope = Envelope { mail_from: Some(bare(&args.mail_from)), rcpt_to: vec![bare(&args.rcpt_to)] };
     let explanation = one(&checks, &house(settings), &verifier, &raw, &envelope).await?;
-    let prices = super::explain::Prices::of(&world, [&explanation.a, &explanation.b]).await?;
+    let prices = super::price::Prices::of(&world, [&explanation.a, &explanation.b]).await?;
     if common.json {
-        print::json(&super::explain::Priced { explanation: &explanation, prices: &prices });
+        print::json(&super::price::Priced { explanation: &explanation, prices: &prices });
     } else {
         tell(&explanation);
         prices.tell(explanation.outcome == "job");

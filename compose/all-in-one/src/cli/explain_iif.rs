@@ -28,9 +28,9 @@ pub async fn iif(common: &Common, args: IifArgs) -> Result<(), Fail> {
     let setup = Setup::new(&world.config.iif);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let explanation = one(&checks, &setup, args.message.as_bytes(), args.from, now).await?;
-    let prices = super::explain::Prices::of(&world, [&explanation.a, &explanation.b]).await?;
+    let prices = super::price::Prices::of(&world, [&explanation.a, &explanation.b]).await?;
     if common.json {
-        print::json(&super::explain::Priced { explanation: &explanation, prices: &prices });
+        print::json(&super::price::Priced { explanation: &explanation, prices: &prices });
     } else {
         tell(&explanation);
         prices.tell(explanation.outcome == "job");

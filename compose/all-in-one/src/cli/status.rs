@@ -116,7 +116,7 @@ pub fn drain(common: &Common, args: &DrainArgs) -> Result<(), Fail> {
             path.display()
         )));
     };
-    ask_to_stop(pid, &crate::run::drain_file(&config))?;
+    ask_to_stop(pid, &super::drain_file(&config))?;
     let patience = Duration::from_secs(args.timeout.unwrap_or(config.service.drain_timeout + 5));
     let begun = Instant::now();
     while holder()?.is_some() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use ringback_common::end_reason::EndReason;
 use ringback_common::event::LegName;
 use ringback_common::store::{Account, CdrRow, Rate, RequestRow, Trunk};
 use serde::Serialize;
@@ -103,7 +104,7 @@ pub struct RequestView {
     pub b: Option<String>,
     pub status: String,
     pub result: Option<String>,
-    pub reason: Option<String>,
+    pub reason: Option<EndReason>,
     pub finished: bool,
     pub canceled: bool,
     pub attempts: i64,

@@ -1,6 +1,6 @@
 //! What a command works with: the settings, and the store and queue behind them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ringback_common::config::{self, Config, Role};
 use ringback_common::opening;
@@ -81,4 +81,9 @@ pub fn make_data_folder(config: &Config) -> Result<(), Fail> {
     ringback_common::private::folder(&folder).map_err(|error| {
         Fail::Refused(format!("cannot make {}: {error}; choose another [store] url", folder.display()))
     })
+}
+
+/// The file by which `drain` remembers whom it has asked already.
+pub fn drain_file(config: &Config) -> PathBuf {
+    config.lock_file().with_extension("drain")
 }

@@ -1,4 +1,4 @@
-//! Whose packets count: the cases of the RTP attack plan, on real sockets. Attackers sit on 127.88.<test>.99.
+//! Whose packets count: attacks by RTP, on real sockets. Attackers sit on 127.88.<test>.99.
 
 use super::*;
 

@@ -122,7 +122,7 @@ impl Exchange {
 
     /// A datagram from the gateway or a proxy.
     pub fn receive(&mut self, datagram: &[u8], from: SocketAddr) {
-        self.log.note(datagram, true, &from.to_string());
+        self.log.note(datagram, true, &from.to_string(), clock::now_us());
         let Some(message) = Sip::parse(datagram) else {
             return;
         };
