@@ -156,6 +156,7 @@ fn packages_and_folders_are_where_the_design_card_has_them() {
         ("mail-parser", &["trigger-email"]),
         ("async-imap", &["trigger-email"]),
         ("reqwest", &["trigger-sms"]),
+        ("rsip", &["tests"]),
         ("tokio", &["common", "engine", "trigger-sms", "trigger-email", "trigger-web", "trigger-ani"]),
         ("serde", &["common", "engine", "trigger-sms", "trigger-email", "trigger-web", "trigger-ani"]),
     ] {
