@@ -95,7 +95,7 @@ fn a_country_that_is_not_allowed_is_never_dialled() {
     story.site.wait_idle(1, SOON);
     let shown = story.site.json(&["request", "show", &job]);
     let ended = (shown["request"]["result"].as_str(), shown["request"]["reason"].as_str());
-    assert_eq!(ended, (Some("Blocked"), Some("this country is not allowed for this account")));
+    assert_eq!(ended, (Some("Blocked"), Some("country_not_allowed")));
     assert_eq!(story.told_the_end(), 1, "the sender hears why");
     assert!(story.phones.calls().is_empty(), "{}", story.phones.log().ladder());
     assert_eq!(story.site.probe().balance("alice"), OPENING);

@@ -185,13 +185,17 @@ impl Caller {
         )
     }
 
-    /// The next message; a second reader of SIP must read it too.
+    /// The next message; a second reader of SIP must read it too. The answer to a request without Call-ID has none either, and is a
+    /// message to nobody.
     pub fn hears(&self, limit: Duration) -> Option<Sip> {
         self.socket.set_read_timeout(Some(limit.max(Duration::from_millis(1)))).expect("a time limit");
         let mut buffer = [0; 65_536];
         let (length, _) = self.socket.recv_from(&mut buffer).ok()?;
-        second_reader::agrees(&buffer[..length]).unwrap_or_else(|why| panic!("{why}"));
-        Sip::parse(&buffer[..length])
+        let message = Sip::parse(&buffer[..length])?;
+        if message.header("Call-ID").is_some() {
+            second_reader::agrees(&buffer[..length]).unwrap_or_else(|why| panic!("{why}"));
+        }
+        Some(message)
     }
 
     /// Waits until it is refused, or hangs up when its patience is over; says everything again until it is heard (RFC 3261

@@ -43,7 +43,20 @@ fn explain_reads_a_message_of_an_application_server_and_leaves_no_trace() {
     let would = explain(example, "127.0.0.1:4000");
     assert_eq!(
         keys(&would),
-        ["a", "a_rule", "b", "b_rule", "message", "not_looked_at", "outcome", "price_a", "price_b", "reason"]
+        [
+            "a",
+            "a_rule",
+            "b",
+            "b_rule",
+            "message",
+            "not_looked_at",
+            "outcome",
+            "price_a",
+            "price_b",
+            "reason",
+            "trunks_a",
+            "trunks_b"
+        ]
     );
     assert_eq!([&would["outcome"], &would["a"], &would["b"], &would["a_rule"]], ["job", "100", "101", "extension"]);
     let ack = would["message"].as_str().unwrap();
