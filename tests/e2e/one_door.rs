@@ -227,7 +227,7 @@ fn a_number_put_on_the_list_while_a_rings_is_not_dialled() {
     trigger.publish(std::slice::from_ref(&again));
     let told = trigger.event(&Source::Log, "finished", &again);
     assert_eq!(told.result.as_deref(), Some("Blocked"));
-    assert_eq!(ended(&story.site, &again).1, "this number has asked not to be called");
+    assert_eq!(ended(&story.site, &again).1, "do_not_call");
     assert_eq!(story.phones.calls_to(A).len(), 1, "nor is A called for it");
     story.site.cli(&["dnc", "remove", B], "");
     let third = job("3", "test");
@@ -257,8 +257,12 @@ fn what_a_text_asks_is_answered_by_a_text() {
     let story =
         Story::begin(Manner::answers(millis(100)), Manner::answers(millis(100)).hangs_up_after(secs(2)), |_| {});
     let hears = |id: &str, text: &str, answer: &str| {
-        let taken = story.gateway.sms(id, text).unwrap();
-        assert!(matches!(taken.status, 200 | 202), "{text}: {}", taken.body);
+        // As a provider does: a text that was not taken comes again.
+        clock::wait_for(&format!("{text} to be taken"), SOON, || {
+            let taken = story.gateway.sms(id, text).unwrap();
+            assert!(matches!(taken.status, 200 | 202 | 503), "{text}: {}", taken.body);
+            (taken.status != 503).then_some(())
+        });
         let said = |reply: &Received| reply.json()["text"].as_str().unwrap_or_default().starts_with(answer);
         clock::wait_for(&format!("{answer:?} in answer to {text}"), SOON, || {
             story.site.replies().received().iter().any(said).then_some(())
