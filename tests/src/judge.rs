@@ -388,4 +388,19 @@ mod tests {
         assert_eq!(one_owner_unless_lost(&log(&wrong), lost), Ok(()), "the adopter was lost");
         assert!(one_owner_unless_lost(&log(&wrong), |owner, _, _| owner == "g1").is_err());
     }
+
+    #[test]
+    fn a_second_too_many_and_a_talk_for_nothing_are_found() {
+        let cdr = |billed_seconds| Cdr { billed_seconds, ..Cdr::default() };
+        let call = |talked_us: u64| Report { answered_us: Some(7), ended_us: Some(7 + talked_us), ..Report::default() };
+        assert_eq!(billed_as_seen(&cdr(4), &call(3_000_001)), Ok(()), "a started second counts");
+        assert!(billed_as_seen(&cdr(4), &call(3_000_000)).unwrap_err().contains("4 s billed, 3 s seen"));
+        assert!(billed_as_seen(&cdr(0), &call(3_000_000)).is_err(), "nothing for three seconds");
+        assert_eq!(billed_as_seen(&cdr(0), &call(2_900_000)), Ok(()));
+        let unanswered = Report { refused: Some(486), ..Report::default() };
+        assert_eq!(billed_as_seen(&cdr(0), &unanswered), Ok(()));
+        assert!(billed_as_seen(&cdr(1), &unanswered).is_err(), "a phone that never talked");
+        let up = Report { answered_us: Some(7), ..Report::default() };
+        assert!(billed_as_seen(&cdr(1), &up).is_err(), "a phone that is still up has seen no end");
+    }
 }

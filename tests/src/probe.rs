@@ -38,7 +38,7 @@ pub struct Request {
 }
 
 /// A CDR.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cdr {
     /// `job:leg:attempt`.
     pub id: String,

@@ -335,4 +335,19 @@ mod tests {
         }
         assert_eq!(store.rates().await.expect("read").len(), 4);
     }
+
+    /// Whoever makes the file has it locked for a moment; SQLite does not wait for that by itself.
+    #[tokio::test]
+    async fn a_new_file_that_another_one_is_making_is_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ringback.db");
+        let plain = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut other = plain.connect().await.expect("the file is made");
+        sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.expect("it is locked");
+        let wal = SqliteConnectOptions::new().filename(&path).journal_mode(SqliteJournalMode::Wal);
+        let opening = tokio::spawn(open_embedded(SqlitePoolOptions::new(), wal.busy_timeout(Duration::ZERO)));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        sqlx::query("COMMIT").execute(&mut other).await.expect("it is free");
+        opening.await.expect("no panic").expect("it opens once the file is free");
+    }
 }

@@ -23,7 +23,7 @@ pub enum Who {
 }
 
 /// One INVITE transaction and what came of it. Moments are microseconds of [`crate::clock`].
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     /// Who was called.
     pub number: String,
